@@ -1,0 +1,45 @@
+# Everything is made in .venv; `make grade` and `make test` need nothing but Python 3.11+ and git.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c course_env/constraints.txt
+
+.PHONY: grade test check fix release bench
+.DELETE_ON_ERROR:
+
+# Grade a sample class on chapter 2: a table here, JSON under out/.
+grade: .venv/ready
+	$(BIN)/python tests/sample_class/build.py out/sample_class
+	$(BIN)/grade run out/sample_class/* --out out/sample_run --sample
+
+# Every test of the project.
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+# What CI runs before the tests: style, types, layers, and the course against itself.
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/grade release --check
+	$(BIN)/grade check
+
+# Mend what can be mended without a person: format, lint, stubs, figures.
+fix: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/grade release --stubs
+
+# The student repository, complete and self-checking.
+release: .venv/ready
+	$(BIN)/grade release out/release
+
+# Launch speed against other ways of starting ranks; numbers also in out/bench.json.
+bench: .venv/ready
+	$(BIN)/python tests/benchmarks/launch.py --out out/bench.json
+
+# One pip command, so that torch's pin is seen before anything that only asks for "some torch".
+.venv/ready: pyproject.toml course_env/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) torch -e '.[dev]'
+	touch $@

@@ -1,0 +1,59 @@
+"""Every error of the course, one class per person who must act.
+
+CourseError
+├── UsageError        the person at the keyboard: a name or an option is wrong
+├── CatalogError      the course's author: the course itself is broken
+├── SubmissionError   the student: what was handed in cannot be used
+├── LaunchError       the operator: ranks could not be started, or the sandbox died (not the student's fault)
+├── ExecutorError     the operator: the place where work runs failed; try again
+└── GradebookError    staff: grades could not be recorded
+
+A message says what is wrong with its value, where, and what to type next.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class CourseError(Exception):
+    """Base of all errors this project raises on purpose; `exit_code` is what the commands return for it."""
+
+    exit_code = 4
+
+
+class UsageError(CourseError):
+    """A command was given something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class CatalogError(CourseError):
+    """An assignment.toml, stub, test or mutant of the course contradicts another part of it."""
+
+    exit_code = 3
+
+
+class SubmissionError(CourseError):
+    """A submission cannot be graded as it was handed in."""
+
+    exit_code = 2
+
+
+class LaunchError(CourseError):
+    """Ranks could not be launched, through no fault of the code under test."""
+
+
+class ExecutorError(CourseError):
+    """The executor that runs work items failed."""
+
+
+class GradebookError(CourseError):
+    """A grade could not be recorded."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that lists `known` and, where one is close to `name`, suggests it."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    suggestion = f" Did you mean '{close[0]}'?" if close else ""
+    return f"Known: {', '.join(choices) if choices else 'none'}.{suggestion}"

@@ -1,0 +1,27 @@
+"""The registry of value types that may travel between a judge and a rank.
+
+Student code may take and return plain data, tensors and the frozen dataclasses registered here; nothing else
+crosses the boundary, so no object with behaviour of its own ever reaches the judge.
+"""
+
+import dataclasses
+from typing import TypeVar
+
+T = TypeVar("T")
+
+VALUE_TYPES: dict[str, type] = {}
+
+
+def value_type(cls: type[T]) -> type[T]:
+    """Register a frozen dataclass under its class name, so that it may travel as plain fields.
+
+    Raises: TypeError if `cls` is no frozen dataclass, or if another class has that name.
+    """
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if not dataclasses.is_dataclass(cls) or not parameters.frozen:
+        message = f"{cls.__name__} must be a frozen dataclass to travel between judge and rank."
+        raise TypeError(message)
+    if VALUE_TYPES.setdefault(cls.__name__, cls) is not cls:
+        message = f"A value type named {cls.__name__} is registered already: {VALUE_TYPES[cls.__name__]!r}."
+        raise TypeError(message)
+    return cls

@@ -1,0 +1,1 @@
+"""The autograder: launches ranks, judges what they return, explains, records."""

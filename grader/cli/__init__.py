@@ -1,0 +1,1 @@
+"""The two commands: `course` for those who learn, `grade` for those who teach."""

@@ -1,0 +1,1 @@
+"""Launching student code on N ranks, and judging what comes back."""

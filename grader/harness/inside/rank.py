@@ -1,0 +1,209 @@
+"""One rank: import the student's file, run one program on it, write one frame.
+
+Everything here runs in the same process as student code. Nothing here decides anything.
+"""
+
+import faulthandler
+import importlib.util
+import linecache
+import os
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from course_env.errors import did_you_mean
+from grader.harness.protocol import frame
+from grader.harness.protocol.codec import UnsupportedValueError
+from grader.harness.protocol.messages import LaunchRequest, RankError, SourceLine
+
+MAX_TEXT = 4000
+MAX_FRAMES = 20
+
+
+class Descriptors(NamedTuple):
+    """What the judge gave this rank."""
+
+    inputs: int
+    result: int
+    journal: int
+    stacks: int
+    log: int
+
+
+class MissingSymbolError(AttributeError):
+    """A name that the exercise asks for is not in the student's file."""
+
+
+class StudentModule:
+    """The student's file as a program sees it: its names, and a clear error for those it lacks."""
+
+    def __init__(self, module: ModuleType, symbols: Sequence[str]) -> None:
+        self._module = module
+        self._symbols = symbols
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            file = Path(self._module.__file__ or "").name
+            present = [known for known in vars(self._module) if not known.startswith("_")]
+            raise MissingSymbolError(
+                f"{file} has no '{name}'. It must keep the names of the stub: {', '.join(self._symbols)}. "
+                f"In the file: {did_you_mean(name, present)}"
+            ) from None
+
+
+def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendezvous: str) -> bool:
+    """Run the request's program as `rank` and write its outcome; return whether the program returned."""
+    _redirect_streams(descriptors.log)
+    faulthandler.dump_traceback_later(request.timeout_s, file=descriptors.stacks)
+    phase = "import"
+    try:
+        arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size))
+        program = _load_program(request)
+        student = StudentModule(_load(request.student_file, request.submission_folder), request.symbols)
+        phase = "start"
+        _seed(request.seed + rank)
+        if request.process_group:
+            _join_process_group(rank, request, descriptors.journal, rendezvous)
+        phase = "program"
+        returned = program(student, **arguments)
+        phase = "result"
+        frame.write_frame(descriptors.result, frame.pack({"returned": returned}))
+    except BaseException as error:  # noqa: BLE001 - sys.exit() and KeyboardInterrupt are outcomes too
+        _report(error, phase, request, descriptors.result)
+        return False
+    return True
+
+
+def _redirect_streams(log: int) -> None:
+    with open(os.devnull) as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
+    # Line-buffered, so that the last words of a rank that is killed are not lost.
+    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: PTH123, SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: PTH123, SIM115
+
+
+def _load(file: str, folder: str) -> ModuleType:
+    """Import `file` of `folder` under its own plain name, as a script in that folder would."""
+    path = Path(folder, file)
+    if not path.is_file():
+        raise FileNotFoundError(f"{file} is missing: the submission has no such file.")
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if folder not in sys.path:
+        sys.path.append(folder)  # processes that student code spawns import it again by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_program(request: LaunchRequest) -> Callable[..., Any]:
+    if request.programs_file is None:
+        return _call
+    path = Path(request.programs_file)
+    program: Callable[..., Any] = getattr(_load(path.name, str(path.parent)), request.program)
+    return program
+
+
+def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The program behind the `student` proxy: one call of one of the student's functions."""
+    return {"value": getattr(student, function)(*args, **kwargs)}
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)
+
+
+def _join_process_group(rank: int, request: LaunchRequest, journal: int, rendezvous: str) -> None:
+    import torch.distributed as dist
+
+    from grader.harness.inside import recorder
+
+    roots = [request.submission_folder]
+    if request.programs_file is not None:
+        roots.append(str(Path(request.programs_file).parent))
+    recorder.install(journal, roots)
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(request.world_size), LOCAL_WORLD_SIZE=str(request.world_size)
+    )
+    # The judge's deadline, not gloo's, must cut a hang: gloo's own time-out would turn it into an exception whose text
+    # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.
+    timeout = timedelta(seconds=10 * request.timeout_s)
+    dist.distributed_c10d.default_pg_timeout = timeout
+    store = dist.FileStore(rendezvous, request.world_size)
+    dist.init_process_group("gloo", rank=rank, world_size=request.world_size, store=store, timeout=timeout)
+
+
+def _report(error: BaseException, phase: str, request: LaunchRequest, result: int) -> None:
+    description = describe(error, phase, _roots(request))
+    try:
+        frame.write_frame(result, frame.pack({"raised": msgspec.to_builtins(description)}))
+    except (OSError, UnsupportedValueError) as second:
+        print(f"the error could not be reported: {second}", file=sys.stderr)
+
+
+def _roots(request: LaunchRequest) -> tuple[str, ...]:
+    programs = () if request.programs_file is None else (str(Path(request.programs_file).parent),)
+    return (request.submission_folder, *programs)
+
+
+def describe(error: BaseException, phase: str, roots: Sequence[str]) -> RankError:
+    """Return `error` as the student should read it: only frames of files under `roots`, named relative to them."""
+    lines = [_source_line(entry, roots) for entry in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        lines.append(_relative(error.filename, error.lineno or 0, "<module>", (error.text or "").strip(), roots))
+    frames = tuple(line for line in lines if line is not None)[-MAX_FRAMES:]
+    return RankError(phase=phase, type=type(error).__name__[:MAX_TEXT], message=_message(error), frames=frames)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        return str(text)[:MAX_TEXT].encode("utf-8", "replace").decode()
+    except BaseException as second:  # noqa: BLE001 - a student's __str__ may do anything
+        return f"(its message could not be formed: {type(second).__name__})"
+
+
+def _source_line(entry: traceback.FrameSummary, roots: Sequence[str]) -> SourceLine | None:
+    return _relative(entry.filename, entry.lineno or 0, entry.name, entry.line or "", roots)
+
+
+def _relative(file: str, line: int, function: str, text: str, roots: Sequence[str]) -> SourceLine | None:
+    for root in roots:
+        if file.startswith(root + os.sep):
+            shown = text or linecache.getline(file, line).strip()
+            return SourceLine(file=file[len(root) + 1 :], line=line, function=function, text=shown[:200])
+    return None
+
+
+def leave(code: int) -> None:
+    """End this process at once: tearing the interpreter down after torch costs 200 ms and can dead-lock."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001, S112 - student code may have closed or replaced it
+            continue
+    os._exit(code)
+
+
+def restore_signals() -> None:
+    """Undo the supervisor's handlers in a freshly forked rank."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,145 @@
+"""The parent of one launch's ranks: forks them, lets them leave together, and tells how each ended.
+
+A rank that has written its result waits until every other rank has, too: one that left early would close its
+connections under those that still communicate. A rank that fails leaves at once, so that its peers notice.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from grader.harness.inside import linux
+from grader.harness.inside.rank import Descriptors, leave, restore_signals, run_rank
+from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
+
+# How long the others may go on after a rank died: time enough for gloo to report the broken connection.
+GRACE_AFTER_FAILURE_S = 2.0
+# A killed child is gone within a few milliseconds; what runs longer was left behind.
+GRACE_FOR_CHILDREN_S = 0.1
+
+
+class CutError(Exception):
+    """The judge asked for the end of this launch."""
+
+
+def _cut(_signal: int, _frame: FrameType | None) -> None:
+    raise CutError
+
+
+def supervise(request: LaunchRequest, status: int, ranks: list[Descriptors], folder: Path, *, zygote: int) -> None:
+    """Run one launch to its end and write its LaunchStatus to `status`. `folder` holds the rendezvous file."""
+    signal.signal(signal.SIGTERM, _cut)
+    linux.die_with_parent(zygote)
+    linux.adopt_orphans()
+    os.setsid()
+    launch = _Launch(request, ranks, str(folder / "rendezvous"), status)
+    with contextlib.suppress(CutError):
+        launch.start()
+        launch.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    launch.kill_remaining()
+    orphans = linux.settle(GRACE_FOR_CHILDREN_S)
+    linux.end_children()
+    os.write(status, msgspec.json.encode(LaunchStatus(ranks=launch.exits(), orphans=orphans)))
+
+
+class _Launch:
+    """The ranks under way."""
+
+    def __init__(self, request: LaunchRequest, ranks: list[Descriptors], rendezvous: str, status: int) -> None:
+        self._request = request
+        self._descriptors = ranks
+        self._rendezvous = rendezvous
+        self._status = status
+        self._running: dict[int, int] = {}  # pidfd -> rank
+        self._pids: dict[int, int] = {}  # rank -> pid
+        self._exits: dict[int, RankExit] = {}
+        self._num_done = 0
+        self._done_read, self._done_write = os.pipe()
+        self._leave_read, self._leave_write = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(self._done_read, select.POLLIN)
+
+    def start(self) -> None:
+        supervisor = os.getpid()
+        for rank in range(self._request.world_size):
+            pid = os.fork()
+            if pid == 0:
+                self._be_rank(rank, supervisor)
+            self._pids[rank] = pid
+            pidfd = os.pidfd_open(pid)
+            self._running[pidfd] = rank
+            self._poll.register(pidfd, select.POLLIN)
+        for descriptors in self._descriptors:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _be_rank(self, rank: int, supervisor: int) -> None:
+        code = 1
+        try:
+            restore_signals()
+            linux.die_with_parent(supervisor)
+            os.close(self._leave_write)
+            os.close(self._status)
+            for other, descriptors in enumerate(self._descriptors):
+                if other != rank:
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+            if run_rank(rank, self._request, self._descriptors[rank], self._rendezvous):
+                os.write(self._done_write, b"d")
+                os.read(self._leave_read, 1)  # returns at end of file, when every rank is done
+                code = 0
+        finally:
+            leave(code)
+
+    def wait(self) -> None:
+        """Return when every rank has ended, or some grace after one of them died."""
+        end = None
+        while self._running:
+            patience_ms = None if end is None else max(0.0, 1000 * (end - time.monotonic()))
+            for descriptor, _ in self._poll.poll(patience_ms):
+                if descriptor == self._done_read:
+                    self._num_done += len(os.read(self._done_read, 64))
+                else:
+                    self._collect(descriptor, cut=False)
+            if self._num_done >= len(self._running):
+                self._release()
+            if end is None and any(exited.exit_code != 0 for exited in self._exits.values()):
+                end = time.monotonic() + GRACE_AFTER_FAILURE_S
+            if end is not None and time.monotonic() >= end:
+                return
+
+    def _release(self) -> None:
+        if self._leave_write >= 0:
+            os.close(self._leave_write)
+            self._leave_write = -1
+
+    def _collect(self, pidfd: int, *, cut: bool) -> None:
+        rank = self._running.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _, state, usage = os.wait4(self._pids[rank], 0)
+        self._exits[rank] = RankExit(
+            exit_code=os.waitstatus_to_exitcode(state),
+            cut=cut,
+            max_rss_kb=usage.ru_maxrss,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+        )
+
+    def kill_remaining(self) -> None:
+        """End the ranks that still run, whatever they are doing."""
+        for pidfd in list(self._running):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        for pidfd in list(self._running):
+            self._collect(pidfd, cut=True)
+
+    def exits(self) -> tuple[RankExit, ...]:
+        """How each rank ended, in rank order. A rank that was never forked counts as cut."""
+        never = RankExit(exit_code=-signal.SIGKILL, cut=True, max_rss_kb=0, cpu_s=0.0)
+        return tuple(self._exits.get(rank, never) for rank in range(self._request.world_size))

@@ -1,0 +1,187 @@
+"""Imports torch once, then forks one supervisor per launch. Runs no student code and holds no secret.
+
+Why a zygote: `import torch` costs over a second, a fork from a process that has it a few milliseconds. Two rules make
+forking safe and fast: one thread only (OMP_NUM_THREADS=1 before the first import; asserted before each fork), and all
+that torch would load lazily is loaded and used once here, so that no rank pays for it again.
+"""
+
+import array
+import contextlib
+import gc
+import importlib
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from grader.harness.inside import linux
+from grader.harness.inside.rank import Descriptors
+from grader.harness.inside.supervisor import supervise
+from grader.harness.protocol.messages import (
+    DESCRIPTORS_PER_RANK,
+    MAX_MESSAGE_BYTES,
+    Cut,
+    Ended,
+    LaunchRequest,
+    Ready,
+)
+
+# Modules that torch imports on first use: torch._dynamo alone (any optimizer, any dispatch mode) costs a rank 1.1 s.
+PRELOAD = (
+    "torch",
+    "torch._dynamo",
+    "torch.distributed",
+    "torch.distributed._functional_collectives",
+    "torch.distributed.checkpoint",
+    "torch.distributed.fsdp",
+    "torch.distributed.nn.functional",
+    "torch.distributed.pipelining",
+    "torch.distributed.tensor",
+    "torch.distributed.tensor.parallel",
+    "torch.nn.parallel",
+    "torch.optim",
+    "torch.utils.checkpoint",
+    "torch.utils.data",
+    "safetensors.torch",
+    "grader.harness.inside.recorder",
+    "course_env.communication",
+    "course_env.meters",
+    "course_env.topology",
+)
+SECONDS_TO_CLEAN_UP = 1.0
+
+_to_json = msgspec.json.Encoder().encode
+_requests = msgspec.json.Decoder(LaunchRequest | Cut)
+
+
+def main() -> None:
+    """Serve launches until the judge goes. Arguments: control socket, scratch folder, what to preload ("torch" or none)."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    scratch = Path(sys.argv[2])
+    os.set_inheritable(control.fileno(), False)
+    start = time.perf_counter()
+    if "torch" in sys.argv[3:]:
+        _preload()
+    linux.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.dont_write_bytecode = True
+    gc.collect()
+    gc.freeze()  # a collection in a child would otherwise touch, and so copy, the whole heap
+    ready = Ready(pid=os.getpid(), import_s=time.perf_counter() - start, tasks=linux.num_tasks())
+    control.send(_to_json(ready))
+    with contextlib.suppress(ConnectionError):
+        while _serve(control, scratch):
+            pass
+    linux.end_children()
+    shutil.rmtree(scratch, ignore_errors=True)  # the judge does this, unless it was killed
+    os._exit(0)
+
+
+def _preload() -> None:
+    for name in PRELOAD:
+        importlib.import_module(name)
+    _warm_up()
+
+
+def _warm_up() -> None:
+    """Pay torch's first-use costs once. Safe before forking only because there is one OpenMP thread."""
+    import torch
+    import torch.distributed as dist
+
+    from grader.harness.inside import recorder
+    from grader.harness.protocol import frame
+
+    recorder.prepare()
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(4, 8)).square().mean().backward()
+    dist.all_reduce(torch.ones(8, dtype=torch.float64))
+    optimizer.step()
+    frame.unpack(frame.pack({"x": torch.ones(1)}))
+    dist.destroy_process_group()
+
+
+def _serve(control: socket.socket, scratch: Path) -> bool:
+    """Serve one launch; return False when the judge has gone."""
+    message, descriptors = _receive(control)
+    if not message:
+        return False
+    request = _requests.decode(message)
+    if isinstance(request, Cut):  # the launch it was meant for has just ended by itself
+        return True
+    assert linux.num_tasks() == 1, "a zygote with threads cannot fork safely"
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    zygote = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _be_supervisor(control, request, descriptors, folder, zygote)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    judge_is_there = _watch(control, pid)
+    _, state = os.waitpid(pid, 0)
+    linux.end_children()
+    shutil.rmtree(folder, ignore_errors=True)
+    if judge_is_there:
+        control.send(_to_json(Ended(supervisor_exit_code=os.waitstatus_to_exitcode(state))))
+    return judge_is_there
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    space = socket.CMSG_SPACE(4 * 253)  # SCM_MAX_FD: what one message can carry
+    message, ancillary, _, _ = control.recvmsg(MAX_MESSAGE_BYTES, space)
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        descriptors.frombytes(data)
+    return message, list(descriptors)
+
+
+def _be_supervisor(
+    control: socket.socket, request: LaunchRequest, descriptors: list[int], folder: Path, zygote: int
+) -> None:
+    code = 1
+    try:
+        control.close()
+        status, *rest = descriptors
+        ranks = [Descriptors(*rest[i : i + DESCRIPTORS_PER_RANK]) for i in range(0, len(rest), DESCRIPTORS_PER_RANK)]
+        supervise(request, status, ranks, folder, zygote=zygote)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _watch(control: socket.socket, supervisor: int) -> bool:
+    """Wait until the supervisor has ended, cutting it short when the judge asks or goes; return whether it is there."""
+    pidfd = os.pidfd_open(supervisor)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    judge_is_there, kill_at = True, None
+    try:
+        while True:
+            patience_ms = None if kill_at is None else max(0.0, 1000 * (kill_at - time.monotonic()))
+            ready = [descriptor for descriptor, _ in poll.poll(patience_ms)]
+            if pidfd in ready:
+                return judge_is_there
+            if not ready:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            if control.fileno() in ready:
+                judge_is_there = bool(control.recv(MAX_MESSAGE_BYTES))  # a Cut, or the end of the judge
+                if not judge_is_there:
+                    poll.unregister(control)
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                kill_at = time.monotonic() + SECONDS_TO_CLEAN_UP
+    finally:
+        os.close(pidfd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""One value per rank: what a launch returns and what a comparison expects."""
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class PerRank(tuple[T, ...]):
+    """One value per rank, in rank order; built from any iterable, so a tensor of shape (N, ...) gives N entries.
+
+    A class of its own, because a plain tuple is a value that every rank may return.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"PerRank({super().__repr__()})"

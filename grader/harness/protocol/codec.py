@@ -1,0 +1,142 @@
+"""Plain values and tensors as a JSON tree, both ways, and nothing that could carry behaviour.
+
+Scalars, strings and lists stand for themselves; everything else is an object with one key that names its kind:
+{"tensor": 3} is the fourth tensor of the frame, {"value": ["Send", {...}]} a registered value type.
+The judge decodes trees that student code may have written, so decoding checks every node and builds only these kinds.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from course_env.value_types import VALUE_TYPES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_DEPTH = 40
+MAX_NODES = 1_000_000
+
+ALLOWED = (
+    "None, bool, int, float, str, Fraction, list, tuple, dict, torch.Tensor, torch.dtype "
+    "and the value types of course_env"
+)
+
+
+class UnsupportedValueError(TypeError):
+    """A value of a kind that does not travel between judge and rank."""
+
+
+class MalformedTreeError(ValueError):
+    """A tree that `encode` cannot have written."""
+
+
+def encode(value: Any) -> tuple[Any, list["Tensor"]]:
+    """Return `value` as a JSON tree and the tensors that the tree refers to by position.
+
+    Raises: UnsupportedValueError for any other kind of value, or one nested deeper than MAX_DEPTH.
+    """
+    tensors: list[Tensor] = []
+    return _encode(value, tensors, "the value", 0), tensors
+
+
+def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+
+    def inner(child: Any, place: str) -> Any:
+        return _encode(child, tensors, f"{where}{place}", depth + 1)
+
+    # Exact types: a subclass may lie about itself, and must not travel under its base's name.
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind is list:
+        return [inner(child, f"[{i}]") for i, child in enumerate(value)]
+    if kind is tuple:
+        return {"tuple": [inner(child, f"[{i}]") for i, child in enumerate(value)]}
+    if kind is dict:
+        return {"dict": [[inner(key, " (a key)"), inner(child, f"[{key!r}]")] for key, child in value.items()]}
+    if kind is Fraction:
+        return {"fraction": [value.numerator, value.denominator]}
+    if VALUE_TYPES.get(kind.__name__) is kind:
+        fields = {f.name: inner(getattr(value, f.name), f".{f.name}") for f in dataclasses.fields(value)}
+        return {"value": [kind.__name__, fields]}
+    return _encode_torch(value, tensors, where)
+
+
+def _encode_torch(value: Any, tensors: list["Tensor"], where: str) -> Any:
+    torch = sys.modules.get("torch")
+    if torch is not None and type(value) in (torch.Tensor, torch.nn.Parameter):
+        tensors.append(value)
+        return {"tensor": len(tensors) - 1}
+    if torch is not None and isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if torch is not None and isinstance(value, torch.Size):
+        return {"tuple": list(value)}
+    name = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    raise UnsupportedValueError(f"{where} is a {name}, which cannot be handed to the judge. Allowed: {ALLOWED}.")
+
+
+def decode(tree: Any, tensors: Mapping[str, "Tensor"]) -> Any:
+    """Return the value that `encode` made `tree` from.
+
+    Raises: MalformedTreeError if the tree is nothing `encode` writes: student code can have written any bytes.
+    """
+    budget = [MAX_NODES]
+    try:
+        return _decode(tree, tensors, budget, 0)
+    except MalformedTreeError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError, OverflowError) as error:
+        raise MalformedTreeError(f"A node is not as the encoder writes it: {error}") from error
+
+
+def _decode(tree: Any, tensors: Mapping[str, "Tensor"], budget: list[int], depth: int) -> Any:
+    budget[0] -= 1
+    if depth > MAX_DEPTH + 1 or budget[0] < 0:
+        raise MalformedTreeError(f"The tree has more than {MAX_DEPTH} levels or {MAX_NODES} nodes.")
+
+    def inner(child: Any) -> Any:
+        return _decode(child, tensors, budget, depth + 1)
+
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    if isinstance(tree, list):
+        return [inner(child) for child in tree]
+    if not isinstance(tree, dict) or len(tree) != 1:
+        raise MalformedTreeError("A node is neither a scalar, nor a list, nor an object with one key.")
+    ((kind, payload),) = tree.items()
+    if kind == "tensor":
+        return tensors[str(int(payload))]
+    if kind not in _DECODERS:
+        raise MalformedTreeError("A node is of an unknown kind.")
+    return _DECODERS[kind](payload, inner)
+
+
+def _decode_value(payload: Any, inner: Callable[[Any], Any]) -> Any:
+    name, fields = payload
+    cls = VALUE_TYPES[name]
+    if set(fields) != {f.name for f in dataclasses.fields(cls)}:
+        raise MalformedTreeError(f"The fields of a {cls.__name__} are not its own.")
+    return cls(**{key: inner(child) for key, child in fields.items()})
+
+
+def _decode_dtype(payload: Any, _inner: Callable[[Any], Any]) -> Any:
+    import torch
+
+    dtype = getattr(torch, payload)
+    if not isinstance(dtype, torch.dtype):
+        raise MalformedTreeError("A dtype node names no dtype.")
+    return dtype
+
+
+_DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
+    "tuple": lambda payload, inner: tuple(inner(child) for child in payload),
+    "dict": lambda payload, inner: {inner(key): inner(child) for key, child in payload},
+    "fraction": lambda payload, _inner: Fraction(int(payload[0]), int(payload[1])),
+    "value": _decode_value,
+    "dtype": _decode_dtype,
+}

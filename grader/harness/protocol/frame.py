@@ -1,0 +1,144 @@
+"""One frame: a JSON tree and the tensors it refers to, in a memory file of bounded size.
+
+Layout: 8 bytes magic, two little-endian u64 lengths, the JSON, then a safetensors block.
+Frames lie in memfds whose size is sealed, so a rank can neither flood the judge nor block on it, and what a rank had
+written is still there after it was killed. The magic is written last: a frame is whole or it is no frame.
+"""
+
+import fcntl
+import json
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+from grader.harness.protocol.codec import MalformedTreeError, decode, encode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAGIC = b"CRSFRM1\n"
+HEADER = struct.Struct("<8sQQ")
+MAX_JSON_BYTES = 16 << 20
+CHUNK_BYTES = 16 << 10
+
+# Fixed in the kernel's ABI; Python 3.11's fcntl does not name them.
+F_ADD_SEALS = 1033
+SEAL_SEAL, SEAL_SHRINK, SEAL_GROW, SEAL_WRITE = 1, 2, 4, 8
+
+
+class MalformedFrameError(ValueError):
+    """Bytes that are no frame."""
+
+
+def pack(value: Any) -> bytes:
+    """Return `value` as one frame.
+
+    Raises: UnsupportedValueError for values that do not travel.
+    """
+    tree, tensors = encode(value)
+    text = json.dumps(tree, separators=(",", ":")).encode()
+    block = _pack_tensors(tensors)
+    return HEADER.pack(MAGIC, len(text), len(block)) + text + block
+
+
+def _pack_tensors(tensors: "list[Tensor]") -> bytes:
+    if not tensors:
+        return b""
+    import safetensors.torch
+
+    # clone: safetensors refuses tensors that share storage, and views must not drag their base along.
+    plain = {str(i): tensor.detach().cpu().contiguous().clone() for i, tensor in enumerate(tensors)}
+    return safetensors.torch.save(plain)
+
+
+def unpack(data: bytes) -> Any:
+    """Return the value in a frame.
+
+    Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
+    """
+    if len(data) < HEADER.size:
+        raise MalformedFrameError("The frame is shorter than its header.")
+    magic, text_bytes, block_bytes = HEADER.unpack_from(data)
+    if magic != MAGIC or text_bytes > MAX_JSON_BYTES or len(data) != HEADER.size + text_bytes + block_bytes:
+        raise MalformedFrameError("The frame's header does not describe its bytes.")
+    try:
+        tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
+        return decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :]))
+    except (ValueError, RecursionError, MalformedTreeError) as error:
+        raise MalformedFrameError(f"The frame cannot be read: {error}") from error
+
+
+def _unpack_tensors(block: bytes) -> "dict[str, Tensor]":
+    if not block:
+        return {}
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(block)
+    except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
+        raise MalformedFrameError(f"The tensors cannot be read: {error}") from error
+
+
+def sealed_input(data: bytes) -> int:
+    """Return the descriptor of a memory file that holds `data` and can no longer be changed by anyone."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    _write_at(descriptor, data, 0)
+    fcntl.fcntl(descriptor, F_ADD_SEALS, SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE)
+    return descriptor
+
+
+def sealed_output(num_bytes: int) -> int:
+    """Return the descriptor of an empty memory file that can be written to, up to `num_bytes` and never beyond."""
+    descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, num_bytes)  # sparse: pages that nobody writes cost nothing
+    fcntl.fcntl(descriptor, F_ADD_SEALS, SEAL_SEAL | SEAL_SHRINK | SEAL_GROW)
+    return descriptor
+
+
+def write_frame(descriptor: int, data: bytes) -> None:
+    """Write one frame into a sealed output, its magic last.
+
+    Raises: OSError if it does not fit.
+    """
+    _write_at(descriptor, data[len(MAGIC) :], len(MAGIC))
+    _write_at(descriptor, MAGIC, 0)
+
+
+def read_frame(descriptor: int) -> bytes | None:
+    """Return the frame in a sealed output, or None where nobody finished one."""
+    header = os.pread(descriptor, HEADER.size, 0)
+    if len(header) < HEADER.size or not header.startswith(MAGIC):
+        return None
+    _, text_bytes, block_bytes = HEADER.unpack(header)
+    total = HEADER.size + text_bytes + block_bytes
+    if total > os.fstat(descriptor).st_size:
+        return None
+    return read_at_most(descriptor, total)
+
+
+def read_at_most(descriptor: int, num_bytes: int) -> bytes:
+    """Return the first `num_bytes` of a memory file, fewer where it is shorter."""
+    chunks: list[bytes] = []
+    offset = 0
+    while offset < num_bytes and (chunk := os.pread(descriptor, num_bytes - offset, offset)):
+        chunks.append(chunk)
+        offset += len(chunk)
+    return b"".join(chunks)
+
+
+def read_written(descriptor: int, limit: int) -> bytes:
+    """Return what was written to a sealed output from its start on, without reading megabytes of untouched zeros."""
+    chunks: list[bytes] = []
+    offset = 0
+    while offset < limit and any(chunk := os.pread(descriptor, min(CHUNK_BYTES, limit - offset), offset)):
+        chunks.append(chunk)
+        offset += len(chunk)
+    return b"".join(chunks).rstrip(b"\0")
+
+
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written

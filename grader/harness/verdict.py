@@ -1,0 +1,237 @@
+"""From what a launch left behind to a Run, or to the one failure that explains it best.
+
+Order matters: a crash or an exception on one rank breaks the connections of the others, so their errors are echoes.
+The first genuine cause is reported, echoes are dropped.
+"""
+
+import re
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from grader.harness.comm import CommLog
+from grader.harness.launcher import RankRemains, Remains
+from grader.harness.outcome import Outcome, StudentFailure
+from grader.harness.protocol import frame
+from grader.harness.protocol.journal import RankJournal, read_journal
+from grader.harness.protocol.messages import RankError, SourceLine
+from grader.harness.run import Run
+from grader.harness.waiting import who_waits
+
+MAX_SHOWN_LOG = 1500
+STUB_MESSAGE = "TODO("
+
+# What gloo says on a rank whose peer has gone: never the cause.
+ECHO = re.compile(
+    r"Connection (closed by peer|reset by peer|refused)|Broken pipe|Socket closed|Application timeout caused pair closure"
+    r"|Connect(ion)? (timeout|error)|failed to connect",
+    re.IGNORECASE,
+)
+STACK_LINE = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$', re.MULTILINE)
+
+
+def judge(remains: Remains) -> Run:
+    """Return the Run of a launch in which every rank returned.
+
+    Raises: StudentFailure for every other end, with the explanation the student reads.
+    """
+    journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
+    results = tuple(_result(rank) for rank in remains.ranks)
+    comm = CommLog(journals)
+    for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched):
+        failure = explain(remains, results, comm)
+        if failure is not None:
+            raise failure
+    assert remains.status is not None
+    return Run(
+        values=tuple(result["returned"] for result in results if isinstance(result, dict)),
+        comm=comm,
+        log=tuple(rank.log for rank in remains.ranks),
+        orphans=remains.status.orphans,
+        max_rss_kb=tuple(exited.max_rss_kb for exited in remains.status.ranks),
+    )
+
+
+Result = dict[str, Any] | RankError | str | None
+
+
+def _result(rank: RankRemains) -> Result:
+    """A dict with what the program returned, the error it reported, a sentence if unreadable, None if there is none."""
+    if rank.result is None:
+        return None
+    try:
+        match frame.unpack(rank.result):
+            case {"returned": dict() as returned}:
+                return {"returned": returned}
+            case {"raised": dict() as raised}:
+                return msgspec.convert(raised, RankError)
+    except (frame.MalformedFrameError, msgspec.ValidationError) as error:
+        return str(error)
+    return "The frame holds neither what the program returned nor an error."
+
+
+def _zygote_died(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
+    if not remains.zygote_died and remains.status is not None:
+        return None
+    return StudentFailure(
+        "The processes that start and watch the ranks were killed during this test. "
+        "Code that sends signals to processes it did not start does this.",
+        outcome=Outcome.CRASHED,
+    )
+
+
+def _flooded(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
+    if not remains.flooded:
+        return None
+    dropped = sum(rank.log_dropped_bytes for rank in remains.ranks)
+    return StudentFailure(
+        f"The ranks printed more than {dropped >> 20} MiB; the launch was ended. Is there a print in an endless loop?",
+        outcome=Outcome.CRASHED,
+    )
+
+
+def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    errors = {rank: result for rank, result in enumerate(results) if isinstance(result, RankError)}
+    if not errors:
+        return None
+    causes = {rank: error for rank, error in errors.items() if not ECHO.search(error.message)}
+    if not causes:
+        return None  # all echoes: a rank died, or ranks disagreed; that is told elsewhere
+    rank, error = min(causes.items())
+    if error.type == "NotImplementedError" and error.message.startswith(STUB_MESSAGE):
+        return StudentFailure(f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED)
+    parts = [_error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
+    return StudentFailure("\n".join(parts))
+
+
+def _error_text(rank: int, error: RankError, remains: Remains) -> str:
+    who = _who(rank, remains)
+    frames = "\n".join(f"  {_place(line)}\n    {line.text}" for line in error.frames)
+    if error.phase == "import":
+        head = f"{remains.request.student_file} cannot be imported: {error.type}: {error.message}"
+    elif error.phase == "result":
+        head = f"{who} returned something that cannot be judged: {error.message}"
+    elif error.type == "SystemExit":
+        head = f"{who} called sys.exit({error.message}) instead of returning."
+    else:
+        head = f"{who} raised {error.type}: {error.message}"
+    return f"{head}\n{frames}" if frames else head
+
+
+def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    if not remains.deadline_passed:
+        return None
+    count = remains.request.world_size
+    ranks = f"Launch of {count} ranks" if count > 1 else "The call"
+    states = tuple(_state(rank, results[rank], remains) for rank in range(count))
+    parts = [
+        f"{ranks} passed its {remains.request.timeout_s:g} s deadline and was ended.",
+        who_waits(comm.journals, states),
+        *_mismatch_hint(comm),
+        *_stack_texts(remains),
+    ]
+    return StudentFailure("\n".join(part for part in parts if part), outcome=Outcome.TIMED_OUT)
+
+
+def _state(rank: int, result: Result, remains: Remains) -> str:
+    """What a rank was doing when the launch was cut, as far as it is not in a communication."""
+    if isinstance(result, dict):
+        return "has returned"
+    if isinstance(result, RankError):
+        return f"has raised {result.type}"
+    assert remains.status is not None
+    exited = remains.status.ranks[rank]
+    if not exited.cut:
+        return f"has ended with {exit_text(exited.exit_code)}"
+    lines = _stack(remains.ranks[rank].stacks, remains)
+    return f"is at {lines[0]}" if lines else ""
+
+
+def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    assert remains.status is not None
+    exits = remains.status.ranks
+    silent = [rank for rank, result in enumerate(results) if result is None]
+    dead = [rank for rank in silent if not exits[rank].cut]
+    if not dead and not silent:
+        return None
+    rank = (dead or silent)[0]
+    text = f"{_who(rank, remains)} ended with {exit_text(exits[rank].exit_code)} before it returned a result."
+    if exits[rank].exit_code == 0:
+        text += " os._exit() in the code ends a rank like this."
+    if exits[rank].exit_code == -signal.SIGABRT:
+        text += " gloo aborts a rank that receives more bytes than its tensor has room for."
+    parts = [text, *_mismatch_hint(comm), *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
+    return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED)
+
+
+def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    for rank, result in enumerate(results):
+        if isinstance(result, str):
+            return StudentFailure(f"{_who(rank, remains)} left a result that cannot be read. {result}")
+    echoes = [(rank, result) for rank, result in enumerate(results) if isinstance(result, RankError)]
+    if not echoes:
+        return None
+    parts = [_error_text(*echoes[0], remains), *_mismatch_hint(comm)]
+    return StudentFailure("\n".join(parts))
+
+
+def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    mismatches = comm.mismatches()
+    return StudentFailure("\n".join(mismatches)) if mismatches else None
+
+
+def _mismatch_hint(comm: CommLog) -> Iterable[str]:
+    return comm.mismatches()[:2]
+
+
+def _log_text(rank: int, remains: Remains) -> Iterable[str]:
+    log = remains.ranks[rank].log.strip()
+    if log:
+        shown = log if len(log) <= MAX_SHOWN_LOG else f"...{log[-MAX_SHOWN_LOG:]}"
+        yield f"Rank {rank} printed:\n{shown}"
+
+
+def _stack_texts(remains: Remains, only: int | None = None) -> Iterable[str]:
+    for rank, left in enumerate(remains.ranks):
+        lines = _stack(left.stacks, remains)
+        if lines and only in (None, rank):
+            yield f"Rank {rank}'s stack, innermost first: {' <- '.join(lines)}"
+
+
+def _stack(dump: str, remains: Remains) -> list[str]:
+    """Return the lines of a faulthandler dump that are the student's or a program's, innermost first."""
+    request = remains.request
+    folders = [request.submission_folder]
+    if request.programs_file is not None:
+        folders.append(request.programs_file.rsplit("/", 1)[0])
+    found = []
+    for match in STACK_LINE.finditer(dump):
+        for folder in folders:
+            if match["file"].startswith(folder + "/"):
+                found.append(f"{match['file'][len(folder) + 1 :]}:{match['line']} in {match['function']}")
+                break
+    return found[:8]
+
+
+def _who(rank: int, remains: Remains) -> str:
+    count = remains.request.world_size
+    return f"Rank {rank} of {count}" if count > 1 else "The code under test"
+
+
+def _place(line: SourceLine) -> str:
+    return f"{line.file}:{line.line} in {line.function}"
+
+
+def exit_text(code: int) -> str:
+    """Return an exit code as a person says it: "signal SIGSEGV" or "exit code 3"."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+Explain = Callable[[Remains, Sequence[Result], CommLog], StudentFailure | None]

@@ -1,0 +1,134 @@
+"""What a graded test is handed: `launch` for rank programs, `student` for single calls."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from course_env.errors import CatalogError
+from grader.course.catalog import Chapter, Exercise
+from grader.harness.launcher import Zygote
+from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.run import Run
+from grader.harness.verdict import judge
+from grader.judge.needs import missing_need
+
+MAX_WORLD_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedTest:
+    """One test as the course knows it."""
+
+    chapter: Chapter
+    exercise: Exercise
+    aspect: str
+    claim: str
+    hidden: bool
+    seed: int
+    world_sizes: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Runs rank programs for one test; see `__call__`."""
+
+    test: GradedTest
+    zygote: Zygote
+    submission: Path
+
+    def __call__(
+        self,
+        program: Callable[..., Mapping[str, Any]],
+        world_size: int,
+        *,
+        shared: Mapping[str, Any] | None = None,
+        per_rank: Mapping[str, Sequence[Any]] | None = None,
+        timeout_s: float | None = None,
+        needs: Collection[str] = (),
+        process_group: bool = True,
+    ) -> Run:
+        """Run `program(student, **arguments)` on `world_size` ranks and return what they returned.
+
+        Every rank gets the arguments in `shared`, and of each list in `per_rank` the entry of its own rank.
+        With `process_group`, the default gloo group is initialised before the program starts.
+
+        Raises: StudentFailure if a rank raises, crashes, hangs, or the ranks' communications do not fit together;
+        NotGradable if the machine lacks one of `needs`; CatalogError for a call that no submission could make right.
+        """
+        for need in needs:
+            if (reason := missing_need(need)) is not None:
+                raise NotGradable(reason)
+        inputs = _inputs(world_size, shared or {}, per_rank or {})
+        file, name = _program_place(program)
+        return self._run(name, file, inputs, timeout_s, process_group=process_group)
+
+    def call(self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return what the student's `function` returns, called once in a process of its own."""
+        inputs = [{"function": function, "args": list(args), "kwargs": dict(kwargs)}]
+        run = self._run(function, None, inputs, None, process_group=False)
+        return run.values[0]["value"]
+
+    def _run(
+        self,
+        program: str,
+        programs_file: Path | None,
+        inputs: list[dict[str, Any]],
+        timeout_s: float | None,
+        *,
+        process_group: bool,
+    ) -> Run:
+        self.test.world_sizes.append(len(inputs))
+        request = LaunchRequest(
+            program=program,
+            programs_file=None if programs_file is None else str(programs_file),
+            submission_folder=str(self.submission / self.test.chapter.id),
+            student_file=self.test.exercise.file,
+            symbols=tuple(self.test.exercise.symbols),
+            world_size=len(inputs),
+            timeout_s=self.test.chapter.timeout_s if timeout_s is None else timeout_s,
+            # Away from the judge's own seed: ranks must not draw the numbers that the inputs were drawn from.
+            seed=self.test.seed ^ 0x5EED,
+            process_group=process_group,
+        )
+        return judge(self.zygote.launch(request, inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """Stands for the student's file: `student.f(x)` calls its `f` in another process and returns the value."""
+
+    _launch: Launch
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self._launch.call(name, args, kwargs)
+
+
+def _inputs(world_size: int, shared: Mapping[str, Any], per_rank: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    if not 1 <= world_size <= MAX_WORLD_SIZE:
+        raise CatalogError(f"world_size must be 1 to {MAX_WORLD_SIZE}, but is {world_size}. Correct the test.")
+    for name, values in per_rank.items():
+        if len(values) != world_size:
+            raise CatalogError(f"per_rank['{name}'] has {len(values)} values for {world_size} ranks. Correct the test.")
+    return [{**shared, **{name: values[rank] for name, values in per_rank.items()}} for rank in range(world_size)]
+
+
+def _program_place(program: Callable[..., Any]) -> tuple[Path, str]:
+    if not inspect.isfunction(program) or "." in program.__qualname__:
+        raise CatalogError(f"{program!r} must be a top-level function of a programs file. Correct the test.")
+    return Path(program.__code__.co_filename).resolve(), program.__name__
+
+
+def timed_out_before(test: GradedTest, hung: Collection[tuple[str, str]]) -> StudentFailure | None:
+    """Return why `test` need not run: another of its kind has hung, so this one cannot change the score."""
+    if (test.exercise.id, test.aspect) in hung:
+        blocker = f"another {test.aspect} test"
+    elif (test.exercise.id, "equivalence") in hung:
+        blocker = "an equivalence test"
+    else:
+        return None
+    return StudentFailure(f"Not run: {blocker} of this exercise passed its deadline.", outcome=Outcome.TIMED_OUT)

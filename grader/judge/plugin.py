@@ -1,0 +1,275 @@
+"""The pytest plugin: binds tests to the exercises of a course, hands them `launch` and `student`, and reports.
+
+Outside a course, and for tests that belong to no chapter, it does nothing.
+"""
+
+import random
+import secrets
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
+from grader.course.catalog import Chapter, Course, Exercise, load_course
+from grader.harness.launcher import Zygote
+from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.judge.fixtures import GradedTest, Launch, Student, timed_out_before
+from grader.judge.needs import missing_need, preload
+from grader.judge.report import Collected, CollectedTest, Ended, Finished, ReportWriter
+
+ASPECTS = ("equivalence", "property", "robustness")
+GRADED = pytest.StashKey[GradedTest]()
+FINISHED = "graded"  # the user property that carries an outcome from an xdist worker to its controller
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the judge's options."""
+    group = parser.getgroup("course", "graded tests")
+    group.addoption("--submission", metavar="DIR", help="folder with one folder of student files per chapter")
+    group.addoption("--exercise", action="append", default=[], metavar="ID", help="run only this one, e.g. ch02/launch")
+    group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
+    group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and the judge itself where there is a course."""
+    config.addinivalue_line("markers", "exercise(id, *, aspect): this test is part of grading exercise `id`")
+    if not (config.rootpath / "assignments").is_dir():
+        return
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(1 << 31)  # before xdist copies the options to its workers
+    if config.option.report and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
+    config.pluginmanager.register(Judge(config), "course-judge")
+
+
+class Judge:
+    """One pytest run over chapters of the course."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._seed: int = config.option.seed
+        self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
+        self._zygotes: dict[tuple[str, ...], Zygote] = {}
+        self._hung: set[tuple[str, str]] = set()
+        self._course: Course | None = None
+        self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
+
+    @property
+    def course(self) -> Course:
+        """The course, loaded when the first graded test is seen."""
+        if self._course is None:
+            self._course = load_course(self._config.rootpath)
+        return self._course
+
+    def _chapter_of(self, path: Path) -> Chapter | None:
+        try:
+            tree, folder = path.relative_to(self._config.rootpath).parts[:2]
+        except ValueError:
+            return None
+        if tree not in ("assignments", "solutions"):
+            return None
+        return next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
+
+    def _zygote(self, chapter: Chapter) -> Zygote:
+        key = preload(chapter.needs)
+        if key not in self._zygotes:
+            self._zygotes[key] = Zygote(preload=key)
+        return self._zygotes[key]
+
+    @pytest.hookimpl
+    def pytest_collect_file(self, file_path: Path) -> None:
+        """Start the chapter's zygote before its tests are imported: both import torch, side by side."""
+        if file_path.name.startswith("test_") and not self._config.option.collectonly and not self._is_controller():
+            try:
+                chapter = self._chapter_of(file_path)
+            except CourseError as error:
+                raise pytest.UsageError(str(error)) from error
+            if chapter is not None:
+                self._zygote(chapter)
+
+    def _is_controller(self) -> bool:
+        return bool(getattr(self._config.option, "numprocesses", None)) and not hasattr(self._config, "workerinput")
+
+    @pytest.hookimpl
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Bind each test of a chapter to its exercise, and keep those that were asked for."""
+        try:
+            wanted = self.course.select(self._config.option.exercise) if self._config.option.exercise else None
+            for item in items:
+                if (chapter := self._chapter_of(item.path)) is not None:
+                    item.stash[GRADED] = self._bind(item, chapter)
+        except CourseError as error:
+            raise pytest.UsageError(str(error)) from error
+        if wanted is not None:
+            keys = {(chapter.id, exercise.id) for chapter, exercise in wanted}
+            dropped = [item for item in items if _key(item) not in keys]
+            items[:] = [item for item in items if _key(item) in keys]
+            self._config.hook.pytest_deselected(items=dropped)
+        if self._report is not None:
+            graded = [(item, item.stash[GRADED]) for item in items if GRADED in item.stash]
+            self._report.write(Collected(tests=tuple(_collected(item, test) for item, test in graded)))
+
+    def _bind(self, item: pytest.Item, chapter: Chapter) -> GradedTest:
+        marker = item.get_closest_marker("exercise")
+        if marker is None or len(marker.args) != 1 or marker.kwargs.keys() != {"aspect"}:
+            raise CatalogError(f'{item.nodeid} must carry @pytest.mark.exercise("<id>", aspect="<aspect>").')
+        name, aspect = marker.args[0], marker.kwargs["aspect"]
+        exercise = _exercise(chapter, name, item)
+        if aspect not in ASPECTS:
+            raise CatalogError(f"{item.nodeid}: '{aspect}' is no aspect. {did_you_mean(aspect, ASPECTS)}")
+        docstring = getattr(getattr(item, "function", None), "__doc__", None) or ""
+        return GradedTest(
+            chapter=chapter,
+            exercise=exercise,
+            aspect=aspect,
+            claim=docstring.strip().partition("\n")[0],
+            hidden="solutions" in item.path.relative_to(self._config.rootpath).parts,
+            seed=zlib.crc32(item.nodeid.encode()) ^ self._seed,
+        )
+
+    @pytest.hookimpl
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Give every graded test inputs of its own, drawn after the ranks' parent has started."""
+        test = item.stash.get(GRADED, None)
+        if test is None:
+            return
+        for need in test.chapter.needs:
+            if (reason := missing_need(need)) is not None:
+                raise NotGradable(reason)
+        self._zygote(test.chapter).wait_until_ready()
+        random.seed(test.seed)
+        if preload(test.chapter.needs):
+            import torch
+
+            torch.manual_seed(test.seed)
+
+    def launch(self, item: pytest.Item) -> Launch:
+        """Return the launch fixture of one test.
+
+        Raises: StudentFailure where an earlier hang has decided the test's fate.
+        """
+        test = item.stash.get(GRADED, None)
+        if test is None:
+            raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
+        if (verdict := timed_out_before(test, self._hung)) is not None:
+            raise verdict
+        return Launch(test=test, zygote=self._zygote(test.chapter), submission=self._submission)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Turn how a graded test ended into an outcome and an explanation for the student."""
+        report = yield
+        test = item.stash.get(GRADED, None)
+        if test is None:
+            return report
+        error = call.excinfo.value if call.excinfo is not None else None
+        if error is None and report.when != "call":
+            return report
+        outcome, explanation = _outcome(error)
+        if outcome is Outcome.TIMED_OUT:
+            self._hung.add((test.exercise.id, test.aspect))
+        if outcome is Outcome.NOT_GRADABLE:
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), item.location[1] or 0, explanation)
+        elif outcome is not Outcome.PASSED:
+            report.longrepr = self._text(test, explanation)
+        finished = Finished(
+            test=item.nodeid,
+            outcome=outcome,
+            explanation=explanation,
+            seconds=round(call.duration, 4),
+            world_sizes=tuple(sorted(set(test.world_sizes))),
+        )
+        report.user_properties.append((FINISHED, finished))
+        return report
+
+    def _text(self, test: GradedTest, explanation: str) -> str:
+        name = f"{test.chapter.id}/{test.exercise.id}"
+        short = f"{test.chapter.id.partition('_')[0]}/{test.exercise.id}"
+        return f"[{name}] {test.claim}\n{explanation}\nAgain: course check {short} --seed {self._seed}"
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the outcome down as soon as it is known."""
+        if self._report is not None:
+            for name, value in report.user_properties:
+                if name == FINISHED and isinstance(value, Finished):
+                    self._report.write(value)
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self) -> None:
+        """Say that the report is complete."""
+        if self._report is not None:
+            self._report.write(Ended())
+
+    @pytest.hookimpl
+    def pytest_unconfigure(self) -> None:
+        """End the zygotes."""
+        for zygote in self._zygotes.values():
+            zygote.close()
+        if self._report is not None:
+            self._report.close()
+
+
+def _key(item: pytest.Item) -> tuple[str, str] | None:
+    test = item.stash.get(GRADED, None)
+    return None if test is None else (test.chapter.id, test.exercise.id)
+
+
+def _exercise(chapter: Chapter, name: Any, item: pytest.Item) -> Exercise:
+    exercises = {exercise.id: exercise for exercise in chapter.exercises}
+    if name not in exercises:
+        raise CatalogError(f"{item.nodeid}: {chapter.id} has no exercise '{name}'. {did_you_mean(str(name), exercises)}")
+    return exercises[name]
+
+
+def _collected(item: pytest.Item, test: GradedTest) -> CollectedTest:
+    return CollectedTest(
+        test=item.nodeid,
+        chapter=test.chapter.id,
+        exercise=test.exercise.id,
+        aspect=test.aspect,
+        claim=test.claim,
+        hidden=test.hidden,
+    )
+
+
+def _outcome(error: BaseException | None) -> tuple[Outcome, str]:
+    match error:
+        case None:
+            return Outcome.PASSED, ""
+        case StudentFailure():
+            return error.outcome, str(error)
+        case AssertionError():
+            return Outcome.FAILED, str(error) or "The assertion does not hold."
+        case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
+            return Outcome.NOT_GRADABLE, str(error)
+    return (
+        Outcome.FAILED,
+        f"The test could not go on with what was returned: {type(error).__name__}: {error}",
+    )
+
+
+def _judge(request: pytest.FixtureRequest) -> Judge:
+    judge = request.config.pluginmanager.get_plugin("course-judge")
+    if not isinstance(judge, Judge):
+        raise CatalogError("`launch` and `student` work inside a course: a folder with assignments/ and pyproject.toml.")
+    return judge
+
+
+@pytest.fixture
+def launch(request: pytest.FixtureRequest) -> Launch:
+    """Run a rank program on N ranks: `launch(programs.f, 4, shared={...}, per_rank={...}) -> Run`."""
+    return _judge(request).launch(request.node)
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+    """Stand for the student's file: `student.f(x)` runs in a process of its own."""
+    yield Student(_judge(request).launch(request.node))

@@ -1,0 +1,1 @@
+"""Dispatching work to a cluster through submitit."""

@@ -1,0 +1,157 @@
+"""What may travel between judge and rank arrives as it was; anything else is refused, on both sides."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from course_env.topology import DistEnv
+from grader.harness.protocol.codec import MAX_DEPTH, MalformedTreeError, UnsupportedValueError, decode, encode
+from grader.harness.protocol.frame import MalformedFrameError, pack, unpack
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        -3,
+        2**80,
+        0.1,
+        float("inf"),
+        "naïve \ud800",
+        Fraction(2, 6),
+        [1, [2, (3,)]],
+        (),
+        {},
+        {"a": {1: (None, "x")}, (1, 2): []},
+        torch.float64,
+        DistEnv(rank=1, local_rank=0, world_size=2, node_rank=1, master_addr="a", master_port=1),
+    ],
+    ids=repr,
+)
+def test_plain_values_arrive_as_they_were(value):
+    """Every kind of plain value survives the way through a frame, its type included."""
+    arrived = unpack(pack(value))
+
+    assert (type(value), value) == (type(arrived), arrived)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(6.0, dtype=torch.float64).reshape(2, 3),
+        torch.arange(6).reshape(2, 3).T,
+        torch.tensor(1.5),
+        torch.empty(0, 3),
+        torch.tensor([True, False]),
+        torch.tensor([1.0, 2.0], dtype=torch.bfloat16),
+        torch.tensor([float("nan"), float("inf")]),
+        torch.ones(2, requires_grad=True) * 2,
+    ],
+    ids=["matrix", "transposed", "scalar", "empty", "bool", "bfloat16", "not-finite", "with-graph"],
+)
+def test_tensors_arrive_with_their_bits(tensor):
+    """A tensor arrives with dtype, shape and bits, contiguous and without its graph."""
+    arrived = unpack(pack({"x": tensor}))["x"]
+
+    assert arrived.is_contiguous()
+    assert not arrived.requires_grad
+    torch.testing.assert_close(arrived, tensor.detach(), rtol=0, atol=0, equal_nan=True)
+
+
+def test_views_of_one_storage_arrive_apart():
+    """Two views of one storage do not drag it along, and do not share one afterwards."""
+    base = torch.arange(4.0)
+
+    first, second = unpack(pack([base[:2], base[1:3]]))
+    first.zero_()
+
+    assert [1.0, 2.0] == second.tolist()
+
+
+class _Liar(list):
+    """A subclass, which might lie about what it holds."""
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [(object(), "object"), (_Liar(), "_Liar"), ({1, 2}, "set"), ([1, {"k": 2j}], "complex")],
+    ids=["object", "subclass", "set", "complex"],
+)
+def test_other_kinds_are_refused_by_name(value, named):
+    """A value that does not travel is refused with its type and the list of those that do."""
+    with pytest.raises(UnsupportedValueError, match=rf"{named}, which cannot be handed to the judge\. Allowed: None, bool"):
+        encode(value)
+
+
+def test_the_place_of_a_refused_value_is_named():
+    """The message says where inside the value the wrong kind stands."""
+    with pytest.raises(UnsupportedValueError, match=r"the value\['a'\]\[1\] is a"):
+        encode({"a": [1, object()]})
+
+
+def test_tensor_subclasses_are_refused():
+    """A Tensor subclass, whose methods could be anything, never reaches the judge."""
+
+    class Sneaky(torch.Tensor):
+        pass
+
+    with pytest.raises(UnsupportedValueError, match="Sneaky"):
+        encode(torch.ones(2).as_subclass(Sneaky))
+
+
+def test_deep_nesting_is_refused_on_both_sides():
+    """Neither side recurses without bound."""
+    value: list = []
+    for _ in range(MAX_DEPTH + 5):
+        value = [value]
+
+    with pytest.raises(UnsupportedValueError, match="levels deep"):
+        encode(value)
+    with pytest.raises(MalformedTreeError, match="levels"):
+        decode(value, {})
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"tensor": 0},
+        {"tensor": "x"},
+        {"value": ["DistEnv", {"rank": 1}]},
+        {"value": ["os", {}]},
+        {"fraction": [1, 0]},
+        {"dtype": "nn"},
+        {"dtype": "no_such"},
+        {"dict": [[[], 1]]},
+        {"dict": 3},
+        {"tuple": None},
+        {"unknown": 1},
+        {"tuple": [], "dict": []},
+    ],
+    ids=str,
+)
+def test_forged_trees_are_refused(tree):
+    """A tree the encoder cannot have written is malformed, never an exception of another kind."""
+    with pytest.raises(MalformedTreeError):
+        decode(tree, {})
+
+
+@pytest.mark.parametrize("cut", [0, 4, 23, 24, 30, -1], ids=str)
+def test_cut_frames_are_refused(cut):
+    """A frame that lost its end is no frame."""
+    with pytest.raises(MalformedFrameError):
+        unpack(pack({"x": torch.ones(3)})[:cut])
+
+
+def test_forged_frames_are_refused():
+    """No byte that a rank can write makes the judge raise anything but MalformedFrameError."""
+    whole = bytearray(pack({"x": torch.ones(3), "y": [1, "two"]}))
+    for position in range(len(whole)):
+        for flip in (0x01, 0x80):
+            forged = bytearray(whole)
+            forged[position] ^= flip
+            try:
+                unpack(bytes(forged))
+            except MalformedFrameError:
+                continue

@@ -1,0 +1,86 @@
+"""Frames in memory files: bounded, whole or absent, readable after their writer is gone."""
+
+import os
+
+import pytest
+
+from grader.harness.protocol.frame import (
+    HEADER,
+    pack,
+    read_frame,
+    read_written,
+    sealed_input,
+    sealed_output,
+    unpack,
+    write_frame,
+)
+
+
+@pytest.fixture
+def output():
+    """A sealed output of 4 KiB."""
+    descriptor = sealed_output(4096)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_a_written_frame_is_read_back(output):
+    """What was written is what is read."""
+    write_frame(output, pack({"returned": [1, 2]}))
+
+    assert unpack(read_frame(output)) == {"returned": [1, 2]}
+
+
+def test_a_later_frame_replaces_an_earlier_one(output):
+    """A frame forged before the real one is not what the judge reads."""
+    write_frame(output, pack("forged"))
+    write_frame(output, pack("real"))
+
+    assert unpack(read_frame(output)) == "real"
+
+
+def test_an_unfinished_frame_is_no_frame(output):
+    """A rank that dies while it writes has returned nothing: the magic comes last."""
+    data = pack("x" * 100)
+    os.pwrite(output, data[8:60], 8)
+
+    assert read_frame(output) is None
+
+
+def test_an_empty_output_holds_no_frame(output):
+    """A rank that wrote nothing has returned nothing."""
+    assert read_frame(output) is None
+
+
+def test_a_header_that_promises_too_much_holds_no_frame(output):
+    """Lengths beyond the file are not believed, however large."""
+    os.pwrite(output, HEADER.pack(b"CRSFRM1\n", 2**63, 2**63), 0)
+
+    assert read_frame(output) is None
+
+
+def test_an_output_cannot_grow(output):
+    """A frame that does not fit is an error in the rank, not memory of the machine."""
+    with pytest.raises(OSError, match="not permitted"):
+        write_frame(output, pack("x" * 5000))
+
+
+def test_an_output_cannot_be_cut_short(output):
+    """The judge may read a sealed output without fear that it shrinks under its feet."""
+    with pytest.raises(OSError, match="not permitted"):
+        os.ftruncate(output, 0)
+
+
+def test_inputs_cannot_be_changed():
+    """No rank changes what another process reads as its inputs."""
+    descriptor = sealed_input(b"inputs")
+    with pytest.raises(OSError, match="not permitted"):
+        os.pwrite(descriptor, b"x", 0)
+    os.close(descriptor)
+
+
+def test_only_what_was_written_is_read(output):
+    """Untouched zeros behind a short text are neither read nor returned."""
+    os.pwrite(output, b"stack", 0)
+
+    assert read_written(output, 4096) == b"stack"
