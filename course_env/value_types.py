@@ -17,8 +17,7 @@ def value_type(cls: type[T]) -> type[T]:
 
     Raises: TypeError if `cls` is no frozen dataclass, or if another class has that name.
     """
-    parameters = getattr(cls, "__dataclass_params__", None)
-    if not dataclasses.is_dataclass(cls) or not parameters.frozen:
+    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined] # typeshed omits it
         message = f"{cls.__name__} must be a frozen dataclass to travel between judge and rank."
         raise TypeError(message)
     if VALUE_TYPES.setdefault(cls.__name__, cls) is not cls:

@@ -69,14 +69,16 @@ class Zygote:
     """A running zygote. Start it early: it imports torch while the judge does the same."""
 
     def __init__(self, *, preload: Sequence[str]) -> None:
+        self._preload = tuple(preload)
+        self._start()
+
+    def _start(self) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="ranks-", dir=_scratch_parent()))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        arguments = (str(theirs.fileno()), str(self._scratch), *self._preload)
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-m", "grader.harness.inside.zygote"),
-                *(str(theirs.fileno()), str(self._scratch), *preload),
-            ],
+            [sys.executable, "-I", "-m", "grader.harness.inside.zygote", *arguments],
             pass_fds=[theirs.fileno()],
             env=_environment(self._scratch),
             stdin=subprocess.DEVNULL,
@@ -134,7 +136,9 @@ class Zygote:
     def launch(self, request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> Remains:
         """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
 
-        Raises: LaunchError if the zygote is gone before the launch begins.
+        A zygote that was killed is replaced, so one launch that kills it costs the next ones only the start.
+
+        Raises: LaunchError if no zygote comes up.
         """
         self.wait_until_ready()
         with _Collector(request, inputs) as collector:
@@ -144,9 +148,18 @@ class Zygote:
                     [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", collector.descriptors_to_send))],
                 )
             except OSError as error:
-                raise LaunchError(f"The process that forks ranks is gone: {error}.") from error
+                self._replace()
+                raise LaunchError(f"The process that forks ranks was gone before the launch: {error}.") from error
             collector.close_ranks_ends()
-            return collector.collect(self._control)
+            remains = collector.collect(self._control)
+        if remains.zygote_died:
+            self._replace()
+        return remains
+
+    def _replace(self) -> None:
+        self._process.kill()
+        self.close()
+        self._start()
 
 
 def _scratch_parent() -> str | None:
@@ -176,7 +189,7 @@ class _Collector:
     def __init__(self, request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> None:
         self._request = request
         self._ranks = range(request.world_size)
-        packed = [frame.pack(dict(arguments)) for arguments in inputs]
+        packed = [frame.pack("inputs", dict(arguments)) for arguments in inputs]
         self._open: list[int] = []
         self._status_read, self._status_write = self._pipe()
         self._inputs = [self._keep(frame.sealed_input(data)) for data in packed]

@@ -23,4 +23,4 @@ class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of
 
 
 class NotGradable(Exception):  # noqa: N818 - a verdict, not an error of this program
-    """This machine lacks what the test needs: neither the student's fault nor a pass."""
+    """The machine lacks what the test needs: neither the student's fault nor a pass."""

@@ -6,7 +6,7 @@ The first genuine cause is reported, echoes are dropped.
 
 import re
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from grader.harness.comm import CommLog
 from grader.harness.launcher import RankRemains, Remains
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
-from grader.harness.protocol.journal import RankJournal, read_journal
+from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.run import Run
 from grader.harness.waiting import who_waits
@@ -46,7 +46,7 @@ def judge(remains: Remains) -> Run:
             raise failure
     assert remains.status is not None
     return Run(
-        values=tuple(result["returned"] for result in results if isinstance(result, dict)),
+        values=tuple(result for result in results if isinstance(result, dict)),
         comm=comm,
         log=tuple(rank.log for rank in remains.ranks),
         orphans=remains.status.orphans,
@@ -58,14 +58,14 @@ Result = dict[str, Any] | RankError | str | None
 
 
 def _result(rank: RankRemains) -> Result:
-    """A dict with what the program returned, the error it reported, a sentence if unreadable, None if there is none."""
+    """Return the program's dict, the error it reported, a sentence if neither can be read, None if there is nothing."""
     if rank.result is None:
         return None
     try:
         match frame.unpack(rank.result):
-            case {"returned": dict() as returned}:
-                return {"returned": returned}
-            case {"raised": dict() as raised}:
+            case frame.Frame("returned", dict() as returned):
+                return returned
+            case frame.Frame("raised", dict() as raised):
                 return msgspec.convert(raised, RankError)
     except (frame.MalformedFrameError, msgspec.ValidationError) as error:
         return str(error)
@@ -101,7 +101,9 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
         return None  # all echoes: a rank died, or ranks disagreed; that is told elsewhere
     rank, error = min(causes.items())
     if error.type == "NotImplementedError" and error.message.startswith(STUB_MESSAGE):
-        return StudentFailure(f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED)
+        return StudentFailure(
+            f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED
+        )
     parts = [_error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
     return StudentFailure("\n".join(parts))
 
@@ -136,7 +138,7 @@ def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stu
 
 
 def _state(rank: int, result: Result, remains: Remains) -> str:
-    """What a rank was doing when the launch was cut, as far as it is not in a communication."""
+    """Return what a rank was doing when the launch was cut, as far as it is not in a communication."""
     if isinstance(result, dict):
         return "has returned"
     if isinstance(result, RankError):
@@ -232,6 +234,3 @@ def exit_text(code: int) -> str:
         return f"signal {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
-
-
-Explain = Callable[[Remains, Sequence[Result], CommLog], StudentFailure | None]

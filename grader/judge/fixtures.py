@@ -8,6 +8,7 @@ from typing import Any
 
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
+from grader.course.record import Aspect
 from grader.harness.launcher import Zygote
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.messages import LaunchRequest
@@ -24,7 +25,7 @@ class GradedTest:
 
     chapter: Chapter
     exercise: Exercise
-    aspect: str
+    aspect: Aspect
     claim: str
     hidden: bool
     seed: int

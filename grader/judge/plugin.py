@@ -6,21 +6,21 @@ Outside a course, and for tests that belong to no chapter, it does nothing.
 import random
 import secrets
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
+from grader.course.record import Aspect, Collected, CollectedTest, Ended, Finished
 from grader.harness.launcher import Zygote
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.judge.fixtures import GradedTest, Launch, Student, timed_out_before
 from grader.judge.needs import missing_need, preload
-from grader.judge.report import Collected, CollectedTest, Ended, Finished, ReportWriter
+from grader.judge.report import ReportWriter
 
-ASPECTS = ("equivalence", "property", "robustness")
 GRADED = pytest.StashKey[GradedTest]()
 FINISHED = "graded"  # the user property that carries an outcome from an xdist worker to its controller
 
@@ -119,8 +119,8 @@ class Judge:
             raise CatalogError(f'{item.nodeid} must carry @pytest.mark.exercise("<id>", aspect="<aspect>").')
         name, aspect = marker.args[0], marker.kwargs["aspect"]
         exercise = _exercise(chapter, name, item)
-        if aspect not in ASPECTS:
-            raise CatalogError(f"{item.nodeid}: '{aspect}' is no aspect. {did_you_mean(aspect, ASPECTS)}")
+        if aspect not in get_args(Aspect):
+            raise CatalogError(f"{item.nodeid}: '{aspect}' is no aspect. {did_you_mean(str(aspect), get_args(Aspect))}")
         docstring = getattr(getattr(item, "function", None), "__doc__", None) or ""
         return GradedTest(
             chapter=chapter,
@@ -191,7 +191,7 @@ class Judge:
 
     def _text(self, test: GradedTest, explanation: str) -> str:
         name = f"{test.chapter.id}/{test.exercise.id}"
-        short = f"{test.chapter.id.partition('_')[0]}/{test.exercise.id}"
+        short = f"{test.chapter.short}/{test.exercise.id}"
         return f"[{name}] {test.claim}\n{explanation}\nAgain: course check {short} --seed {self._seed}"
 
     @pytest.hookimpl
@@ -225,7 +225,9 @@ def _key(item: pytest.Item) -> tuple[str, str] | None:
 def _exercise(chapter: Chapter, name: Any, item: pytest.Item) -> Exercise:
     exercises = {exercise.id: exercise for exercise in chapter.exercises}
     if name not in exercises:
-        raise CatalogError(f"{item.nodeid}: {chapter.id} has no exercise '{name}'. {did_you_mean(str(name), exercises)}")
+        raise CatalogError(
+            f"{item.nodeid}: {chapter.id} has no exercise '{name}'. {did_you_mean(str(name), exercises)}"
+        )
     return exercises[name]
 
 
@@ -259,7 +261,9 @@ def _outcome(error: BaseException | None) -> tuple[Outcome, str]:
 def _judge(request: pytest.FixtureRequest) -> Judge:
     judge = request.config.pluginmanager.get_plugin("course-judge")
     if not isinstance(judge, Judge):
-        raise CatalogError("`launch` and `student` work inside a course: a folder with assignments/ and pyproject.toml.")
+        raise CatalogError(
+            "`launch` and `student` work inside a course: a folder with assignments/ and pyproject.toml."
+        )
     return judge
 
 
@@ -270,6 +274,6 @@ def launch(request: pytest.FixtureRequest) -> Launch:
 
 
 @pytest.fixture
-def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+def student(request: pytest.FixtureRequest) -> Student:
     """Stand for the student's file: `student.f(x)` runs in a process of its own."""
-    yield Student(_judge(request).launch(request.node))
+    return Student(_judge(request).launch(request.node))

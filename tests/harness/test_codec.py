@@ -32,7 +32,7 @@ from grader.harness.protocol.frame import MalformedFrameError, pack, unpack
 )
 def test_plain_values_arrive_as_they_were(value):
     """Every kind of plain value survives the way through a frame, its type included."""
-    arrived = unpack(pack(value))
+    arrived = unpack(pack("inputs", value)).value
 
     assert (type(value), value) == (type(arrived), arrived)
 
@@ -53,7 +53,7 @@ def test_plain_values_arrive_as_they_were(value):
 )
 def test_tensors_arrive_with_their_bits(tensor):
     """A tensor arrives with dtype, shape and bits, contiguous and without its graph."""
-    arrived = unpack(pack({"x": tensor}))["x"]
+    arrived = unpack(pack("inputs", {"x": tensor})).value["x"]
 
     assert arrived.is_contiguous()
     assert not arrived.requires_grad
@@ -64,7 +64,7 @@ def test_views_of_one_storage_arrive_apart():
     """Two views of one storage do not drag it along, and do not share one afterwards."""
     base = torch.arange(4.0)
 
-    first, second = unpack(pack([base[:2], base[1:3]]))
+    first, second = unpack(pack("inputs", [base[:2], base[1:3]])).value
     first.zero_()
 
     assert [1.0, 2.0] == second.tolist()
@@ -81,7 +81,9 @@ class _Liar(list):
 )
 def test_other_kinds_are_refused_by_name(value, named):
     """A value that does not travel is refused with its type and the list of those that do."""
-    with pytest.raises(UnsupportedValueError, match=rf"{named}, which cannot be handed to the judge\. Allowed: None, bool"):
+    with pytest.raises(
+        UnsupportedValueError, match=rf"{named}, which cannot be handed to the judge\. Allowed: None, bool"
+    ):
         encode(value)
 
 
@@ -141,12 +143,12 @@ def test_forged_trees_are_refused(tree):
 def test_cut_frames_are_refused(cut):
     """A frame that lost its end is no frame."""
     with pytest.raises(MalformedFrameError):
-        unpack(pack({"x": torch.ones(3)})[:cut])
+        unpack(pack("inputs", {"x": torch.ones(3)})[:cut])
 
 
 def test_forged_frames_are_refused():
     """No byte that a rank can write makes the judge raise anything but MalformedFrameError."""
-    whole = bytearray(pack({"x": torch.ones(3), "y": [1, "two"]}))
+    whole = bytearray(pack("inputs", {"x": torch.ones(3), "y": [1, "two"]}))
     for position in range(len(whole)):
         for flip in (0x01, 0x80):
             forged = bytearray(whole)

@@ -26,22 +26,22 @@ def output():
 
 def test_a_written_frame_is_read_back(output):
     """What was written is what is read."""
-    write_frame(output, pack({"returned": [1, 2]}))
+    write_frame(output, pack("returned", [1, 2]))
 
-    assert unpack(read_frame(output)) == {"returned": [1, 2]}
+    assert unpack(read_frame(output)) == ("returned", [1, 2])
 
 
 def test_a_later_frame_replaces_an_earlier_one(output):
     """A frame forged before the real one is not what the judge reads."""
-    write_frame(output, pack("forged"))
-    write_frame(output, pack("real"))
+    write_frame(output, pack("returned", "forged"))
+    write_frame(output, pack("returned", "real"))
 
-    assert unpack(read_frame(output)) == "real"
+    assert unpack(read_frame(output)).value == "real"
 
 
 def test_an_unfinished_frame_is_no_frame(output):
     """A rank that dies while it writes has returned nothing: the magic comes last."""
-    data = pack("x" * 100)
+    data = pack("returned", "x" * 100)
     os.pwrite(output, data[8:60], 8)
 
     assert read_frame(output) is None
@@ -62,7 +62,7 @@ def test_a_header_that_promises_too_much_holds_no_frame(output):
 def test_an_output_cannot_grow(output):
     """A frame that does not fit is an error in the rank, not memory of the machine."""
     with pytest.raises(OSError, match="not permitted"):
-        write_frame(output, pack("x" * 5000))
+        write_frame(output, pack("returned", "x" * 5000))
 
 
 def test_an_output_cannot_be_cut_short(output):

@@ -67,7 +67,7 @@ def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendez
     faulthandler.dump_traceback_later(request.timeout_s, file=descriptors.stacks)
     phase = "import"
     try:
-        arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size))
+        arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)).value
         program = _load_program(request)
         student = StudentModule(_load(request.student_file, request.submission_folder), request.symbols)
         phase = "start"
@@ -77,7 +77,7 @@ def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendez
         phase = "program"
         returned = program(student, **arguments)
         phase = "result"
-        frame.write_frame(descriptors.result, frame.pack({"returned": returned}))
+        frame.write_frame(descriptors.result, frame.pack("returned", returned))
     except BaseException as error:  # noqa: BLE001 - sys.exit() and KeyboardInterrupt are outcomes too
         _report(error, phase, request, descriptors.result)
         return False
@@ -90,10 +90,10 @@ def _redirect_streams(log: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     # Line-buffered, so that the last words of a rank that is killed are not lost.
-    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
 
 
 def _load(file: str, folder: str) -> ModuleType:
@@ -122,7 +122,7 @@ def _load_program(request: LaunchRequest) -> Callable[..., Any]:
 
 
 def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The program behind the `student` proxy: one call of one of the student's functions."""
+    """Call one of the student's functions: the program behind the `student` proxy."""
     return {"value": getattr(student, function)(*args, **kwargs)}
 
 
@@ -142,20 +142,23 @@ def _join_process_group(rank: int, request: LaunchRequest, journal: int, rendezv
         roots.append(str(Path(request.programs_file).parent))
     recorder.install(journal, roots)
     os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(request.world_size), LOCAL_WORLD_SIZE=str(request.world_size)
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(request.world_size),
+        LOCAL_WORLD_SIZE=str(request.world_size),
     )
     # The judge's deadline, not gloo's, must cut a hang: gloo's own time-out would turn it into an exception whose text
     # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.
     timeout = timedelta(seconds=10 * request.timeout_s)
     dist.distributed_c10d.default_pg_timeout = timeout
-    store = dist.FileStore(rendezvous, request.world_size)
+    store = dist.FileStore(rendezvous, request.world_size)  # type: ignore[attr-defined] # a re-export of C++
     dist.init_process_group("gloo", rank=rank, world_size=request.world_size, store=store, timeout=timeout)
 
 
 def _report(error: BaseException, phase: str, request: LaunchRequest, result: int) -> None:
     description = describe(error, phase, _roots(request))
     try:
-        frame.write_frame(result, frame.pack({"raised": msgspec.to_builtins(description)}))
+        frame.write_frame(result, frame.pack("raised", msgspec.to_builtins(description)))
     except (OSError, UnsupportedValueError) as second:
         print(f"the error could not be reported: {second}", file=sys.stderr)
 

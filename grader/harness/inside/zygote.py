@@ -99,13 +99,14 @@ def _warm_up() -> None:
     from grader.harness.protocol import frame
 
     recorder.prepare()
-    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    store = dist.HashStore()  # type: ignore[attr-defined] # a re-export of C++
+    dist.init_process_group("gloo", rank=0, world_size=1, store=store)
     model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.randn(4, 8)).square().mean().backward()
     dist.all_reduce(torch.ones(8, dtype=torch.float64))
     optimizer.step()
-    frame.unpack(frame.pack({"x": torch.ones(1)}))
+    frame.unpack(frame.pack("inputs", torch.ones(1)))
     dist.destroy_process_group()
 
 

@@ -33,16 +33,16 @@ class MalformedTreeError(ValueError):
     """A tree that `encode` cannot have written."""
 
 
-def encode(value: Any) -> tuple[Any, list["Tensor"]]:
-    """Return `value` as a JSON tree and the tensors that the tree refers to by position.
+def encode(value: Any, name: str = "the value") -> tuple[Any, list["Tensor"]]:
+    """Return `value` as a JSON tree and the tensors that the tree refers to by position; `name` is for messages.
 
     Raises: UnsupportedValueError for any other kind of value, or one nested deeper than MAX_DEPTH.
     """
     tensors: list[Tensor] = []
-    return _encode(value, tensors, "the value", 0), tensors
+    return _encode(value, tensors, name, 0), tensors
 
 
-def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
+def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:  # noqa: PLR0911 - one per kind
     if depth > MAX_DEPTH:
         raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
 

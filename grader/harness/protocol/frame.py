@@ -1,6 +1,6 @@
-"""One frame: a JSON tree and the tensors it refers to, in a memory file of bounded size.
+"""One frame: a word that says what it is, a JSON tree, and the tensors the tree refers to, in a bounded memory file.
 
-Layout: 8 bytes magic, two little-endian u64 lengths, the JSON, then a safetensors block.
+Layout: 8 bytes magic, two little-endian u64 lengths, the JSON [kind, tree], then a safetensors block.
 Frames lie in memfds whose size is sealed, so a rank can neither flood the judge nor block on it, and what a rank had
 written is still there after it was killed. The magic is written last: a frame is whole or it is no frame.
 """
@@ -9,9 +9,9 @@ import fcntl
 import json
 import os
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grader.harness.protocol.codec import MalformedTreeError, decode, encode
+from grader.harness.protocol.codec import decode, encode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,13 +30,20 @@ class MalformedFrameError(ValueError):
     """Bytes that are no frame."""
 
 
-def pack(value: Any) -> bytes:
+class Frame(NamedTuple):
+    """What was packed: its kind, one of "inputs", "returned" and "raised", and its value."""
+
+    kind: str
+    value: Any
+
+
+def pack(kind: str, value: Any) -> bytes:
     """Return `value` as one frame.
 
     Raises: UnsupportedValueError for values that do not travel.
     """
-    tree, tensors = encode(value)
-    text = json.dumps(tree, separators=(",", ":")).encode()
+    tree, tensors = encode(value, f"the {kind} value")
+    text = json.dumps([kind, tree], separators=(",", ":")).encode()
     block = _pack_tensors(tensors)
     return HEADER.pack(MAGIC, len(text), len(block)) + text + block
 
@@ -51,8 +58,8 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
     return safetensors.torch.save(plain)
 
 
-def unpack(data: bytes) -> Any:
-    """Return the value in a frame.
+def unpack(data: bytes) -> Frame:
+    """Return what is in a frame.
 
     Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
     """
@@ -62,9 +69,9 @@ def unpack(data: bytes) -> Any:
     if magic != MAGIC or text_bytes > MAX_JSON_BYTES or len(data) != HEADER.size + text_bytes + block_bytes:
         raise MalformedFrameError("The frame's header does not describe its bytes.")
     try:
-        tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
-        return decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :]))
-    except (ValueError, RecursionError, MalformedTreeError) as error:
+        kind, tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
+        return Frame(str(kind), decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :])))
+    except (TypeError, ValueError, RecursionError) as error:
         raise MalformedFrameError(f"The frame cannot be read: {error}") from error
 
 

@@ -1,0 +1,19 @@
+"""A zygote, and ranks for the harness's own tests."""
+
+import pytest
+
+from grader.harness.launcher import Zygote
+from tests.harness.ranks import Ranks
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    """One zygote with torch preloaded for all tests that do not kill it."""
+    with Zygote(preload=["torch"]) as running:
+        yield running
+
+
+@pytest.fixture
+def ranks(zygote, tmp_path):
+    """Launches of student code that the test writes."""
+    return Ranks(zygote, tmp_path)

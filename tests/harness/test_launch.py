@@ -1,0 +1,312 @@
+"""A launch ends in a value from every rank or in the one sentence that explains why not, and harms nothing after it."""
+
+import time
+
+import pytest
+import torch
+
+from grader.harness.outcome import Outcome, StudentFailure
+
+SUM = """
+import torch.distributed as dist
+
+def solve(x):
+    y = x.clone()
+    dist.all_reduce(y)
+    return y
+"""
+
+
+def failure(ranks, world_size, **options) -> StudentFailure:
+    """Return the failure that a launch must end in."""
+    with pytest.raises(StudentFailure) as caught:
+        ranks.run(world_size, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
+def test_every_rank_returns_its_value(ranks, world_size):
+    """Ranks communicate through gloo and each hands back what its program returned."""
+    ranks.write(SUM)
+
+    run = ranks.run(world_size, x=torch.ones(3, dtype=torch.float64))
+
+    assert [[float(world_size)] * 3] * world_size == [y.tolist() for y in run["value"]]
+
+
+def test_ranks_draw_different_random_numbers(ranks):
+    """Ranks are seeded differently before student code runs, so that a missing broadcast cannot hide."""
+    ranks.write("import torch\ndef solve():\n    return torch.rand(1).item()")
+
+    assert len(set(ranks.run(4)["value"])) == 4
+
+
+def test_a_launch_leaves_nothing_behind_for_the_next(ranks):
+    """What student code does to its interpreter is gone with its process."""
+    ranks.write("import torch, builtins\ndef solve():\n    builtins.sum = None\n    torch.ones = None\n    return 1")
+    ranks.run(2)
+    ranks.write("import torch\ndef solve():\n    return sum(torch.ones(2).tolist())")
+
+    assert ranks.run(2)["value"] == (2.0, 2.0)
+
+
+def test_an_exception_shows_the_students_frames_only(ranks):
+    """The student reads their own lines, not ours and not torch's."""
+    ranks.write(
+        "import torch\ndef solve():\n    return inner()\ndef inner():\n    return torch.ones(2) @ torch.ones(3)"
+    )
+
+    text = str(failure(ranks, 2))
+
+    assert text.startswith("Rank 0 of 2 raised RuntimeError: ")
+    assert "work.py:5 in inner\n    return torch.ones(2) @ torch.ones(3)" in text
+    assert "grader" not in text
+    assert "site-packages" not in text
+
+
+def test_the_rank_that_raised_is_named_not_those_that_lost_it(ranks):
+    """Broken connections on the other ranks are echoes; the cause is reported."""
+    ranks.write(
+        """
+        import torch, torch.distributed as dist
+        def solve():
+            if dist.get_rank() == 2:
+                raise ValueError("no luck")
+            dist.all_reduce(torch.ones(1))
+        """
+    )
+
+    assert str(failure(ranks, 4)).startswith("Rank 2 of 4 raised ValueError: no luck")
+
+
+def test_an_untouched_stub_is_not_attempted(ranks):
+    """A stub's own exception is no failure but work not begun."""
+    ranks.write('def solve():\n    raise NotImplementedError("TODO(solve)")')
+
+    assert failure(ranks, 2).outcome is Outcome.NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize(
+    ("death", "told"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "Rank 1 of 2 ended with signal SIGKILL"),
+        ("ctypes.string_at(0)", "Rank 1 of 2 ended with signal SIGSEGV"),
+        ("os.abort()", "Rank 1 of 2 ended with signal SIGABRT"),
+        ("os._exit(3)", "Rank 1 of 2 ended with exit code 3"),
+        ("os._exit(0)", "Rank 1 of 2 ended with exit code 0 before it returned a result. os._exit()"),
+    ],
+)
+def test_a_rank_that_dies_is_named_with_its_end(ranks, death, told):
+    """Neither a signal nor a quiet exit passes for a result, and the rank is named."""
+    ranks.write(
+        f"""
+        import ctypes, os, signal, torch, torch.distributed as dist
+        def solve():
+            dist.barrier()
+            if dist.get_rank() == 1:
+                {death}
+            dist.all_reduce(torch.ones(1))
+        """
+    )
+
+    died = failure(ranks, 2)
+
+    assert died.outcome is Outcome.CRASHED
+    assert told in str(died)
+
+
+def test_sys_exit_is_not_a_result(ranks):
+    """A rank that leaves by sys.exit is told so."""
+    ranks.write("import sys\ndef solve():\n    sys.exit(0)")
+
+    assert str(failure(ranks, 1)).startswith("The code under test called sys.exit(0) instead of returning.")
+
+
+def test_a_deadlock_is_cut_and_both_lines_are_shown(ranks):
+    """Within a second of its deadline a deadlocked pair is reported with both lines and who waits for whom."""
+    ranks.write(
+        """
+        import torch, torch.distributed as dist
+        def solve():
+            other = 1 - dist.get_rank()
+            y = torch.empty(2)
+            dist.recv(y, other)
+            dist.send(y, other)
+        """
+    )
+    start = time.monotonic()
+
+    hung = failure(ranks, 2, timeout_s=1.0)
+
+    assert time.monotonic() - start < 2.0
+    assert hung.outcome is Outcome.TIMED_OUT
+    text = str(hung)
+    assert text.startswith("Launch of 2 ranks passed its 1 s deadline and was ended.")
+    assert "rank 0 waits in recv(src=1) at work.py:6" in text
+    assert "rank 1 waits in recv(src=0) at work.py:6" in text
+
+
+@pytest.mark.parametrize("loop", ["while True: pass", "time.sleep(60)", "ctypes.CDLL(None).sleep(60)"])
+def test_an_endless_rank_is_cut_with_its_stack(ranks, loop):
+    """A loop in Python or in C is cut at the deadline and shown at the student's line."""
+    ranks.write(f"import ctypes, time\ndef solve():\n    {loop}")
+
+    text = str(failure(ranks, 1, timeout_s=0.5))
+
+    assert "The call passed its 0.5 s deadline" in text
+    assert "work.py:3 in solve" in text
+
+
+def test_a_rank_that_ignores_sigterm_is_cut(ranks):
+    """Asking politely is not how a launch ends."""
+    ranks.write(
+        """
+        import signal, time
+        def solve():
+            for number in range(1, 32):
+                if number not in (9, 19):
+                    signal.signal(number, signal.SIG_IGN)
+            time.sleep(60)
+        """
+    )
+
+    assert failure(ranks, 2, timeout_s=0.5).outcome is Outcome.TIMED_OUT
+
+
+def test_what_ranks_print_is_kept_apart_and_capped(ranks):
+    """Each rank's output is its own, and a long one is cut without harm to the rank."""
+    ranks.write(
+        """
+        import sys, torch.distributed as dist
+        def solve():
+            print(f"I am {dist.get_rank()}")
+            print("x" * 1_000_000, file=sys.stderr)
+            return 1
+        """
+    )
+
+    run = ranks.run(2)
+
+    assert [log.splitlines()[0] for log in run.log] == ["I am 0", "I am 1"]
+    assert max(len(log) for log in run.log) <= 64 << 10
+
+
+def test_a_flood_of_output_is_cut(ranks):
+    """A rank that prints without end is ended long before its deadline."""
+    ranks.write('import os\ndef solve():\n    while True: os.write(1, b"x" * 65536)')
+
+    flooded = failure(ranks, 1)
+
+    assert flooded.outcome is Outcome.CRASHED
+    assert "Is there a print in an endless loop?" in str(flooded)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def solve(:\n", "work.py cannot be imported: SyntaxError: "),
+        (
+            "import no_such_module\n",
+            "work.py cannot be imported: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        ("def solved():\n    pass\n", "work.py has no 'solve'. It must keep the names of the stub: solve."),
+        (
+            "def solve():\n    return object()\n",
+            "returned something that cannot be judged: the returned value['value'] is a object",
+        ),
+    ],
+    ids=["syntax", "import", "renamed", "type"],
+)
+def test_unusable_files_are_explained(ranks, source, told):
+    """Bad input gets one clear sentence."""
+    ranks.write(source)
+
+    assert told in str(failure(ranks, 1))
+
+
+def test_a_renamed_function_is_suggested(ranks):
+    """A name that is nearly right is pointed out."""
+    ranks.write("def solv():\n    pass\n")
+
+    assert "Did you mean 'solv'?" in str(failure(ranks, 1))
+
+
+def test_a_missing_file_is_explained(ranks):
+    """A submission without the file says so."""
+    ranks.write("")
+    (ranks.folder / "submission/work.py").unlink()
+
+    assert "work.py is missing: the submission has no such file." in str(failure(ranks, 1))
+
+
+def test_a_file_that_is_not_utf8_is_explained(ranks):
+    """An encoding that Python cannot read is a sentence, not a crash."""
+    ranks.write("")
+    (ranks.folder / "submission/work.py").write_bytes(b"x = '\xff'\ndef solve(): pass\n")
+
+    assert "work.py cannot be imported: SyntaxError: " in str(failure(ranks, 1))
+
+
+def test_processes_left_behind_are_counted_and_ended(ranks):
+    """A daemon that outlives its rank is counted, and it does not outlive the launch."""
+    ranks.write(
+        """
+        import os, time
+        def solve():
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    time.sleep(600)
+                os._exit(0)
+            time.sleep(0.1)
+            return 1
+        """
+    )
+
+    assert ranks.run(2, process_group=False).orphans == 2
+    assert ranks.run(1, process_group=False).orphans == 1
+
+
+def test_a_rank_that_destroyed_its_group_still_returns(ranks):
+    """Leaving together does not depend on the process group."""
+    ranks.write(
+        """
+        import torch.distributed as dist
+        def solve():
+            dist.destroy_process_group()
+            return 1
+        """
+    )
+
+    assert ranks.run(2)["value"] == (1, 1)
+
+
+def test_threads_left_running_do_not_hold_a_launch(ranks):
+    """A thread that never ends costs nothing."""
+    ranks.write(
+        "import threading, time\ndef solve():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return 1"
+    )
+
+    assert ranks.remains(1, process_group=False).seconds < 2.0
+
+
+def test_ranks_load_nothing_that_was_not_preloaded(ranks):
+    """All that torch imports lazily for the course's work is in the zygote, or every rank would pay for it again."""
+    ranks.write(
+        """
+        import sys, torch, torch.distributed as dist
+        from torch.utils.checkpoint import checkpoint
+        def solve():
+            before = set(sys.modules)
+            model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8), torch.nn.Linear(8, 2))
+            ddp = torch.nn.parallel.DistributedDataParallel(model)
+            for optimizer in (torch.optim.SGD(ddp.parameters(), 0.1, momentum=0.9), torch.optim.AdamW(ddp.parameters())):
+                checkpoint(ddp, torch.randn(4, 8), use_reentrant=False).square().mean().backward()
+                optimizer.step()
+            dist.new_group([0])
+            dist.barrier()
+            return sorted(set(sys.modules) - before)
+        """
+    )
+
+    assert ranks.run(2)["value"] == ([], [])
