@@ -22,7 +22,6 @@ from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter
 
 GRADED = pytest.StashKey[GradedTest]()
-FINISHED = "graded"  # the user property that carries an outcome from an xdist worker to its controller
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -179,28 +178,14 @@ class Judge:
             report.longrepr = (str(item.path), item.location[1] or 0, explanation)
         elif outcome is not Outcome.PASSED:
             report.longrepr = self._text(test, explanation)
-        finished = Finished(
-            test=item.nodeid,
-            outcome=outcome,
-            explanation=explanation,
-            seconds=round(call.duration, 4),
-            world_sizes=tuple(sorted(set(test.world_sizes))),
-        )
-        report.user_properties.append((FINISHED, finished))
+        if self._report is not None:
+            self._report.write(_finished(item, test, call, outcome, explanation))
         return report
 
     def _text(self, test: GradedTest, explanation: str) -> str:
         name = f"{test.chapter.id}/{test.exercise.id}"
         short = f"{test.chapter.short}/{test.exercise.id}"
         return f"[{name}] {test.claim}\n{explanation}\nAgain: course check {short} --seed {self._seed}"
-
-    @pytest.hookimpl
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write the outcome down as soon as it is known."""
-        if self._report is not None:
-            for name, value in report.user_properties:
-                if name == FINISHED and isinstance(value, Finished):
-                    self._report.write(value)
 
     @pytest.hookimpl
     def pytest_sessionfinish(self) -> None:
@@ -239,6 +224,18 @@ def _collected(item: pytest.Item, test: GradedTest) -> CollectedTest:
         aspect=test.aspect,
         claim=test.claim,
         hidden=test.hidden,
+    )
+
+
+def _finished(
+    item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], outcome: Outcome, explanation: str
+) -> Finished:
+    return Finished(
+        test=item.nodeid,
+        outcome=outcome,
+        explanation=explanation,
+        seconds=round(call.duration, 4),
+        world_sizes=tuple(sorted(set(test.world_sizes))),
     )
 
 

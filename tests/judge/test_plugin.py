@@ -1,0 +1,185 @@
+"""The pytest plugin binds tests to exercises, reports each outcome, and says to the person at the terminal what to do next."""
+
+import time
+
+import pytest
+
+TESTS = '''
+@pytest.mark.exercise("add", aspect="equivalence")
+def test_add(student):
+    """Two and three are five."""
+    assert student.add(2, 3) == 5
+
+@pytest.mark.exercise("double", aspect="equivalence")
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_double(launch, world_size):
+    """Every rank doubles its own number."""
+    run = launch(programs.double, world_size, per_rank={"a": list(range(world_size))}, process_group=False)
+    assert run["y"] == tuple(2 * rank for rank in range(world_size))
+'''
+
+
+def outcomes(events: list[dict]) -> dict[str, str]:
+    """Return the outcome of each test, by its bare name."""
+    return {event["test"].rpartition("::")[2]: event["outcome"] for event in events if event["event"] == "finished"}
+
+
+def test_the_report_lists_what_must_pass_and_what_did(course):
+    """First every collected test, then one outcome each, then the end."""
+    course.write(TESTS)
+
+    collected, *finished, ended = course.report()
+
+    assert {
+        "test": "assignments/ch01_sums/test_sums.py::test_add",
+        "chapter": "ch01_sums",
+        "exercise": "add",
+        "aspect": "equivalence",
+        "claim": "Two and three are five.",
+        "hidden": False,
+    } == collected["tests"][0]
+    assert {"test_add": "passed", "test_double[1]": "passed", "test_double[2]": "passed"} == outcomes(finished)
+    assert [[1], [1], [2]] == [event["world_sizes"] for event in finished]
+    assert {"event": "ended"} == ended
+
+
+def test_only_the_exercise_asked_for_is_collected(course):
+    """--exercise narrows the run, and the report promises no more than that."""
+    course.write(TESTS)
+
+    collected, *_ = course.report("--exercise", "ch01/add")
+
+    assert ["add"] == [test["exercise"] for test in collected["tests"]]
+
+
+def test_an_unknown_exercise_is_a_usage_error_with_a_suggestion(course):
+    """A mistyped exercise stops the run with the nearest name."""
+    course.write(TESTS)
+
+    run = course.judge("--exercise", "ch01/doubel")
+
+    assert run.returncode == 4  # pytest's own code for usage errors
+    assert "has no exercise 'doubel'. Known: add, double. Did you mean 'double'?" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        ("", 'must carry @pytest.mark.exercise("<id>", aspect="<aspect>")'),
+        ('@pytest.mark.exercise("add")', 'must carry @pytest.mark.exercise("<id>", aspect="<aspect>")'),
+        (
+            '@pytest.mark.exercise("ad", aspect="property")',
+            "has no exercise 'ad'. Known: add, double. Did you mean 'add'?",
+        ),
+        ('@pytest.mark.exercise("add", aspect="propertie")', "'propertie' is no aspect. Known: equivalence, property"),
+    ],
+    ids=["none", "no-aspect", "no-exercise", "bad-aspect"],
+)
+def test_a_test_without_a_place_stops_the_run(course, marker, told):
+    """A graded test that no exercise could count is the author's mistake, and nothing is graded past it."""
+    course.write(f"{marker}\ndef test_add(student):\n    pass\n")
+
+    run = course.judge()
+
+    assert run.returncode == 4
+    assert told in run.stderr
+
+
+def test_a_failure_names_exercise_claim_and_next_command(course):
+    """The terminal shows what should hold, what did not, and how to see it again; no frame of ours."""
+    course.write(TESTS, student="def add(a, b):\n    return a - b\n\ndef double(a):\n    return a.no_such_thing\n")
+
+    text = course.judge("--seed", "17").stdout
+
+    assert "[ch01_sums/add] Two and three are five.\nassert -1 == 5" in text
+    assert "raised AttributeError: 'int' object has no attribute 'no_such_thing'\n" in text
+    assert "  sums.py:5 in double\n    return a.no_such_thing" in text
+    assert "Again: course check ch01/double --seed 17" in text
+    assert "grader/" not in text
+
+
+def test_a_stub_is_not_attempted(course):
+    """Work not begun is told apart from work gone wrong."""
+    stub = 'def add(a, b):\n    raise NotImplementedError("TODO(add)")\n\ndef double(a):\n    return 2 * a\n'
+    course.write(TESTS, student=stub)
+
+    assert outcomes(course.report())["test_add"] == "not_attempted"
+
+
+def test_a_hang_spares_the_other_exercises_and_is_waited_for_once(course):
+    """After a hang the tests that cannot change the score are not run; other exercises keep theirs."""
+    hang = "def double(a):\n    while True: pass\n\ndef add(a, b):\n    return a + b\n"
+    course.write(TESTS.replace("process_group=False", "process_group=False, timeout_s=0.5"), student=hang)
+    start = time.monotonic()
+
+    events = course.report()
+
+    assert {"test_add": "passed", "test_double[1]": "timed_out", "test_double[2]": "timed_out"} == outcomes(events)
+    assert "Not run: another equivalence test of this exercise passed its deadline." in events[-2]["explanation"]
+    assert time.monotonic() - start < 10
+
+
+def test_inputs_differ_between_runs_and_repeat_with_their_seed(course):
+    """Nobody can learn the inputs by heart, and everybody can see a failure again."""
+    course.write(
+        '''
+        import random
+        @pytest.mark.exercise("add", aspect="equivalence")
+        def test_add(student):
+            """Adds."""
+            assert student.add(random.random(), 0) == "shown"
+        '''
+    )
+
+    shown = [course.judge("--seed", seed).stdout.partition("assert ")[2][:20] for seed in ("1", "2", "1")]
+
+    assert shown[0] == shown[2] != shown[1]
+
+
+def test_two_xdist_workers_say_the_same(course):
+    """-n 2 gives the verdicts of one process; a report, which needs one writer, refuses it."""
+    course.write(TESTS)
+
+    assert "3 passed" in course.judge("-n", "2").stdout
+    refused = course.judge("-n", "2", "--report", "report.jsonl")
+    assert "--report cannot be combined with -n" in refused.stderr
+
+
+def test_a_missing_need_is_not_gradable(course, monkeypatch):
+    """What the machine lacks is neither a failure nor a pass."""
+    course.write(
+        '''
+        @pytest.mark.exercise("add", aspect="equivalence")
+        def test_add(launch):
+            """Adds."""
+            launch(programs.double, 1, shared={"a": 1}, needs=("gpu",), process_group=False)
+        '''
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    assert outcomes(course.report()) == {"test_add": "not_gradable"}
+
+
+def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
+    """An author's mistake in a test is not charged to the student."""
+    course.write(
+        '''
+        @pytest.mark.exercise("add", aspect="equivalence")
+        def test_add(launch):
+            """Adds."""
+            launch(programs.double, 2, per_rank={"a": [1]})
+        '''
+    )
+
+    _, finished, _ = course.report()
+
+    assert finished["outcome"] == "not_gradable"
+    assert "per_rank['a'] has 1 values for 2 ranks. Correct the test." in finished["explanation"]
+
+
+def test_outside_a_course_the_plugin_is_silent(tmp_path, course):
+    """A project that is no course sees nothing of the plugin but its options."""
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest]\n")
+    (tmp_path / "test_plain.py").write_text("def test_plain():\n    pass\n")
+
+    assert course.judge().returncode == 0
