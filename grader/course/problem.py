@@ -1,0 +1,18 @@
+"""What a check of the course found wrong: one sentence each for place, fault and mend."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault of the course, for its author."""
+
+    where: str
+    """File, relative to the course's root, with `:line` where there is one."""
+
+    what: str
+    todo: str
+
+    def __str__(self) -> str:
+        """Return the one line that a command prints."""
+        return f"{self.where}: {self.what} {self.todo}".rstrip()
