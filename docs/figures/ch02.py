@@ -133,7 +133,7 @@ def groups() -> Figure:
             box(axes, x, y, 2.0, 1.6, tint=PAPER)
             text(axes, x + 1.0, y + 1.08, f"rank {4 * node + column}", weight="bold")
             text(axes, x + 1.0, y + 0.48, f"{column} | {node}", fontsize=10)
-    text(axes, 9, 7.35, "under each global rank: its group rank in the blue group | in the dashed group", fontsize=10)
+    text(axes, 9, 7.35, "under each global rank: its group rank in its node | in the dashed group", fontsize=10)
     return figure
 
 
@@ -170,7 +170,7 @@ Cells = Sequence[Sequence[str]]
 
 
 def collectives() -> Figure:
-    """Draw what four ranks hold before and after each of the eight collectives; each row is an adjoint pair."""
+    """Draw what four ranks hold before and after each of the eight collectives; the first three rows are adjoint pairs."""
     own = [[letter] for letter in LETTERS]
     chunks = [[f"{letter}{chunk}" for chunk in range(NUM_RANKS)] for letter in LETTERS]
     nothing: list[list[str]] = [[] for _ in LETTERS]
