@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -158,8 +159,19 @@ class Zygote:
 
     def _replace(self) -> None:
         self._process.kill()
+        self._process.wait()
+        _end_strays(self._scratch)
         self.close()
         self._start()
+
+
+def _end_strays(scratch: Path) -> None:
+    """Kill what a zygote that was killed could not end: its ranks' own children, known by the scratch folder they inherit."""
+    mark = str(scratch).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _scratch_parent() -> str | None:

@@ -1,0 +1,214 @@
+"""One communication operation of one rank as the judge sees it, and what it costs on a wire.
+
+The wire model is that of ring algorithms, in bytes that one rank sends. S is the payload, N the size of the group:
+
+    send                   S
+    broadcast, reduce      S                  every rank passes the whole payload on once
+    all_reduce             2 (N - 1) / N * S
+    reduce_scatter         (N - 1) / N * S    S: the whole input
+    all_gather             (N - 1) / N * S    S: the whole output
+    all_to_all             (N - 1) / N * S    S: the whole input; with uneven splits, all parts but the rank's own
+    scatter                (N - 1) / N * S    at the root, 0 elsewhere; S: the root's whole input
+    gather                 S / N              everywhere but at the root, (N - 1) / N * S in all; S: the root's whole output
+    recv, barrier          0
+
+Nothing is sent in a group of one rank.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from grader.harness.protocol.journal import Done, Failed, FutureTaken, Issue, NewGroup, RankJournal, Site, Wait
+
+POINT_TO_POINT = ("send", "recv")
+
+# The making of a process group is treated as the group's first collective.
+NEW_GROUP = "new_group"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommOp:
+    """One operation that one rank issued.
+
+    rank: the global rank that issued it
+    k: its number among all that this rank issued
+    op: name as in torch.distributed, such as all_reduce, all_gather_single or send; isend and irecv are send and recv
+    group, ranks: the group's name, and its global ranks in group order
+    inputs, outputs: number of elements of each tensor, or of each rank's part in an all-to-all
+    peer: the global rank at the other end of a send or receive; of a receive from any source once it is known
+    root: the global rank of the root, for operations that have one
+    api: the torch function that was called, empty if C++ called (DDP's reducer)
+    is_async: whether the call returns before the operation is complete
+    future_taken: whether someone took the operation's future, and so may wait for it unseen
+    error: what the operation raised
+    site: the line of the student's file, or of the course's program, that issued it
+    issued_at, waited_at, done_at: positions in the order of this rank's events; None for what did not happen. Complete
+        operations that nobody waited for in Python (DDP's reducer) have neither of the last two
+    issued_s, waited_s, done_s: the same as seconds of the machine's monotonic clock
+    """
+
+    rank: int
+    k: int
+    op: str
+    group: str
+    ranks: tuple[int, ...]
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    dtype: str = ""
+    itemsize: int = 1
+    peer: int | None = None
+    any_source: bool = False
+    tag: int = 0
+    root: int | None = None
+    reduce_op: str = ""
+    api: str = ""
+    is_async: bool = False
+    site: Site | None = None
+    waited_site: Site | None = None
+    future_taken: bool = False
+    error: str = ""
+    issued_at: int = 0
+    waited_at: int | None = None
+    done_at: int | None = None
+    issued_s: float = 0.0
+    waited_s: float | None = None
+    done_s: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """The operation without the form of its tensors: all_gather for all_gather_single and its coalesced form."""
+        return self.op.removesuffix("_coalesced").removesuffix("_single")
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes that the operation reads on this rank."""
+        return sum(self.inputs) * self.itemsize
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes that the operation writes on this rank."""
+        return sum(self.outputs) * self.itemsize
+
+    @property
+    def payload_bytes(self) -> int:
+        """The payload S of the wire model at the top of this module; for a receive, what it receives."""
+        match self.kind:
+            case "all_gather" | "recv":
+                return self.output_bytes
+            case "gather":
+                return self.input_bytes * len(self.ranks)
+            case "scatter":
+                return self.output_bytes * len(self.ranks)
+        return self.input_bytes
+
+    @property
+    def bytes_sent(self) -> Fraction:
+        """Bytes that this rank sends, by the wire model at the top of this module."""
+        size = len(self.ranks)
+        if size == 1:
+            return Fraction(0)
+        if self.kind == "all_to_all":
+            return Fraction(self.input_bytes - self.part_for(self.rank) * self.itemsize)
+        is_root = self.rank == self.root
+        others = Fraction(size - 1, size)
+        payloads = {
+            "send": Fraction(1),
+            "broadcast": Fraction(1),
+            "reduce": Fraction(1),
+            "all_reduce": 2 * others,
+            "reduce_scatter": others,
+            "all_gather": others,
+            "scatter": others if is_root else Fraction(0),
+            "gather": Fraction(0) if is_root else Fraction(1, size),
+        }
+        return payloads.get(self.kind, Fraction(0)) * self.payload_bytes
+
+    def part_for(self, rank: int) -> int:
+        """Return the number of elements that an all-to-all sends to global rank `rank`."""
+        return self.inputs[self.ranks.index(rank)]
+
+    def part_from(self, rank: int) -> int:
+        """Return the number of elements that an all-to-all receives from global rank `rank`."""
+        return self.outputs[self.ranks.index(rank)]
+
+    def in_flight_when(self, other: "CommOp") -> bool:
+        """Whether `other`, of the same rank, was issued after this operation and before this one was waited for."""
+        return self.issued_at < other.issued_at and (self.waited_at is None or other.issued_at < self.waited_at)
+
+    def waited_before(self, other: "CommOp") -> bool:
+        """Whether this operation was complete on its rank when `other`, of the same rank, was issued."""
+        return self.done_at is not None and self.done_at < other.issued_at
+
+
+_Later = Wait | FutureTaken | Done | Failed
+_Ends = dict[type, tuple[int, _Later]]
+
+
+def read_ops(rank: int, journal: RankJournal) -> tuple[CommOp, ...]:
+    """Return the operations in one rank's journal in the order of issue; those that contradict themselves are dropped."""
+    ends: dict[int, _Ends] = defaultdict(dict)
+    for position, event in enumerate(journal.events):
+        if isinstance(event, _Later):
+            ends[event.k].setdefault(type(event), (position, event))
+    ops = (
+        _followed(_begun(rank, position, event), ends[event.k])
+        for position, event in enumerate(journal.events)
+        if isinstance(event, Issue | NewGroup)
+    )
+    return tuple(op for op in ops if _is_consistent(op))
+
+
+def _begun(rank: int, position: int, event: Issue | NewGroup) -> CommOp:
+    fields = msgspec.structs.asdict(event)
+    issued_s = fields.pop("t")
+    if isinstance(event, NewGroup):
+        fields["op"] = NEW_GROUP
+    else:
+        fields["any_source"] = event.op == "recv" and event.peer is None
+    return CommOp(rank=rank, issued_at=position, issued_s=issued_s, **fields)
+
+
+def _followed(op: CommOp, ends: _Ends) -> CommOp:
+    """Return `op` with what happened to it later."""
+    later: dict[str, Any] = {"future_taken": FutureTaken in ends}
+    for position, event in ends.values():
+        match event:
+            case Wait():
+                later |= {"waited_at": position, "waited_s": event.t, "waited_site": event.site}
+            case Done():
+                later |= {"done_at": position, "done_s": event.t}
+                later |= {"peer": event.peer} if op.any_source else {}
+            case Failed():
+                later |= {"error": event.error}
+    return replace(op, **later)
+
+
+def _is_consistent(op: CommOp) -> bool:
+    if op.op == NEW_GROUP:
+        return True
+    if op.kind == "all_to_all" and not len(op.inputs) == len(op.outputs) == len(op.ranks):
+        return False
+    return op.rank in op.ranks and {op.peer, op.root} <= {None, *op.ranks}
+
+
+def matched_messages(ops_per_rank: Iterable[Sequence[CommOp]]) -> Iterator[tuple[CommOp, CommOp]]:
+    """Yield each send with its receive: the k-th of a pair of ranks, a tag and a group with the k-th."""
+    sends: dict[tuple[object, ...], list[CommOp]] = defaultdict(list)
+    receives: dict[tuple[object, ...], list[CommOp]] = defaultdict(list)
+    for ops in ops_per_rank:
+        undecided = set()  # after a receive of unknown source nobody can say which send a later one meets
+        for op in ops:
+            if op.op == "send":
+                sends[op.rank, op.peer, op.tag, op.group].append(op)
+            elif op.op == "recv" and (op.tag, op.group) not in undecided:
+                if op.peer is None:
+                    undecided.add((op.tag, op.group))
+                else:
+                    receives[op.peer, op.rank, op.tag, op.group].append(op)
+    for key, sent in sends.items():
+        yield from zip(sent, receives[key], strict=False)

@@ -1,0 +1,101 @@
+"""When to believe that one known mistake explains a wrong tensor.
+
+A hypothesis is believed when it predicts every wrong entry of every wrong rank within the bound, and when that is too much
+agreement for chance. Each entry counts as many bits as the bound resolves of the predicted error, but no more than the value
+has significant digits, and a repeated value counts only through the pattern it makes; what was fitted or chosen is paid for.
+So a lone scalar, a constant tensor or a few small integers prove nothing.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from grader.harness.compared import PROBED, Bound, Compared, agrees
+
+ENOUGH_BITS = 24.0  # chance would do as well less than once in 16 million
+SAMPLED = 4096  # entries whose evidence is counted
+MANTISSA_BITS = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One tensor on all ranks that should hold it, and those that hold it wrong (at least one)."""
+
+    ranks: tuple[Compared, ...]
+    wrong: tuple[Compared, ...]
+    world_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """A mistake, and what a wrong rank would hold had it been made.
+
+    sentence: how to tell it; "{where}" in it becomes "everywhere" or "wherever it is wrong"
+    predict: from a wrong rank to its values; None or another shape where the mistake is impossible
+    whole: the entries that are right must be predicted as well
+    fitted: one number was read off each rank, which costs the evidence of one entry there
+    arrangements: log2 of how many arrangements were chosen from, on each rank
+    slack: by how much the mistake multiplies rounding errors
+    """
+
+    sentence: str
+    predict: Callable[[Compared], Tensor | None]
+    whole: bool = True
+    fitted: bool = False
+    arrangements: float = 0.0
+    slack: float = 1.0
+
+
+def believed(hypothesis: Hypothesis, case: Case) -> str | None:
+    """Return the sentence if the hypothesis explains all that is wrong, on enough evidence."""
+    everywhere, evidence = True, 0.0
+    seen: list[Tensor] = []
+    for one in case.wrong:
+        predicted = hypothesis.predict(one)
+        bound = one.bound.loosened(hypothesis.slack)
+        if predicted is None or predicted.shape != one.actual.shape or not _explains(predicted, one, bound):
+            return None
+        everywhere = everywhere and bool(agrees(one.actual, predicted, bound).all())
+        sample = predicted.flatten()[one.where[:SAMPLED]]
+        if not any(torch.equal(sample, other) for other in seen):  # equal replicas are one observation
+            seen.append(sample)
+            evidence += _evidence(sample, one, bound, fitted=hypothesis.fitted) - hypothesis.arrangements
+    if evidence < ENOUGH_BITS or (hypothesis.whole and not everywhere):
+        return None
+    return hypothesis.sentence.replace("{where}", "everywhere" if everywhere else "wherever it is wrong")
+
+
+def is_telling(values: Tensor, bound: Bound) -> bool:
+    """Say whether `values` are too many and too distinct to be right by chance."""
+    sample = values.flatten()[:SAMPLED]
+    return sample.numel() > 0 and _bits(sample, sample, bound)[1] * sample.unique().numel() >= ENOUGH_BITS
+
+
+def significant_bits(values: Tensor) -> Tensor:
+    """Return how many binary digits each value has from its first to its last one; 0 for zero."""
+    digits = (values.abs().frexp().mantissa.nan_to_num(0.0, 0.0, 0.0) * 2**MANTISSA_BITS).long()
+    return torch.where(digits > 0, MANTISSA_BITS - (digits & -digits).double().log2(), 0.0)
+
+
+def _explains(predicted: Tensor, one: Compared, bound: Bound) -> bool:
+    actual, flat = one.actual.flatten(), predicted.flatten()
+    return all(bool(agrees(actual[at], flat[at], bound).all()) for at in (one.where[:PROBED], one.where))
+
+
+def _evidence(predicted: Tensor, one: Compared, bound: Bound, *, fitted: bool) -> float:
+    """Return the bits by which a sample of predictions on one rank beats chance."""
+    deviation = predicted - one.expected.flatten()[one.where[:SAMPLED]]
+    resolved, mean, largest = _bits(predicted, deviation, bound)
+    counts = predicted.unique(return_counts=True)[1]
+    pattern = sum(count * math.log2(len(predicted) / count) for count in counts.tolist())
+    return min(resolved, mean * len(counts) + pattern) - (largest if fitted else 0.0)
+
+
+def _bits(values: Tensor, deviation: Tensor, bound: Bound) -> tuple[float, float, float]:
+    """Return what the bound resolves of all deviations, and the mean and largest count of bits that one entry is worth."""
+    resolved = (deviation.abs() / bound.around(values)).log2().nan_to_num(0.0, MANTISSA_BITS, 0.0).clamp(0, MANTISSA_BITS)
+    worth = resolved.minimum(significant_bits(values))
+    return float(resolved.sum()), float(worth.mean()), float(worth.max())

@@ -1,0 +1,146 @@
+"""What a call of a process group's method means: the operation's public name, its sizes, its options."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed import ReduceOp
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of torch's ProcessGroup: the operation's name, and which arguments it reads from and writes to."""
+
+    op: str
+    inputs: int | None = None
+    outputs: int | None = None
+
+
+REDUCING = ("all_reduce", "reduce", "reduce_scatter")
+ROOTED = ("broadcast", "reduce", "gather", "scatter")
+
+# Old and new names of torch 2.13 side by side: C++ and Python, torch and students call either.
+METHODS: Mapping[str, Method] = {
+    "allreduce": Method("all_reduce", 0, 0),
+    "allreduce_coalesced": Method("all_reduce_coalesced", 0, 0),
+    "broadcast": Method("broadcast", 0, 0),
+    "reduce": Method("reduce", 0, 0),
+    "allgather": Method("all_gather", 1, 0),
+    "allgather_coalesced": Method("all_gather_coalesced", 1, 0),
+    "all_gather_single": Method("all_gather_single", 1, 0),
+    "_allgather_base": Method("all_gather_single", 1, 0),
+    "all_gather_single_coalesced": Method("all_gather_single_coalesced", 1, 0),
+    "allgather_into_tensor_coalesced": Method("all_gather_single_coalesced", 1, 0),
+    "reduce_scatter": Method("reduce_scatter", 1, 0),
+    "reduce_scatter_single": Method("reduce_scatter_single", 1, 0),
+    "_reduce_scatter_base": Method("reduce_scatter_single", 1, 0),
+    "reduce_scatter_single_coalesced": Method("reduce_scatter_single_coalesced", 1, 0),
+    "reduce_scatter_tensor_coalesced": Method("reduce_scatter_single_coalesced", 1, 0),
+    "gather": Method("gather", 1, 0),
+    "scatter": Method("scatter", 1, 0),
+    "alltoall": Method("all_to_all", 1, 0),
+    "all_to_all_single": Method("all_to_all_single", 1, 0),
+    "alltoall_base": Method("all_to_all_single", 1, 0),
+    "send": Method("send", 0, None),
+    "recv": Method("recv", None, 0),
+    "recv_anysource": Method("recv", None, 0),
+    "barrier": Method("barrier"),
+    "monitored_barrier": Method("monitored_barrier"),
+}
+
+
+class Call(NamedTuple):
+    """One call, described in the group's own ranks. Tensors of several dtypes are counted in bytes, as uint8."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    reduce_op: str
+    root: int | None
+    peer: int | None
+    tag: int
+    is_async: bool
+
+
+def describe(name: str, size: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """Return what calling method `name` of a group of `size` ranks with these arguments would do."""
+    method = METHODS[name]
+    values = (*args, *kwargs.values())
+    inputs, outputs = _tensors_at(values, method.inputs), _tensors_at(values, method.outputs)
+    sizes = _sizes(inputs, outputs)
+    if method.op == "all_to_all_single":
+        sizes = sizes._replace(
+            inputs=_split(inputs, values, 3, sizes.inputs, size),
+            outputs=_split(outputs, values, 2, sizes.outputs, size),
+        )
+    options = next((value for value in values if hasattr(value, "asyncOp")), None)
+    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    peer, tag = _peer_and_tag(name, numbers)
+    return Call(
+        *sizes,
+        reduce_op=_reduce_op(values, options) if method.op.startswith(REDUCING) else "",
+        root=_root(options, numbers) if method.op in ROOTED else None,
+        peer=peer,
+        tag=tag,
+        is_async=bool(getattr(options, "asyncOp", method.op != "monitored_barrier")),
+    )
+
+
+class _Sizes(NamedTuple):
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    dtype: str
+    itemsize: int
+
+
+def _sizes(inputs: Sequence[torch.Tensor], outputs: Sequence[torch.Tensor]) -> _Sizes:
+    dtypes = {tensor.dtype for tensor in (*inputs, *outputs)}
+    if len(dtypes) == 1:
+        dtype = dtypes.pop()
+        name = str(dtype).removeprefix("torch.")
+        return _Sizes(tuple(t.numel() for t in inputs), tuple(t.numel() for t in outputs), name, dtype.itemsize)
+    return _Sizes(tuple(t.nbytes for t in inputs), tuple(t.nbytes for t in outputs), "uint8" if dtypes else "", 1)
+
+
+def _tensors_at(values: Sequence[Any], index: int | None) -> list[torch.Tensor]:
+    return list(_flat(values[index])) if index is not None and index < len(values) else []
+
+
+def _flat(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _flat(item)
+
+
+def _split(
+    tensors: Sequence[torch.Tensor], values: Sequence[Any], index: int, numels: tuple[int, ...], size: int
+) -> tuple[int, ...]:
+    """Return the number of elements for each rank: rows by the given split sizes, equal parts without them."""
+    rows = values[index] if index < len(values) else None
+    if not tensors or not isinstance(rows, list | tuple):
+        return numels
+    if not rows:
+        return (numels[0] // size,) * size
+    length = tensors[0].shape[0] if tensors[0].dim() else 0
+    per_row = numels[0] // length if length else 0
+    return tuple(int(row) * per_row for row in rows)
+
+
+def _reduce_op(values: Sequence[Any], options: Any) -> str:
+    given = (value for value in values if isinstance(value, ReduceOp | ReduceOp.RedOpType))
+    op = next(given, getattr(options, "reduceOp", ReduceOp.SUM))
+    return str(getattr(op, "op", op)).rpartition(".")[2]
+
+
+def _root(options: Any, numbers: Sequence[int]) -> int | None:
+    return getattr(options, "rootRank", numbers[0] if numbers else None)
+
+
+def _peer_and_tag(name: str, numbers: Sequence[int]) -> tuple[int | None, int]:
+    if name in ("send", "recv") and len(numbers) > 1:
+        return numbers[0], numbers[1]
+    return None, numbers[0] if name == "recv_anysource" and numbers else 0

@@ -1,0 +1,279 @@
+"""Records every communication of a rank: calls of torch.distributed, of DDP's reducer in C++, of functional collectives.
+
+How: whenever torch makes a process group, a `RecordedGroup` takes its place in torch's tables. It is a ProcessGroup of
+its own, so Python and C++ both call it; it writes the call to the journal and hands it to the group that torch made.
+Results, the backend's name and errors are those of the plain group.
+
+`prepare` once in the zygote, `install` once in each rank before its first process group. Without `install`, and in
+processes that a rank forks, groups are torch's own.
+"""
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import Store, _register_process_group, _unregister_process_group
+from torch.distributed import distributed_c10d as c10d
+
+from grader.harness.inside.record_call import METHODS, describe
+from grader.harness.inside.record_site import SiteFinder
+from grader.harness.protocol.journal import (
+    Done,
+    Event,
+    Failed,
+    FutureTaken,
+    Issue,
+    JournalWriter,
+    NewGroup,
+    Wait,
+    printable,
+)
+
+# c10d::kNoTimeout: the group's own time-out decides.
+NO_TIMEOUT = timedelta(0)
+BLOCKING_POINT_TO_POINT = frozenset(("send", "recv"))
+
+
+class _Recorder:
+    """One rank's journal and its running number of operations."""
+
+    def __init__(self, journal: JournalWriter, sites: SiteFinder) -> None:
+        self._write: Callable[[Event], object] = journal.write
+        self._sites = sites
+        self._numbers = itertools.count()
+
+    def stop(self) -> None:
+        """Record nothing more, though groups that know this recorder go on."""
+        self._write = id
+
+    def new_group(self, name: str, ranks: Sequence[int]) -> int:
+        k = next(self._numbers)
+        site, api = self._sites.caller()
+        event = NewGroup(
+            k=k, group=printable(name), ranks=tuple(ranks), api=_outermost(api), site=site, t=time.monotonic()
+        )
+        self._write(event)
+        return k
+
+    def issue(self, group: "RecordedGroup", method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+        k = next(self._numbers)
+        call = describe(method, len(group.ranks), args, kwargs)
+        site, api = self._sites.caller()
+        op = METHODS[method].op
+        event = Issue(
+            k=k,
+            op=op,
+            group=group.recorded_name,
+            ranks=group.ranks,
+            inputs=call.inputs,
+            outputs=call.outputs,
+            dtype=call.dtype,
+            itemsize=call.itemsize,
+            peer=group.global_rank(call.peer),
+            tag=call.tag,
+            root=group.global_rank(call.root),
+            reduce_op=call.reduce_op,
+            api=_outermost(api),
+            # send and recv of torch are isend and irecv, waited for at once
+            is_async=call.is_async and BLOCKING_POINT_TO_POINT.isdisjoint(api),
+            site=site,
+            t=time.monotonic(),
+        )
+        self._write(event)
+        return k
+
+    def wait(self, k: int) -> None:
+        self._write(Wait(k=k, site=self._sites.caller().site, t=time.monotonic()))
+
+    def future_taken(self, k: int) -> None:
+        self._write(FutureTaken(k=k, t=time.monotonic()))
+
+    def done(self, k: int, peer: int | None = None) -> None:
+        self._write(Done(k=k, peer=peer, t=time.monotonic()))
+
+    def failed(self, k: int, error: BaseException) -> None:
+        self._write(Failed(k=k, error=printable(f"{type(error).__name__}: {error}"), t=time.monotonic()))
+
+
+def _outermost(api: Sequence[str]) -> str:
+    return api[-1] if api else ""
+
+
+_recorder: _Recorder | None = None
+_torch_makes_group = cast("Callable[..., tuple[Any, Any]]", c10d._new_process_group_helper)  # noqa: SLF001
+
+
+def prepare() -> None:
+    """Put the recorder between torch and its process groups. Nothing is recorded before `install`."""
+    c10d._new_process_group_helper = cast("Any", _make_group)  # noqa: SLF001
+    os.register_at_fork(after_in_child=_stop)
+
+
+def install(journal_fd: int, source_roots: Sequence[str]) -> None:
+    """Record this process's communication into a journal; sites are lines of files under `source_roots`.
+
+    Earlier roots are preferred: pass the student's files before those of the course.
+    """
+    global _recorder  # noqa: PLW0603 - process groups are global to a process, and so is what records them
+    _recorder = _Recorder(JournalWriter(journal_fd), SiteFinder(source_roots))
+
+
+def _stop() -> None:
+    """Stop recording: in a fork, because the journal belongs to the parent."""
+    global _recorder  # noqa: PLW0603
+    if _recorder is not None:
+        _recorder.stop()
+    _recorder = None
+
+
+def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    """Stand in for torch's function that makes every process group."""
+    recorder = _recorder
+    if recorder is None:
+        return _torch_makes_group(*args, **kwargs)
+    size, _, ranks, backend, _, name, *_ = args
+    members = tuple(ranks or range(size))
+    k = recorder.new_group(name, members)
+    try:
+        group, group_store = _torch_makes_group(*args, **kwargs)
+    except BaseException as error:
+        recorder.failed(k, error)
+        raise
+    recorder.done(k)
+    if group is dist.GroupMember.NON_GROUP_MEMBER or isinstance(group, RecordedGroup):
+        return group, group_store
+    recorded = RecordedGroup(group, members, backend, recorder)
+    _replace(group, recorded)
+    return recorded, group_store
+
+
+def _replace(group: dist.ProcessGroup, recorded: "RecordedGroup") -> None:
+    """Put `recorded` where torch has registered `group`."""
+    world = c10d._world  # noqa: SLF001
+    tables: tuple[dict[Any, Any], ...] = (world.pg_map, world.pg_names, world.pg_backend_config, world.pg_to_tag)
+    for table in tables:
+        table[recorded] = table.pop(group)
+    for groups in world.tags_to_pg.values():
+        groups[:] = [recorded if known is group else known for known in groups]
+    name = world.pg_names[recorded]
+    _unregister_process_group(name)
+    _register_process_group(name, recorded)
+
+
+class RecordedGroup(dist.ProcessGroup):
+    """A process group that journals what it is asked to do and lets the group it stands for do it."""
+
+    def __init__(self, inner: dist.ProcessGroup, ranks: tuple[int, ...], backend: str, recorder: _Recorder) -> None:
+        super().__init__(inner.rank(), inner.size())  # type: ignore[call-arg] # torch's stub lacks this form
+        self.inner = inner
+        self.ranks = ranks
+        self.recorder = recorder
+        self.recorded_name = printable(inner.group_name)
+        self._register_backends(backend)
+        self._set_group_name(inner.group_name)
+        self._set_group_desc(inner.group_desc)
+        if inner.bound_device_id is not None:
+            self.bound_device_id = inner.bound_device_id
+
+    def _register_backends(self, backend: str) -> None:
+        """C++ asks a group for its backends; they are the inner group's."""
+        names = c10d.BackendConfig(c10d.Backend(backend)).get_device_backend_map()
+        for device in self.inner._device_types:  # noqa: SLF001
+            kind = c10d.Backend.backend_type_map.get(names[device.type], dist.ProcessGroup.BackendType.CUSTOM)
+            self._register_backend(device, kind, self.inner._get_backend(device))  # noqa: SLF001
+            self._set_default_backend(kind)
+
+    def get_group_store(self) -> Store:
+        """Return the store through which the members met."""
+        return self.inner.get_group_store()
+
+    def global_rank(self, group_rank: int | None) -> int | None:
+        """Return the global rank of a rank of this group, None for what is no rank of it."""
+        return self.ranks[group_rank] if group_rank is not None and 0 <= group_rank < len(self.ranks) else None
+
+    def record(self, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Journal and run one call of a method that returns a Work, or None where the method itself blocks."""
+        recorder = self.recorder
+        k = recorder.issue(self, method, args, kwargs)
+        try:
+            work = getattr(self.inner, method)(*args, **kwargs)
+        except BaseException as error:
+            recorder.failed(k, error)
+            raise
+        if work is None:
+            recorder.done(k)
+            return None
+        return RecordedWork(work, k, self, any_source=method == "recv_anysource")
+
+
+def _recorded(method: str) -> Callable[..., Any]:
+    def call(self: RecordedGroup, *args: Any, **kwargs: Any) -> Any:
+        return self.record(method, args, kwargs)
+
+    return call
+
+
+for _method in METHODS:
+    setattr(RecordedGroup, _method, _recorded(_method))
+
+
+class RecordedWork(dist.Work):
+    """The handle of one operation: journals when it is waited for and when it is found complete."""
+
+    def __init__(self, inner: dist.Work, k: int, group: RecordedGroup, *, any_source: bool) -> None:
+        super().__init__()
+        self.inner = inner
+        self.k = k
+        self.group = group
+        self.any_source = any_source
+        self.settled = False
+
+    def wait(self, timeout: timedelta = NO_TIMEOUT) -> bool:
+        """Block until the operation is complete."""
+        recorder = self.group.recorder
+        if not self.settled:
+            recorder.wait(self.k)
+        try:
+            returned = self.inner.wait(timeout)
+        except BaseException as error:
+            recorder.failed(self.k, error)
+            raise
+        self._settle()
+        return returned
+
+    def is_completed(self) -> bool:
+        """Whether the operation has ended, well or not."""
+        completed = self.inner.is_completed()
+        if completed:
+            self._settle()
+        return completed
+
+    def get_future(self) -> Any:
+        """Return the future that holds the operation's result."""
+        self.group.recorder.future_taken(self.k)
+        return self.inner.get_future()
+
+    def _settle(self) -> None:
+        if self.settled:
+            return
+        self.settled = True
+        peer = self.group.global_rank(self.inner._source_rank()) if self.any_source else None  # noqa: SLF001
+        self.group.recorder.done(self.k, peer)
+
+
+def _delegated(method: str) -> Callable[..., Any]:
+    def call(self: RecordedWork, *args: Any) -> Any:
+        return getattr(self.inner, method)(*args)
+
+    return call
+
+
+for _method in (
+    *("is_success", "exception", "result", "synchronize", "source_rank", "_source_rank", "block_current_stream"),
+    *("get_future_result", "_get_duration", "_get_op_type"),
+):
+    setattr(RecordedWork, _method, _delegated(_method))

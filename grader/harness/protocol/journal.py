@@ -1,0 +1,184 @@
+"""The journal of one rank: what it communicated, written while it happens, readable after any death.
+
+A journal lies in a memory file of fixed size that the judge made. The rank maps it and appends one JSON line per event;
+the judge reads it whenever it likes. The bytes come from a process that runs student code, so the reader checks every
+field, stops at the first line that is not an event, and never raises.
+"""
+
+import math
+import mmap
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+JOURNAL_BYTES = 4 << 20
+MAX_TEXT = 200
+TRUNCATED_LINE = b'{"type":"truncated"}\n'
+
+# Text ends up on terminals and in reports, so nothing in it may be a control character.
+_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_Name = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[A-Za-z0-9_]*$")]
+_Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
+_Rank = Annotated[int, Meta(ge=0, lt=1 << 16)]
+_Count = Annotated[int, Meta(ge=0, lt=1 << 48)]
+_Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
+
+
+class Site(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A line of the student's file, or of a program of the course. `file` is relative to its source root."""
+
+    file: _Text
+    line: _Index
+    function: _Text
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    k: _Index
+    t: _Seconds
+
+
+class NewGroup(_Event, frozen=True, kw_only=True, tag="new_group"):
+    """The rank begins to make a process group; the Done with the same `k` says that it exists.
+
+    ranks: the group's global ranks; the rank itself need not be one of them
+    api: the torch function that was called, such as new_group
+    """
+
+    group: _Text
+    ranks: tuple[_Rank, ...]
+    api: _Name = ""
+    site: Site | None = None
+
+
+class Issue(_Event, frozen=True, kw_only=True, tag="issue"):
+    """The rank issues one operation.
+
+    k: number of this event among the rank's Issue and NewGroup events; later events refer to it
+    ranks: the group's global ranks, in group order
+    peer, root: global ranks; peer is None for a receive from any source
+    inputs, outputs: number of elements of each tensor, or of each part of an all-to-all
+    api: the torch function that was called, empty for calls out of C++ (DDP's reducer)
+    """
+
+    op: _Name
+    group: _Text
+    ranks: tuple[_Rank, ...]
+    inputs: tuple[_Count, ...] = ()
+    outputs: tuple[_Count, ...] = ()
+    dtype: _Name = ""
+    itemsize: Annotated[int, Meta(ge=1, le=16)] = 1
+    peer: _Rank | None = None
+    tag: Annotated[int, Meta(ge=-(1 << 31), lt=1 << 31)] = 0
+    root: _Rank | None = None
+    reduce_op: _Name = ""
+    api: _Name = ""
+    is_async: bool = False
+    site: Site | None = None
+
+
+class Wait(_Event, frozen=True, kw_only=True, tag="wait"):
+    """The rank begins to wait for operation `k`."""
+
+    site: Site | None = None
+
+
+class FutureTaken(_Event, frozen=True, kw_only=True, tag="future"):
+    """Someone took the future of operation `k`: from now on it can be waited for unseen (DDP's reducer does)."""
+
+
+class Done(_Event, frozen=True, kw_only=True, tag="done"):
+    """The rank has learned that operation `k` has ended. `peer`: who had sent, for a receive from any source."""
+
+    peer: _Rank | None = None
+
+
+class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
+    """Operation `k` raised."""
+
+    error: _Text
+
+
+class _Truncated(msgspec.Struct, frozen=True, tag="truncated", forbid_unknown_fields=True):
+    pass
+
+
+Event = NewGroup | Issue | Wait | FutureTaken | Done | Failed
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Event | _Truncated)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankJournal:
+    """What one rank communicated, in order. `truncated`: there was more, which is lost or not to be believed."""
+
+    events: tuple[Event, ...]
+    truncated: bool = False
+
+
+class JournalWriter:
+    """Appends events to a journal; once it is full it says so in its last line and drops the rest."""
+
+    def __init__(self, descriptor: int) -> None:
+        # A mapping of our own: student code may close every descriptor it finds.
+        self._memory = mmap.mmap(descriptor, 0)
+        self._limit = len(self._memory) - len(TRUNCATED_LINE)
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        line = _encode(event) + b"\n"
+        with self._lock:
+            if self._offset + len(line) > self._limit:
+                line, self._limit = (TRUNCATED_LINE, -1) if self._limit >= 0 else (b"", -1)
+            self._memory[self._offset : self._offset + len(line)] = line
+            self._offset += len(line)
+
+
+def printable(text: str) -> str:
+    """Return `text` as a journal can hold it: short, on one line, without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])
+
+
+def read_journal(data: bytes) -> RankJournal:
+    """Return the events in the bytes of a journal, up to the first that cannot be one."""
+    events: list[Event] = []
+    issued: set[int] = set()
+    for line in data.split(b"\0", 1)[0].splitlines(keepends=True):
+        event = _read_line(line)
+        if event is None or not _follows(event, issued):
+            return RankJournal(events=tuple(events), truncated=True)
+        events.append(event)
+    return RankJournal(events=tuple(events))
+
+
+def _read_line(line: bytes) -> Event | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        event = _decoder.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return event if not isinstance(event, _Truncated) and math.isfinite(event.t) else None
+
+
+def _follows(event: Event, issued: set[int]) -> bool:
+    """Whether `event` makes sense after operations `issued`; remember those it issues."""
+    if isinstance(event, NewGroup | Issue):
+        if event.k in issued or not _is_consistent(event.ranks):
+            return False
+        issued.add(event.k)
+        return True
+    return event.k in issued
+
+
+def _is_consistent(ranks: Sequence[int]) -> bool:
+    return 0 < len(ranks) == len(set(ranks))
