@@ -13,7 +13,7 @@ grade: .venv/ready
 
 # Every test of the project.
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests
 
 # What CI runs before the tests: style, types, layers, and the course against itself.
 check: .venv/ready

@@ -25,11 +25,8 @@ PRISTINE = ".course/pristine"
 ROOT_FILES = (
     ".gitignore",
     "CHANGELOG.md",
-    "CONTRIBUTING.md",
     "LICENSE",
-    "Makefile",
     "NOTICE",
-    "README.md",
     "pyproject.toml",
     # The packages that a student's machine runs, the grader among them: it is how the course checks itself.
     "course_env/*.py",
@@ -46,6 +43,9 @@ ROOT_FILES = (
     "docs/*.svg",
 )
 """What is released from the rest of the repository; `*` crosses folders."""
+
+STUDENT_FOLDER = Path(__file__).parent / "student"
+"""Files that students get in the place of ours: they have no solutions, no tests of the tools and nobody to grade."""
 
 
 def release(course: Course, destination: Path) -> tuple[str, ...]:
@@ -120,6 +120,8 @@ def _copies(course: Course) -> Iterator[tuple[str, Path]]:
             name = path.relative_to(chapter.folder).as_posix()
             if name not in chapter.files and may_stand_in_assignments(chapter, name):
                 yield path.relative_to(course.root).as_posix(), path
+    for path in _files_below(STUDENT_FOLDER, STUDENT_FOLDER):
+        yield path.name, path
     tops = sorted({pattern.split("/")[0] for pattern in ROOT_FILES})
     for top in tops:
         for path in _files_below(course.root / top, course.root):

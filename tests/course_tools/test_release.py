@@ -28,6 +28,7 @@ def test_a_release_holds_exactly_what_students_get(course: Course, root: Path, t
         ".course/pristine/ch01_arithmetic/arithmetic.py",
         ".course/pristine/ch01_arithmetic/tally.py",
         ".course/pristine/ch02_text/cipher.py",
+        "Makefile",
         "README.md",
         "assignments/ch01_arithmetic/README.md",
         "assignments/ch01_arithmetic/arithmetic.py",
@@ -45,6 +46,16 @@ def test_a_release_holds_exactly_what_students_get(course: Course, root: Path, t
     )
     written = (path for path in (tmp_path / "student").rglob("*") if path.is_file())
     assert sorted(str(path.relative_to(tmp_path / "student")) for path in written) == list(files)
+
+
+def test_a_release_speaks_to_students(course: Course, root: Path, tmp_path: Path) -> None:
+    """README and Makefile are the student's own, not those of the people who make the course."""
+    (root / "Makefile").write_text("grade:\n\tstaff only\n")
+
+    release(course, tmp_path / "student")
+
+    assert "Large-scale model training: your copy" in (tmp_path / "student/README.md").read_text()
+    assert "staff only" not in (tmp_path / "student/Makefile").read_text()
 
 
 def test_a_release_is_a_course_of_its_own(course: Course, tmp_path: Path) -> None:

@@ -1,0 +1,273 @@
+"""What runs on every rank in the tests of this chapter."""
+
+import contextlib
+import copy
+import os
+import signal
+import sys
+import time
+
+import torch
+import torch.distributed as dist
+
+
+def call_each(student, *, function, calls):
+    """Call one of the student's functions once per dict of arguments.
+
+    `values` holds what each call returned (None where it raised), `errors` the text of its ValueError ("" where it
+    returned), `changed` whether it changed its arguments.
+    """
+    values, errors, changed = [], [], []
+    for arguments in calls:
+        before = copy.deepcopy(arguments)
+        value, error = None, ""
+        try:
+            value = getattr(student, function)(**arguments)
+        except ValueError as raised:
+            error = f"ValueError: {raised}"
+        values.append(value)
+        errors.append(error)
+        changed.append(arguments != before)
+    return {"values": values, "errors": errors, "changed": changed}
+
+
+def dist_envs(student, *, environments):
+    """Read a DistEnv out of each environment, while this process's own environment says something else."""
+    os.environ |= {"RANK": "77", "LOCAL_RANK": "7", "WORLD_SIZE": "78", "MASTER_ADDR": "nowhere", "SLURM_PROCID": "66"}
+    return call_each(student, function="dist_env_from_slurm", calls=[{"env": one} for one in environments])
+
+
+def place(rank, world_size, *args):
+    """Return what this rank was given: its arguments and its environment."""
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    return {"given": [rank, world_size, *args], "environment": [os.environ.get(name) for name in names]}
+
+
+def sum_of_ranks(rank, world_size):
+    """Return what the default process group says of itself, and the sum of all ranks, taken by an all-reduce."""
+    total = torch.tensor(rank)
+    dist.all_reduce(total)
+    return [dist.get_rank(), dist.get_world_size(), int(total)]
+
+
+def last_rank_first(rank, world_size):
+    """Return later the lower the rank is."""
+    time.sleep(0.1 * (world_size - rank))
+    return f"from rank {rank}"
+
+
+def large_tensor(rank, world_size, numel):
+    """Return a tensor far larger than what a pipe holds."""
+    return torch.full((numel,), rank, dtype=torch.float64)
+
+
+def nothing(rank, world_size):
+    """Return None, which is a result like any other."""
+
+
+def linger(rank, world_size, value):
+    """Return the number of ranks and 4 * value, by two all-reduces of 2 ranks with half a second between them."""
+    total = torch.tensor(value)
+    dist.all_reduce(total)
+    time.sleep(0.5)
+    dist.all_reduce(total)
+    return [world_size, int(total)]
+
+
+def raise_on(rank, world_size, bad_rank):
+    """Raise on one rank, while the others wait for it in a barrier that it never reaches."""
+    if rank == bad_rank:
+        raise ZeroDivisionError(f"planted on rank {rank}")
+    dist.barrier()
+
+
+def raise_alone(rank, world_size, bad_rank):
+    """Raise on one rank, while the others are busy for a minute with something else."""
+    if rank == bad_rank:
+        raise ZeroDivisionError(f"planted on rank {rank}")
+    time.sleep(60)
+
+
+def return_unpicklable(rank, world_size):
+    """Return something that pickle cannot carry."""
+    return lambda: rank
+
+
+def end_on(rank, world_size, bad_rank, how, code):
+    """End the process of one rank without a result, while the others wait for it in a barrier."""
+    ways = {"sys.exit": sys.exit, "os._exit": os._exit, "signal": signal.raise_signal}
+    if rank == bad_rank:
+        ways[how](code)
+    dist.barrier()
+
+
+def hang_on(rank, world_size, stuck):
+    """Never return on the ranks in `stuck`, and do not heed SIGTERM there."""
+    if rank in stuck:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    return rank
+
+
+def call_launch(
+    student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False, times=1
+):
+    """Launch one of the functions above, perhaps after a launch that fails, and say what came of it the last time.
+
+    Either `results` is a list, or `error` is the name of what was raised and `text` what it says.
+    """
+    environment = dict(os.environ)
+    if after_a_failure:
+        with contextlib.suppress(student.RemoteError):
+            student.launch(raise_on, 3, (1,), ctx=start_method, timeout=timeout)
+    outcome = {"results": None, "error": "", "rank": None, "text": ""}
+    try:
+        for _ in range(times):
+            outcome["results"] = student.launch(
+                globals()[function], num_ranks, tuple(args), ctx=start_method, timeout=timeout
+            )
+    except (student.RemoteError, TimeoutError, ValueError) as error:
+        outcome |= {"results": None, "error": type(error).__name__, "text": str(error)}
+        if isinstance(error, student.RemoteError):
+            outcome |= {"rank": error.rank, "text": error.reason}
+    return outcome | {"environment_changed": dict(os.environ) != environment}
+
+
+# What a rank outside the group reports: it never calls the student's function.
+NOT_CALLED = {"y": None, "x": None, "written_to_input": False, "shares_memory": False}
+
+
+def ring_shift(student, *, x, shift=1, members=None, strided=False, late_s=0.0):
+    """Shift x round the ring, after a pause of `late_s`."""
+    time.sleep(late_s)
+    return _call(student.ring_shift, x, shift, members=members, strided=strided)
+
+
+def tree_broadcast(student, *, x, src, members=None, strided=False):
+    """Broadcast x from global rank `src`."""
+    return _call(student.tree_broadcast, x, src, members=members, strided=strided)
+
+
+def tree_reduce(student, *, x, dst, op="sum", members=None, strided=False):
+    """Reduce x to global rank `dst`."""
+    return _call(student.tree_reduce, x, dst, members=members, strided=strided, op=op)
+
+
+def p2p_scatter(student, *, chunks, like, src, members=None, strided=False):
+    """Scatter the chunks of global rank `src`; on the other ranks `chunks` is None."""
+    return _call(student.p2p_scatter, chunks, src, members=members, strided=strided, like=like)
+
+
+def p2p_gather(student, *, x, dst, members=None, strided=False):
+    """Gather x on global rank `dst`."""
+    return _call(student.p2p_gather, x, dst, members=members, strided=strided)
+
+
+def ring_reduce_scatter(student, *, x, op="sum", members=None, strided=False):
+    """Reduce x over the group and keep this rank's chunk."""
+    return _call(student.ring_reduce_scatter, x, members=members, strided=strided, op=op)
+
+
+def ring_all_gather(student, *, x, members=None, strided=False):
+    """Collect the x of all ranks on every rank."""
+    return _call(student.ring_all_gather, x, members=members, strided=strided)
+
+
+def ring_all_reduce(student, *, x, op="sum", members=None, strided=False):
+    """Reduce x over the group, for every rank."""
+    return _call(student.ring_all_reduce, x, members=members, strided=strided, op=op)
+
+
+def unknown_op(student, *, function, x, arguments=()):
+    """Call a reduction with an operation that it does not know, and report what it raises."""
+    try:
+        getattr(student, function)(x, *arguments, op="product")
+    except ValueError:
+        return {"raised": "ValueError"}
+    return {"raised": None}
+
+
+def in_sequence(student, *, program, cases):
+    """Run one of the programs above once per case, and return what every run ended with."""
+    return {"ys": [globals()[program](student, **case)["y"] for case in cases]}
+
+
+def split_in_sequence(student, *, colors, keys):
+    """Split the group of all ranks several times; use the new groups only when all exist, the last one first."""
+    groups = [student.split_by_color(color, key) for color, key in zip(colors, keys, strict=True)]
+    return {"parts": [_introduce(group) for group in reversed(groups)][::-1]}
+
+
+def split_twice(student, *, color, key, second_color, second_key):
+    """Split the group of all ranks, then split all its parts with one more call."""
+    part = student.split_by_color(color, key)
+    return {"part": _introduce(part), "second_part": _introduce(student.split_by_color(second_color, second_key, part))}
+
+
+def split_members(student, *, color, key, members):
+    """Split the group of `members`; the other ranks take part with color -1."""
+    group = dist.new_group(members, sort_ranks=False)
+    if dist.get_rank() not in members:
+        color, group = -1, None
+    return {"part": _introduce(student.split_by_color(color, key, group))}
+
+
+def _call(function, x, *arguments, members, strided, **options):
+    """Call the student's function in the group of `members` (None: all ranks) and report what became of x.
+
+    The members' ranks in the group follow the order of `members`.
+    """
+    group = None if members is None else dist.new_group(members, sort_ranks=False)
+    if group is dist.GroupMember.NON_GROUP_MEMBER:
+        return NOT_CALLED
+    if strided:
+        x = _strided(x)
+    inputs = [*_tensors_in(x), *_tensors_in(list(options.values()))]
+    versions = _versions(inputs)
+    y = function(x, *arguments, group, **options)
+    return {
+        "y": y,
+        "x": x,
+        "written_to_input": _versions(inputs) != versions,
+        "shares_memory": any(_share_memory(a, b) for a in _tensors_in(y) for b in inputs),
+    }
+
+
+def _strided(value):
+    """Return tensors of the same values whose elements are not neighbours in memory."""
+    if isinstance(value, torch.Tensor):
+        return torch.stack([value, torch.zeros_like(value)], dim=-1)[..., 0]
+    return [_strided(tensor) for tensor in value] if isinstance(value, list) else value
+
+
+def _tensors_in(value):
+    """Return the tensors among `value` and, if it is a list, its elements."""
+    candidates = value if isinstance(value, list) else [value]
+    return [candidate for candidate in candidates if isinstance(candidate, torch.Tensor)]
+
+
+def _versions(tensors):
+    """Return what torch counts up at every write to a tensor."""
+    return [tensor._version for tensor in tensors]  # noqa: SLF001 - torch has no public name for it
+
+
+def _share_memory(a, b):
+    a, b = a.untyped_storage(), b.untyped_storage()
+    return a.nbytes() > 0 and a.data_ptr() == b.data_ptr()
+
+
+def _introduce(group):
+    """Return the members of a new group as torch lists them, and as they meet when they communicate."""
+    if group is None:
+        return None
+    rank = torch.tensor([dist.get_rank()])
+    met = [torch.zeros_like(rank) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(met, rank, group=group)
+    first = rank.clone()
+    dist.broadcast(first, group=group, group_src=0)
+    return {
+        "members": dist.get_process_group_ranks(group),
+        "group_rank": dist.get_rank(group),
+        "met": [int(other) for other in met],
+        "first": int(first),
+    }

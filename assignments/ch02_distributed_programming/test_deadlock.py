@@ -1,0 +1,95 @@
+"""Public tests of exercise `find_deadlock`: the classic ways to wait for each other, and their cures."""
+
+import pytest
+
+from assignments.ch02_distributed_programming import programs
+from course_env.communication import Coll, Deadlock, IRecv, ISend, Recv, Send, Wait
+from grader.harness import assert_matches
+
+exercise = pytest.mark.exercise
+
+BOTH = (0, 1)
+CASES = {
+    "both send first": (
+        [[Send(dst=1), Recv(src=1)], [Send(dst=0), Recv(src=0)]],
+        {0: 0, 1: 0},
+    ),
+    "one sends, one receives first": (
+        [[Send(dst=1), Recv(src=1)], [Recv(src=0), Send(dst=0)]],
+        None,
+    ),
+    "both post the send and receive": (
+        [[ISend(dst=1), Recv(src=1), Wait(request=0)], [ISend(dst=0), Recv(src=0), Wait(request=0)]],
+        None,
+    ),
+    "both wait for the send at once": (
+        [[ISend(dst=1), Wait(request=0), Recv(src=1)], [ISend(dst=0), Wait(request=0), Recv(src=0)]],
+        {0: 1, 1: 1},
+    ),
+    "a posted receive lets both send": (
+        [[IRecv(src=1), Send(dst=1), Wait(request=0)], [IRecv(src=0), Send(dst=0), Wait(request=0)]],
+        None,
+    ),
+    "a ring in which all send first": (
+        [[Send(dst=(r + 1) % 3), Recv(src=(r - 1) % 3)] for r in range(3)],
+        {0: 0, 1: 0, 2: 0},
+    ),
+    "a third rank waits for the first two": (
+        [[Send(dst=1), Recv(src=1)], [Send(dst=0), Recv(src=0)], [Coll(name="barrier", ranks=(2,)), Recv(src=0)]],
+        {0: 0, 1: 0, 2: 1},
+    ),
+    "a receive that nobody serves": (
+        [[Send(dst=1), Recv(src=1)], [Recv(src=0)]],
+        {0: 1},
+    ),
+    "tags cross": (
+        [[Send(dst=1, tag=1), Send(dst=1, tag=2)], [Recv(src=0, tag=2), Recv(src=0, tag=1)]],
+        {0: 0, 1: 0},
+    ),
+    "collectives in different order": (
+        [
+            [Coll(name="all_reduce", ranks=BOTH), Coll(name="broadcast", ranks=BOTH)],
+            [Coll(name="broadcast", ranks=BOTH), Coll(name="all_reduce", ranks=BOTH)],
+        ],
+        {0: 0, 1: 0},
+    ),
+    "a collective among a part of the ranks": (
+        [
+            [Coll(name="all_reduce", ranks=(0, 2)), Send(dst=1)],
+            [Recv(src=0)],
+            [Coll(name="all_reduce", ranks=(0, 2))],
+        ],
+        None,
+    ),
+    "nobody does anything": ([[], []], None),
+}
+
+
+@exercise("find_deadlock", aspect="equivalence")
+@pytest.mark.parametrize("case", CASES)
+def test_classic_programs(student, case):
+    """The ranks that never finish are found, each with the operation it is blocked in, and no others."""
+    programs_of_all_ranks, blocked = CASES[case]
+    found = student.find_deadlock(programs_of_all_ranks)
+    assert_matches(found, None if blocked is None else Deadlock(blocked=blocked))
+
+
+@exercise("find_deadlock", aspect="property")
+def test_messages_do_not_overtake(student):
+    """The first receive of a channel takes the first send, although only the second send is waited for."""
+    sender = [ISend(dst=1), Send(dst=1)]
+    assert_matches(student.find_deadlock([sender, [Recv(src=0)]]), Deadlock(blocked={0: 1}))
+    assert_matches(student.find_deadlock([sender, [Recv(src=0), Recv(src=0)]]), None)
+
+
+@exercise("find_deadlock", aspect="robustness")
+def test_meaningless_operations_are_refused(launch):
+    """A rank that does not exist, a Wait for no request, and a Coll without its caller raise ValueError."""
+    meaningless = [
+        [[Send(dst=2)], []],
+        [[ISend(dst=1), Wait(request=1)], [Recv(src=0)]],
+        [[Coll(name="barrier", ranks=(1,))], [Coll(name="barrier", ranks=(1,))]],
+    ]
+    calls = [{"programs": ranks} for ranks in meaningless]
+    run = launch(programs.call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
+    assert all(run["errors"][0]), f"Errors of the three calls: {run['errors'][0]}"

@@ -1,0 +1,145 @@
+"""Public tests of exercise `ring_all_reduce`."""
+
+import pytest
+import torch
+
+from assignments.ch02_distributed_programming import programs
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+world_sizes = pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+
+
+def one_per_rank(world_size, *shape):
+    """Return a different tensor for every rank."""
+    return [torch.randn(shape, dtype=torch.float64) for _ in range(world_size)]
+
+
+def chunks_of(x, world_size):
+    """Return x in chunks of ceil(n / N) elements; the last ones may be short or empty."""
+    length = -(-len(x) // world_size)
+    return PerRank(x[rank * length : (rank + 1) * length] for rank in range(world_size))
+
+
+def assert_ring_traffic(comm, world_size, num_hops, numel):
+    """Every rank sends `num_hops` messages of `numel` elements to the next rank, all ranks at the same time."""
+    assert {op.op for op in comm.ops()} == {"send", "recv"}
+    assert comm.messages_sent_per_rank() == comm.messages_received_per_rank() == (num_hops,) * world_size
+    assert all(op.peer == (op.rank + 1) % world_size for op in comm.ops("send"))
+    assert {op.inputs for op in comm.ops("send")} == {(numel,)}
+    assert comm.rounds() == num_hops
+
+
+@exercise("ring_all_reduce", aspect="equivalence")
+@world_sizes
+def test_reduce_scatter_leaves_chunk_r_on_rank_r(launch, world_size):
+    """Rank r ends with chunk r of the sum, the last rank with what is left: 37 elements do not divide evenly."""
+    xs = one_per_rank(world_size, 37)
+    run = launch(programs.ring_reduce_scatter, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], chunks_of(sum(xs), world_size))
+
+
+@exercise("ring_all_reduce", aspect="equivalence")
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_all_gather_puts_the_ranks_in_order(launch, world_size):
+    """Every rank ends with the tensors of rank 0, 1, 2, ... one after another."""
+    xs = one_per_rank(world_size, 5)
+    run = launch(programs.ring_all_gather, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], torch.cat(xs))
+
+
+@exercise("ring_all_reduce", aspect="equivalence")
+@world_sizes
+def test_all_reduce_gives_everybody_the_sum(launch, world_size):
+    """Every rank ends with the sum over all ranks, in the shape of x."""
+    xs = one_per_rank(world_size, 5, 7)
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], sum(xs))
+
+
+@exercise("ring_all_reduce", aspect="equivalence")
+def test_all_reduce_gives_everybody_the_average(launch):
+    """With op="avg", every rank ends with the sum divided by the number of ranks."""
+    xs = one_per_rank(3, 37)
+    run = launch(programs.ring_all_reduce, 3, per_rank={"x": xs}, shared={"op": "avg"})
+    assert_matches(run["y"], sum(xs) / 3)
+
+
+@exercise("ring_all_reduce", aspect="equivalence")
+def test_reduce_scatter_of_the_maximum(launch):
+    """With op="max", rank r ends with chunk r of the elementwise maximum."""
+    xs = one_per_rank(3, 37)
+    run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs}, shared={"op": "max"})
+    assert_matches(run["y"], chunks_of(torch.stack(xs).amax(0), 3))
+
+
+@exercise("ring_all_reduce", aspect="property")
+@pytest.mark.parametrize(
+    ("program", "num_hops", "numel"),
+    [
+        (programs.ring_reduce_scatter, 2, 13),  # 37 elements are chunks of 13, 13 and 11, and the last one is padded
+        (programs.ring_all_gather, 2, 37),
+        (programs.ring_all_reduce, 4, 13),
+    ],
+)
+def test_every_rank_sends_its_share_to_the_next(launch, program, num_hops, numel):
+    """Three ranks take N - 1 = 2 rounds for a reduce-scatter or an all-gather and twice as many for an all-reduce."""
+    run = launch(program, 3, per_rank={"x": one_per_rank(3, 37)})
+    assert_ring_traffic(run.comm, 3, num_hops, numel)
+
+
+@exercise("ring_all_reduce", aspect="property")
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_an_all_reduce_sends_less_than_twice_the_tensor(launch, world_size):
+    """Of a tensor of S bytes every rank sends 2 (N - 1) / N * S, however many ranks there are."""
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, 5 * world_size)})
+    assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * 5 * 8,) * world_size
+
+
+@exercise("ring_all_reduce", aspect="property")
+def test_shares_are_added_along_the_ring(launch):
+    """Chunk r is summed from rank r + 1 onwards and its owner adds last, so every bit of the result is known."""
+    xs = one_per_rank(3, 9)
+    run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs})
+    a, b, c = ([x[3 * rank : 3 * rank + 3] for rank in range(3)] for x in xs)
+    expected = [(b[0] + c[0]) + a[0], (c[1] + a[1]) + b[1], (a[2] + b[2]) + c[2]]
+    assert all(torch.equal(y, chunk) for y, chunk in zip(run["y"], expected, strict=True))
+
+
+@exercise("ring_all_reduce", aspect="robustness")
+def test_a_sub_group_is_a_ring_of_its_own(launch):
+    """In the group of ranks 0, 2 and 3 only their tensors are averaged, and the average divides by three."""
+    xs = one_per_rank(4, 10)
+    run = launch(programs.ring_all_reduce, 4, per_rank={"x": xs}, shared={"members": [0, 2, 3], "op": "avg"})
+    average = (xs[0] + xs[2] + xs[3]) / 3
+    assert_matches(run["y"], PerRank([average, None, average, average]))
+
+
+@exercise("ring_all_reduce", aspect="robustness")
+@pytest.mark.parametrize("numel", [0, 2])
+def test_fewer_elements_than_ranks(launch, numel):
+    """A rank for which no element is left ends the reduce-scatter with an empty tensor."""
+    xs = one_per_rank(3, numel)
+    run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs})
+    assert_matches(run["y"], chunks_of(sum(xs), 3))
+
+
+@exercise("ring_all_reduce", aspect="robustness")
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("program", [programs.ring_reduce_scatter, programs.ring_all_gather, programs.ring_all_reduce])
+def test_the_callers_tensor_is_left_alone(launch, program, world_size):
+    """The input may have strides, keeps its values, and shares no memory with the result."""
+    xs = one_per_rank(world_size, 12)
+    run = launch(program, world_size, per_rank={"x": xs}, shared={"strided": True})
+    assert_matches(run["x"], PerRank(xs))
+    assert not any(run["written_to_input"])
+    assert not any(run["shares_memory"])
+
+
+@exercise("ring_all_reduce", aspect="robustness")
+@pytest.mark.parametrize("function", ["ring_reduce_scatter", "ring_all_reduce"])
+def test_an_unknown_operation_is_refused(launch, function):
+    """An op that is none of the three raises ValueError before anything is sent."""
+    run = launch(programs.unknown_op, 2, per_rank={"x": one_per_rank(2, 3)}, shared={"function": function})
+    assert_matches(run["raised"], "ValueError")
+    assert run.comm.count() == 0

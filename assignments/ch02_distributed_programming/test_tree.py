@@ -1,0 +1,155 @@
+"""Public tests of exercise `tree_collectives`."""
+
+import pytest
+import torch
+
+from assignments.ch02_distributed_programming import programs
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+sizes_and_roots = pytest.mark.parametrize(("world_size", "root"), [(1, 0), (3, 1), (4, 2)])
+
+
+def one_per_rank(world_size, *shape):
+    """Return a different tensor for every rank."""
+    return [torch.randn(shape, dtype=torch.float64) for _ in range(world_size)]
+
+
+def only_on(root, world_size, value):
+    """Return `value` on rank `root` and None on the others."""
+    return PerRank(value if rank == root else None for rank in range(world_size))
+
+
+def assert_tree_traffic(comm, num_ranks, numel):
+    """N - 1 messages of the whole tensor, in ceil(log2 N) rounds."""
+    assert {op.op for op in comm.ops()} == {"send", "recv"}
+    assert [op.inputs for op in comm.ops("send")] == [(numel,)] * (num_ranks - 1)
+    assert comm.rounds() <= (num_ranks - 1).bit_length()  # ceil(log2 N) in integers
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@sizes_and_roots
+def test_broadcast_gives_everybody_the_roots_tensor(launch, world_size, root):
+    """Every rank ends with the tensor of src, which need not be rank 0."""
+    xs = one_per_rank(world_size, 37)
+    run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": root})
+    assert_matches(run["y"], xs[root])
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@sizes_and_roots
+def test_reduce_gives_the_root_the_sum(launch, world_size, root):
+    """Rank dst ends with the sum over all ranks, every other rank with None."""
+    xs = one_per_rank(world_size, 37)
+    run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": root})
+    assert_matches(run["y"], only_on(root, world_size, sum(xs)))
+
+
+@exercise("tree_collectives", aspect="equivalence")
+def test_reduce_gives_the_root_the_maximum(launch):
+    """With op="max", dst ends with the elementwise maximum."""
+    xs = one_per_rank(3, 4, 5)
+    run = launch(programs.tree_reduce, 3, per_rank={"x": xs}, shared={"dst": 1, "op": "max"})
+    assert_matches(run["y"], only_on(1, 3, torch.stack(xs).amax(0)))
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@sizes_and_roots
+def test_scatter_gives_every_rank_its_chunk(launch, world_size, root):
+    """Rank i ends with chunk i of src."""
+    chunks = one_per_rank(world_size, 37)
+    given = [chunks if rank == root else None for rank in range(world_size)]
+    like = [torch.zeros(37, dtype=torch.float64)] * world_size
+    run = launch(programs.p2p_scatter, world_size, per_rank={"chunks": given, "like": like}, shared={"src": root})
+    assert_matches(run["y"], PerRank(chunks))
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@sizes_and_roots
+def test_gather_gives_the_root_everybodys_tensor(launch, world_size, root):
+    """Rank dst ends with the list of all tensors in rank order, every other rank with None."""
+    xs = one_per_rank(world_size, 37)
+    run = launch(programs.p2p_gather, world_size, per_rank={"x": xs}, shared={"dst": root})
+    assert_matches(run["y"], only_on(root, world_size, xs))
+
+
+@exercise("tree_collectives", aspect="property")
+def test_broadcast_is_a_tree(launch):
+    """Ranks that have the tensor help to spread it: five ranks need three rounds, and none receives it twice."""
+    run = launch(programs.tree_broadcast, 5, per_rank={"x": one_per_rank(5, 37)}, shared={"src": 1})
+    assert_tree_traffic(run.comm, 5, 37)
+    assert run.comm.messages_received_per_rank() == (1, 0, 1, 1, 1)
+    assert max(run.comm.messages_sent_per_rank()) <= 3
+
+
+@exercise("tree_collectives", aspect="property")
+def test_reduce_is_a_tree(launch):
+    """Partial sums meet on the way: five ranks need three rounds, and every rank but dst sends once."""
+    run = launch(programs.tree_reduce, 5, per_rank={"x": one_per_rank(5, 37)}, shared={"dst": 1})
+    assert_tree_traffic(run.comm, 5, 37)
+    assert run.comm.messages_sent_per_rank() == (1, 0, 1, 1, 1)
+    assert max(run.comm.messages_received_per_rank()) <= 3
+
+
+@exercise("tree_collectives", aspect="property")
+def test_scatter_ships_no_foreign_chunk(launch):
+    """The root sends every other rank one message that holds that rank's chunk and nothing else."""
+    chunks = one_per_rank(4, 37)
+    given = {"chunks": [None, None, chunks, None], "like": [torch.zeros(37, dtype=torch.float64)] * 4}
+    run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 2})
+    assert {op.op for op in run.comm.ops()} == {"send", "recv"}
+    assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
+        (2, peer, (37,)) for peer in (0, 1, 3)
+    ]
+
+
+@exercise("tree_collectives", aspect="property")
+def test_gather_sends_every_tensor_once(launch):
+    """Every rank but the root sends its tensor, once, to the root."""
+    run = launch(programs.p2p_gather, 4, per_rank={"x": one_per_rank(4, 37)}, shared={"dst": 2})
+    assert {op.op for op in run.comm.ops()} == {"send", "recv"}
+    assert [(op.rank, op.peer, op.inputs) for op in run.comm.ops("send")] == [(rank, 2, (37,)) for rank in (0, 1, 3)]
+
+
+@exercise("tree_collectives", aspect="robustness")
+def test_broadcast_and_reduce_in_a_sub_group(launch):
+    """Ranks src and dst are global: in the group of ranks 1 and 3, global rank 3 is the root."""
+    xs = one_per_rank(4, 7)
+    run = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 3, "members": [1, 3]})
+    assert_matches(run["y"], PerRank([None, xs[3], None, xs[3]]))
+    run = launch(programs.tree_reduce, 4, per_rank={"x": xs}, shared={"dst": 3, "members": [1, 3]})
+    assert_matches(run["y"], only_on(3, 4, xs[1] + xs[3]))
+
+
+@exercise("tree_collectives", aspect="robustness")
+def test_scatter_and_gather_in_a_sub_group(launch):
+    """Chunks are in the order of the group's ranks; src and dst are global ranks."""
+    xs = one_per_rank(4, 7)
+    given = {"chunks": [None, None, None, [xs[1], xs[3]]], "like": [torch.zeros(7, dtype=torch.float64)] * 4}
+    run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 3, "members": [1, 3]})
+    assert_matches(run["y"], PerRank([None, xs[1], None, xs[3]]))
+    run = launch(programs.p2p_gather, 4, per_rank={"x": xs}, shared={"dst": 3, "members": [1, 3]})
+    assert_matches(run["y"], only_on(3, 4, [xs[1], xs[3]]))
+
+
+@exercise("tree_collectives", aspect="robustness")
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize(
+    ("program", "root"), [(programs.tree_broadcast, "src"), (programs.tree_reduce, "dst"), (programs.p2p_gather, "dst")]
+)
+def test_the_callers_tensor_is_left_alone(launch, program, root, world_size):
+    """The input may have strides, keeps its values, and shares no memory with the result, on the root too."""
+    xs = one_per_rank(world_size, 4, 5)
+    run = launch(program, world_size, per_rank={"x": xs}, shared={root: 0, "strided": True})
+    assert_matches(run["x"], PerRank(xs))
+    assert not any(run["written_to_input"])
+    assert not any(run["shares_memory"])
+
+
+@exercise("tree_collectives", aspect="robustness")
+def test_an_unknown_operation_is_refused(launch):
+    """A reduce raises ValueError for an op it does not know, before it sends anything."""
+    arguments = {"function": "tree_reduce", "arguments": [0]}
+    run = launch(programs.unknown_op, 2, per_rank={"x": one_per_rank(2, 3)}, shared=arguments)
+    assert_matches(run["raised"], "ValueError")
+    assert run.comm.count() == 0

@@ -1,0 +1,66 @@
+"""Hidden tests of exercise `ring_shift`."""
+
+import pytest
+import torch
+
+from assignments.ch02_distributed_programming import programs
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+
+
+@exercise("ring_shift", aspect="equivalence")
+@pytest.mark.parametrize(("world_size", "shift"), [(1, -2), (3, -7), (4, -2), (8, 3)])
+def test_the_shift_counts_modulo_the_ring(launch, world_size, shift):
+    """Rank r gets the tensor of rank (r - shift) % N for every N and every shift."""
+    xs = [torch.randn(3, 2, 2, dtype=torch.float64) for _ in range(world_size)]
+    run = launch(programs.ring_shift, world_size, per_rank={"x": xs}, shared={"shift": shift})
+    assert_matches(run["y"], PerRank(torch.roll(torch.stack(xs), shift, dims=0)))
+
+
+@exercise("ring_shift", aspect="property")
+def test_tensors_go_straight_to_where_they_belong(launch):
+    """A shift by three places is one message per rank, not three hops."""
+    xs = [torch.randn(5, 3, dtype=torch.float64) for _ in range(5)]
+    run = launch(programs.ring_shift, 5, per_rank={"x": xs}, shared={"shift": 3})
+    assert run.comm.count() == 10
+    assert [op.peer for op in run.comm.ops("send")] == [3, 4, 0, 1, 2]
+    assert run.comm.bytes_sent_per_rank() == (15 * 8,) * 5
+
+
+@exercise("ring_shift", aspect="robustness")
+def test_the_order_of_the_group_is_the_order_of_the_ring(launch):
+    """In a group whose ranks are the global ranks 3, 0, 2, each gets the tensor of the one before in that list."""
+    xs = [torch.randn(7, dtype=torch.float64) for _ in range(4)]
+    run = launch(programs.ring_shift, 4, per_rank={"x": xs}, shared={"members": [3, 0, 2]})
+    assert_matches(run["y"], PerRank([xs[3], None, xs[0], xs[2]]))
+
+
+@exercise("ring_shift", aspect="robustness")
+@pytest.mark.parametrize("late_rank", [0, 2])
+def test_a_late_rank_receives_what_was_sent_to_it(launch, late_rank):
+    """A tensor on its way to a rank that comes late is not overwritten by what arrives meanwhile."""
+    xs = [torch.randn(37, dtype=torch.float64) for _ in range(3)]
+    late_s = [0.15 if rank == late_rank else 0.0 for rank in range(3)]
+    run = launch(programs.ring_shift, 3, per_rank={"x": xs, "late_s": late_s})
+    assert_matches(run["y"], PerRank(torch.roll(torch.stack(xs), 1, dims=0)))
+
+
+@exercise("ring_shift", aspect="robustness")
+def test_any_shape_and_dtype(launch):
+    """A single number, an empty tensor, integers, truth values and short floats travel like any other tensor."""
+    kinds = [((), torch.float64), ((3, 0, 2), torch.float64), ((2, 3), torch.int64), ((5,), torch.bool)]
+    kinds.append(((7,), torch.bfloat16))
+    cases = [[torch.randn(shape).mul(10).to(dtype) for _ in range(3)] for shape, dtype in kinds]
+    arguments = [[{"x": xs[rank], "shift": -1} for xs in cases] for rank in range(3)]
+    run = launch(programs.in_sequence, 3, per_rank={"cases": arguments}, shared={"program": "ring_shift"})
+    assert_matches(run["ys"], PerRank([xs[(rank + 1) % 3] for xs in cases] for rank in range(3)))
+
+
+@exercise("ring_shift", aspect="robustness")
+def test_single_precision(launch):
+    """A float32 tensor arrives as it was sent, in float32."""
+    exact = [torch.randn(37, dtype=torch.float64) for _ in range(2)]
+    xs = [x.float() for x in exact]
+    run = launch(programs.ring_shift, 2, per_rank={"x": xs})
+    assert_matches(run["y"], PerRank(xs[::-1]), exact=PerRank(exact[::-1]))

@@ -1,0 +1,173 @@
+"""Hidden tests of exercise `tree_collectives`."""
+
+import pytest
+import torch
+
+from assignments.ch02_distributed_programming import programs
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+sizes_and_roots = pytest.mark.parametrize(("world_size", "root"), [(5, 3), (8, 5)])
+
+
+def one_per_rank(world_size, *shape, dtype=torch.float64):
+    """Return a different tensor for every rank."""
+    return [torch.randn(shape).mul(10).to(dtype) for _ in range(world_size)]
+
+
+def only_on(root, world_size, value):
+    """Return `value` on rank `root` and None on the others."""
+    return PerRank(value if rank == root else None for rank in range(world_size))
+
+
+def scatter_arguments(chunks, members, root):
+    """Return what the ranks give to p2p_scatter: chunks on the root alone, on each member a tensor like its own."""
+    given = [None] * 4
+    given[root] = chunks
+    like = [torch.zeros(0)] * 4
+    for member, chunk in zip(members, chunks, strict=True):
+        like[member] = torch.full_like(chunk, 7)
+    return {"chunks": given, "like": like}
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@sizes_and_roots
+def test_broadcast_for_any_number_of_ranks_and_any_root(launch, world_size, root):
+    """A broadcast reaches every rank, also where the last round is not full."""
+    xs = one_per_rank(world_size, 3, 4)
+    run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": root})
+    assert_matches(run["y"], xs[root])
+
+
+@exercise("tree_collectives", aspect="equivalence")
+@pytest.mark.parametrize(("world_size", "root", "op"), [(5, 4, "max"), (8, 5, "sum")])
+def test_reduce_for_any_number_of_ranks_and_any_root(launch, world_size, root, op):
+    """A reduce counts every rank once, also where the first round is not full."""
+    xs = one_per_rank(world_size, 3, 4)
+    run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": root, "op": op})
+    expected = sum(xs) if op == "sum" else torch.stack(xs).amax(0)
+    assert_matches(run["y"], only_on(root, world_size, expected))
+
+
+@exercise("tree_collectives", aspect="equivalence")
+def test_scatter_of_unequal_chunks(launch):
+    """Chunks may have different shapes, empty ones too."""
+    chunks = [torch.randn(shape, dtype=torch.float64) for shape in [(3, 2), (0,), (), (5,)]]
+    run = launch(programs.p2p_scatter, 4, per_rank=scatter_arguments(chunks, range(4), root=2), shared={"src": 2})
+    assert_matches(run["y"], PerRank(chunks))
+
+
+@exercise("tree_collectives", aspect="equivalence")
+def test_gather_to_the_last_rank(launch):
+    """A gather lists the tensors in rank order, wherever the root is."""
+    xs = one_per_rank(3, 3, 4)
+    run = launch(programs.p2p_gather, 3, per_rank={"x": xs}, shared={"dst": 2})
+    assert_matches(run["y"], only_on(2, 3, xs))
+
+
+@exercise("tree_collectives", aspect="property")
+@pytest.mark.parametrize(("world_size", "root"), [(3, 2), (8, 3)])
+def test_trees_of_any_size(launch, world_size, root):
+    """Broadcast and reduce take N - 1 messages in ceil(log2 N) rounds, and no rank takes part in more than that many."""
+    xs, depth = one_per_rank(world_size, 4, 5), (world_size - 1).bit_length()
+    for program, name in ((programs.tree_broadcast, "src"), (programs.tree_reduce, "dst")):
+        comm = launch(program, world_size, per_rank={"x": xs}, shared={name: root}).comm
+        assert comm.count("send") == comm.count("recv") == comm.count() / 2 == world_size - 1
+        assert sum(comm.bytes_sent_per_rank()) == (world_size - 1) * 20 * 8
+        assert comm.rounds() <= depth
+        assert max(comm.messages_sent_per_rank()) <= (depth if name == "src" else 1)
+        assert max(comm.messages_received_per_rank()) <= (1 if name == "src" else depth)
+
+
+@exercise("tree_collectives", aspect="property")
+def test_a_tree_in_a_sub_group(launch):
+    """In the group 3, 0, 2 a tree has two messages, and rank 1 takes part in none."""
+    comm = launch(
+        programs.tree_broadcast, 4, per_rank={"x": one_per_rank(4, 7)}, shared={"src": 0, "members": [3, 0, 2]}
+    ).comm
+    assert comm.count() == comm.within([0, 2, 3]).count() == 4
+    assert comm.messages_received_per_rank() == (0, 0, 1, 1)
+    assert comm.rounds() == 2
+
+
+@exercise("tree_collectives", aspect="property")
+def test_unequal_chunks_are_sent_as_they_are(launch):
+    """Every message of a scatter is exactly as large as the chunk of the rank that gets it."""
+    chunks = [torch.randn(numel, dtype=torch.float64) for numel in (3, 8, 5, 2)]
+    run = launch(programs.p2p_scatter, 4, per_rank=scatter_arguments(chunks, range(4), root=0), shared={"src": 0})
+    assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
+        (0, 1, (8,)),
+        (0, 2, (5,)),
+        (0, 3, (2,)),
+    ]
+
+
+@exercise("tree_collectives", aspect="robustness")
+@pytest.mark.parametrize(
+    ("program", "root"), [(programs.tree_broadcast, "src"), (programs.tree_reduce, "dst"), (programs.p2p_gather, "dst")]
+)
+def test_a_group_in_an_order_of_its_own(launch, program, root):
+    """Lists follow the group's order 3, 0, 2, while src and dst stay global ranks."""
+    members, xs = [3, 0, 2], one_per_rank(4, 7)
+    run = launch(program, 4, per_rank={"x": xs}, shared={"members": members, root: 2})
+    results = {
+        programs.tree_broadcast: PerRank(xs[2] if rank in members else None for rank in range(4)),
+        programs.tree_reduce: only_on(2, 4, xs[0] + xs[2] + xs[3]),
+        programs.p2p_gather: only_on(2, 4, [xs[3], xs[0], xs[2]]),
+    }
+    assert_matches(run["y"], results[program])
+
+
+@exercise("tree_collectives", aspect="robustness")
+def test_chunks_follow_the_order_of_the_group(launch):
+    """In the group 3, 0, 2 the first chunk goes to rank 3, and src is a global rank."""
+    members, xs = [3, 0, 2], one_per_rank(4, 7)
+    given = scatter_arguments([xs[member] for member in members], members, root=2)
+    run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"members": members, "src": 2})
+    assert_matches(run["y"], PerRank(xs[rank] if rank in members else None for rank in range(4)))
+
+
+@exercise("tree_collectives", aspect="robustness")
+@pytest.mark.parametrize(
+    ("program", "root"), [(programs.tree_broadcast, "src"), (programs.tree_reduce, "dst"), (programs.p2p_gather, "dst")]
+)
+def test_any_shape_dtype_and_stride(launch, program, root):
+    """Tensors with strides, single numbers, empty tensors and integers are treated like any other tensor."""
+    kinds = [((4, 5), torch.float64), ((), torch.float64), ((3, 0), torch.float64), ((6,), torch.int64)]
+    cases = [one_per_rank(3, *shape, dtype=dtype) for shape, dtype in kinds]
+    arguments = [[{"x": xs[rank], root: 1, "strided": True} for xs in cases] for rank in range(3)]
+    run = launch(programs.in_sequence, 3, per_rank={"cases": arguments}, shared={"program": program.__name__})
+    results = {
+        programs.tree_broadcast: PerRank([[xs[1] for xs in cases]] * 3),
+        programs.tree_reduce: PerRank([[sum(xs) if rank == 1 else None for xs in cases] for rank in range(3)]),
+        programs.p2p_gather: PerRank([[xs if rank == 1 else None for xs in cases] for rank in range(3)]),
+    }
+    assert_matches(run["ys"], results[program])
+
+
+@exercise("tree_collectives", aspect="robustness")
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_the_chunks_are_left_alone(launch, world_size):
+    """Chunks may have strides, keep their values, and share no memory with the result; `like` is not written to."""
+    chunks = one_per_rank(world_size, 4, 5)
+    given = [chunks] + [None] * (world_size - 1)
+    like = [torch.full((4, 5), 7.0, dtype=torch.float64)] * world_size
+    run = launch(
+        programs.p2p_scatter,
+        world_size,
+        per_rank={"chunks": given, "like": like},
+        shared={"src": 0, "strided": True},
+    )
+    assert_matches(run["y"], PerRank(chunks))
+    assert_matches(run["x"], PerRank(given))
+    assert not any(run["written_to_input"])
+    assert not any(run["shares_memory"])
+
+
+@exercise("tree_collectives", aspect="robustness")
+def test_single_precision(launch):
+    """A float32 sum stays in float32 and is as close as a sum in float32 can be."""
+    exact = one_per_rank(4, 37)
+    xs = [x.float() for x in exact]
+    run = launch(programs.tree_reduce, 4, per_rank={"x": xs}, shared={"dst": 0})
+    assert_matches(run["y"], only_on(0, 4, sum(xs)), exact=only_on(0, 4, sum(x.double() for x in xs)))
