@@ -9,6 +9,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+MADV_COLLAPSE = 25
+HUGE_PAGE = 2 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,6 +31,23 @@ def die_with_parent(parent: int) -> None:
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent ends, so that none escapes."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def use_huge_pages() -> int:
+    """Move this process's private memory to huge pages; return how many it got.
+
+    A fork copies one page-table entry for each page: 512 times fewer for memory on huge pages. Where the kernel cannot
+    (before Linux 6.1), nothing changes.
+    """
+    collapsed = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, permissions, _, _, _, *name = line.split(maxsplit=5)
+        if permissions == "rw-p" and not (name and name[0].startswith("/")):
+            start, end = (int(address, 16) for address in span.split("-"))
+            for address in range(-(-start // HUGE_PAGE) * HUGE_PAGE, end - HUGE_PAGE + 1, HUGE_PAGE):
+                result = _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(HUGE_PAGE), MADV_COLLAPSE)
+                collapsed += result == 0
+    return collapsed
 
 
 def num_tasks() -> int:

