@@ -281,6 +281,27 @@ def test_a_rank_that_destroyed_its_group_still_returns(ranks):
     assert ranks.run(2)["value"] == (1, 1)
 
 
+def test_spawned_processes_import_the_submission_not_the_stub(ranks):
+    """A fresh interpreter that student code starts finds the student's file, though a stub lies beside the programs."""
+    ranks.write(
+        """
+        import multiprocessing
+        def answer(queue):
+            queue.put("the student's")
+        def solve():
+            context = multiprocessing.get_context("spawn")
+            queue = context.SimpleQueue()
+            process = context.Process(target=answer, args=(queue,))
+            process.start()
+            process.join()
+            return (process.exitcode, queue.get()) if process.exitcode == 0 else process.exitcode
+        """
+    )
+    (ranks.folder / "course/work.py").write_text("raise NotImplementedError")
+
+    assert ranks.run(1, process_group=False)["value"] == ((0, "the student's"),)
+
+
 def test_threads_left_running_do_not_hold_a_launch(ranks):
     """A thread that never ends costs nothing."""
     ranks.write(

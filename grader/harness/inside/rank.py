@@ -68,6 +68,7 @@ def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendez
     phase = "import"
     try:
         arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)).value
+        _extend_path(request)
         program = _load_program(request)
         student = StudentModule(_load(request.student_file, request.submission_folder), request.symbols)
         phase = "start"
@@ -107,10 +108,16 @@ def _load(file: str, folder: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    if folder not in sys.path:
-        sys.path.append(folder)  # processes that student code spawns import it again by name
     spec.loader.exec_module(module)
     return module
+
+
+def _extend_path(request: LaunchRequest) -> None:
+    """Let processes that student code spawns import both files again by name.
+
+    The submission comes first: the folder of the programs may hold a stub of the same name.
+    """
+    sys.path += [folder for folder in _roots(request) if folder not in sys.path]
 
 
 def _load_program(request: LaunchRequest) -> Callable[..., Any]:
