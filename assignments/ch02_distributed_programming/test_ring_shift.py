@@ -58,11 +58,11 @@ def test_a_sub_group_has_a_ring_of_its_own(launch):
 
 
 @exercise("ring_shift", aspect="robustness")
-@pytest.mark.parametrize("world_size", [1, 3])
-def test_the_callers_tensor_is_left_alone(launch, world_size):
+@pytest.mark.parametrize(("world_size", "strided"), [(1, False), (3, False), (3, True)])
+def test_the_callers_tensor_is_left_alone(launch, world_size, strided):
     """The input may have strides, keeps its values, and shares no memory with the result."""
     xs = [torch.randn(4, 5, dtype=torch.float64) for _ in range(world_size)]
-    run = launch(programs.ring_shift, world_size, per_rank={"x": xs}, shared={"strided": True})
+    run = launch(programs.ring_shift, world_size, per_rank={"x": xs}, shared={"strided": strided})
     assert_matches(run["y"], PerRank(torch.roll(torch.stack(xs), 1, dims=0)))
     assert_matches(run["x"], PerRank(xs))
     assert not any(run["written_to_input"])

@@ -113,34 +113,34 @@ def test_gather_sends_every_tensor_once(launch):
 
 @exercise("tree_collectives", aspect="robustness")
 def test_broadcast_and_reduce_in_a_sub_group(launch):
-    """Ranks src and dst are global: in the group of ranks 1 and 3, global rank 3 is the root."""
+    """Ranks src and dst are global: in the group of ranks 1 and 3, rank 1 of the job is the root."""
     xs = one_per_rank(4, 7)
-    run = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 3, "members": [1, 3]})
-    assert_matches(run["y"], PerRank([None, xs[3], None, xs[3]]))
-    run = launch(programs.tree_reduce, 4, per_rank={"x": xs}, shared={"dst": 3, "members": [1, 3]})
-    assert_matches(run["y"], only_on(3, 4, xs[1] + xs[3]))
+    run = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 1, "members": [1, 3]})
+    assert_matches(run["y"], PerRank([None, xs[1], None, xs[1]]))
+    run = launch(programs.tree_reduce, 4, per_rank={"x": xs}, shared={"dst": 1, "members": [1, 3]})
+    assert_matches(run["y"], only_on(1, 4, xs[1] + xs[3]))
 
 
 @exercise("tree_collectives", aspect="robustness")
 def test_scatter_and_gather_in_a_sub_group(launch):
     """Chunks are in the order of the group's ranks; src and dst are global ranks."""
     xs = one_per_rank(4, 7)
-    given = {"chunks": [None, None, None, [xs[1], xs[3]]], "like": [torch.zeros(7, dtype=torch.float64)] * 4}
-    run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 3, "members": [1, 3]})
+    given = {"chunks": [None, [xs[1], xs[3]], None, None], "like": [torch.zeros(7, dtype=torch.float64)] * 4}
+    run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 1, "members": [1, 3]})
     assert_matches(run["y"], PerRank([None, xs[1], None, xs[3]]))
-    run = launch(programs.p2p_gather, 4, per_rank={"x": xs}, shared={"dst": 3, "members": [1, 3]})
-    assert_matches(run["y"], only_on(3, 4, [xs[1], xs[3]]))
+    run = launch(programs.p2p_gather, 4, per_rank={"x": xs}, shared={"dst": 1, "members": [1, 3]})
+    assert_matches(run["y"], only_on(1, 4, [xs[1], xs[3]]))
 
 
 @exercise("tree_collectives", aspect="robustness")
-@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize(("world_size", "strided"), [(1, False), (2, False), (2, True)])
 @pytest.mark.parametrize(
     ("program", "root"), [(programs.tree_broadcast, "src"), (programs.tree_reduce, "dst"), (programs.p2p_gather, "dst")]
 )
-def test_the_callers_tensor_is_left_alone(launch, program, root, world_size):
+def test_the_callers_tensor_is_left_alone(launch, program, root, world_size, strided):
     """The input may have strides, keeps its values, and shares no memory with the result, on the root too."""
     xs = one_per_rank(world_size, 4, 5)
-    run = launch(program, world_size, per_rank={"x": xs}, shared={root: 0, "strided": True})
+    run = launch(program, world_size, per_rank={"x": xs}, shared={root: 0, "strided": strided})
     assert_matches(run["x"], PerRank(xs))
     assert not any(run["written_to_input"])
     assert not any(run["shares_memory"])

@@ -1,1 +1,1 @@
-"""Grading submissions: one is a tuple of steps, many are a queue over workers."""
+"""From submissions to result files: intake, judging, scoring and recording, for one submission or a whole class."""

@@ -7,7 +7,7 @@ So a lone scalar, a constant tensor or a few small integers prove nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from grader.harness.compared import PROBED, Bound, Compared, agrees
 ENOUGH_BITS = 24.0  # chance would do as well less than once in 16 million
 SAMPLED = 4096  # entries whose evidence is counted
 MANTISSA_BITS = 53
+SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,17 @@ class Case:
     ranks: tuple[Compared, ...]
     wrong: tuple[Compared, ...]
     world_size: int
+
+    @property
+    def num_wrong(self) -> int:
+        """The largest number of wrong entries on one rank; replicas would only count the same entries again."""
+        return max(one.where.numel() for one in self.wrong)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dims, or 0 where the ranks differ in it or have none, so that no dim can be named."""
+        counts = {one.expected.ndim for one in self.ranks}
+        return counts.pop() if len(counts) == 1 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,17 @@ class Hypothesis:
     fitted: bool = False
     arrangements: float = 0.0
     slack: float = 1.0
+
+
+def rearranged(sentence: str, how: Callable[[Tensor], Tensor], arrangements: float = 0.0) -> Hypothesis:
+    """Return the hypothesis that every wrong rank holds its reference rearranged by `how`."""
+    return Hypothesis(sentence=sentence, predict=lambda one: how(one.expected), arrangements=arrangements)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return the first few parts of a list, and how many more there are."""
+    more = len(parts) - SHOWN
+    return ", ".join(parts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def believed(hypothesis: Hypothesis, case: Case) -> str | None:
@@ -71,7 +94,10 @@ def believed(hypothesis: Hypothesis, case: Case) -> str | None:
 def is_telling(values: Tensor, bound: Bound) -> bool:
     """Say whether `values` are too many and too distinct to be right by chance."""
     sample = values.flatten()[:SAMPLED]
-    return sample.numel() > 0 and _bits(sample, sample, bound)[1] * sample.unique().numel() >= ENOUGH_BITS
+    if not sample.numel():
+        return False
+    worth = _bits(sample, sample, bound)[1]
+    return worth * len(set(sample.tolist())) >= ENOUGH_BITS
 
 
 def significant_bits(values: Tensor) -> Tensor:
@@ -89,13 +115,15 @@ def _evidence(predicted: Tensor, one: Compared, bound: Bound, *, fitted: bool) -
     """Return the bits by which a sample of predictions on one rank beats chance."""
     deviation = predicted - one.expected.flatten()[one.where[:SAMPLED]]
     resolved, mean, largest = _bits(predicted, deviation, bound)
-    counts = predicted.unique(return_counts=True)[1]
+    counts = torch.unique(predicted, return_counts=True)[1]
     pattern = sum(count * math.log2(len(predicted) / count) for count in counts.tolist())
-    return min(resolved, mean * len(counts) + pattern) - (largest if fitted else 0.0)
+    return min(resolved, mean * len(counts) + float(pattern)) - (largest if fitted else 0.0)
 
 
 def _bits(values: Tensor, deviation: Tensor, bound: Bound) -> tuple[float, float, float]:
     """Return what the bound resolves of all deviations, and the mean and largest count of bits that one entry is worth."""
-    resolved = (deviation.abs() / bound.around(values)).log2().nan_to_num(0.0, MANTISSA_BITS, 0.0).clamp(0, MANTISSA_BITS)
+    resolved = (
+        (deviation.abs() / bound.around(values)).log2().nan_to_num(0.0, MANTISSA_BITS, 0.0).clamp(0, MANTISSA_BITS)
+    )
     worth = resolved.minimum(significant_bits(values))
     return float(resolved.sum()), float(worth.mean()), float(worth.max())

@@ -82,6 +82,8 @@ def _collective_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator
             sentence = _check(together, sequences, index)
             if sentence:
                 yield sentence
+                if together[0].op == NEW_GROUP:  # whatever is called a group after this is several
+                    return
                 break
 
 
@@ -93,7 +95,7 @@ def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]]
         number = sum(op.op != NEW_GROUP for op in so_far)
         return _disagreement(f"{ordinal(number)} collective", CALLED, together)
     number = sum(op.kind == first.kind for op in so_far)
-    what = f"group '{first.group}'" if first.op == NEW_GROUP else f"{ordinal(number)} {first.op}"
+    what = NEW_GROUP if first.op == NEW_GROUP else f"{ordinal(number)} {first.op}"
     for rule in RULES:
         if not _agree(rule, together):
             return _disagreement(what, rule, together)

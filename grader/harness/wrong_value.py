@@ -5,34 +5,34 @@ Each function yields what a Case would hold had the mistake been made, or a sent
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from grader.harness.compared import Compared
-from grader.harness.hypothesis import Case, Hypothesis, significant_bits
-from grader.harness.sentence import listed
+from grader.harness.hypothesis import Case, Hypothesis, listed, rearranged, significant_bits
 
 FEWEST_ENTRIES = 4  # for statements of fact, which weigh no numbers
 
 
 def non_finite(case: Case) -> Iterator[str]:
-    """nan or inf where the reference is finite."""
+    """Look for nan or inf where the reference is finite."""
     if all(not one.wrong_actual.isfinite().any() and one.wrong_expected.isfinite().all() for one in case.wrong):
         yield "Every wrong entry is nan or inf: an overflow, a division by zero, or memory that was never written?"
 
 
 def zero(case: Case) -> Iterator[str]:
-    """Entries that nobody wrote."""
+    """Look for entries that nobody wrote."""
     if any(bool(one.wrong_actual.any()) for one in case.wrong):
         return
-    if sum(one.where.numel() for one in case.wrong) >= FEWEST_ENTRIES:
+    if case.num_wrong >= FEWEST_ENTRIES:
         where = "wherever it is wrong" if any(bool(one.actual.any()) for one in case.wrong) else "everywhere"
         yield f"Yours is 0 {where}: never written, or nothing was received into it?"
 
 
 def stale(case: Case) -> Iterator[Hypothesis]:
-    """The values from before the step, on all ranks or on all but rank 0."""
+    """Look for the values from before the step, on all ranks or on all but rank 0."""
     only_rank_0 = [one.rank for one in case.ranks if not one.where.numel()] == [0]
     sentence = (
         "Only rank 0 was updated: the other ranks hold the values from before."
@@ -42,8 +42,8 @@ def stale(case: Case) -> Iterator[Hypothesis]:
     yield Hypothesis(sentence=sentence, predict=lambda one: one.previous, whole=only_rank_0)
 
 
-def accumulated(case: Case) -> Iterator[Hypothesis]:
-    """The values from before the step counted in, or left out."""
+def accumulated(_case: Case) -> Iterator[Hypothesis]:
+    """Look for the values from before the step counted in, or left out."""
     added = "The values from before are added on top: never cleared, or this rank's own part counted twice?"
     left_out = "The values from before are subtracted: this rank's own part left out?"
     for sign, sentence in ((1, added), (-1, left_out)):
@@ -55,14 +55,14 @@ def _with_previous(one: Compared, sign: int) -> Tensor | None:
 
 
 def named_factor(case: Case) -> Iterator[Hypothesis]:
-    """A factor that the world size explains."""
+    """Look for a factor that the world size explains."""
     for factor, cause in _causes(case.world_size):
         told = "minus the reference" if factor == -1 else f"{factor:.6g} times the reference"
         yield _scaling(f"Yours is {told} {{where}}: {cause}?", factor)
 
 
 def named_step(case: Case) -> Iterator[Hypothesis]:
-    """A step from the values before, longer or shorter by a factor that the world size explains."""
+    """Look for a step from the values before, longer or shorter by a factor that the world size explains."""
     for factor, cause in _causes(case.world_size):
         told = "goes the opposite way" if factor == -1 else f"is {factor:.6g} times the reference's"
         yield _stepping(f"The step from the values before {told} {{where}}: {cause}?", factor)
@@ -97,9 +97,9 @@ def _stepping(sentence: str, factor: float, *, fitted: bool = False) -> Hypothes
 
 
 def too_few_digits(case: Case) -> Iterator[str]:
-    """A narrower dtype on the way."""
+    """Look for a narrower dtype on the way."""
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        if _num_wrong(case) >= FEWEST_ENTRIES and all(_passed_through(one, dtype) for one in case.wrong):
+        if case.num_wrong >= FEWEST_ENTRIES and all(_passed_through(one, dtype) for one in case.wrong):
             name = str(dtype).removeprefix("torch.")
             yield f"Every wrong entry is a {name} number: computed, sent or stored in {name} on the way?"
 
@@ -115,14 +115,16 @@ def _passed_through(one: Compared, dtype: torch.dtype) -> bool:
     return bool(close.all()) and bool(full) and torch.equal(held.to(dtype).double(), held)
 
 
-def fraction_lost(case: Case) -> Iterator[Hypothesis]:
-    """An integer dtype on the way."""
+def fraction_lost(_case: Case) -> Iterator[Hypothesis]:
+    """Look for an integer dtype on the way."""
     for to_integer in (torch.trunc, torch.floor, torch.round):
-        yield _rearranged("The fractional part is lost: an integer dtype, or an integer division, on the way?", to_integer)
+        yield rearranged(
+            "The fractional part is lost: an integer dtype, or an integer division, on the way?", to_integer
+        )
 
 
 def fitted_factor(case: Case) -> Iterator[Hypothesis]:
-    """Any one factor, of the values or of the step from the values before."""
+    """Look for any one factor, of the values or of the step from the values before."""
     first = case.wrong[0]
     factor = _ratio(first.wrong_actual, first.wrong_expected)
     told = f"Yours is {factor:.10g} times the reference {{where}}: a scale that is missing, or applied twice?"
@@ -135,9 +137,9 @@ def fitted_factor(case: Case) -> Iterator[Hypothesis]:
 
 
 def factor_per_rank(case: Case) -> Iterator[Hypothesis]:
-    """A factor of its own on each rank."""
+    """Look for a factor of its own on each rank."""
     factors = {one.rank: _ratio(one.wrong_actual, one.wrong_expected) for one in case.wrong}
-    told = _listed([f"{factor:.6g} on rank {rank}" for rank, factor in factors.items()])
+    told = listed([f"{factor:.6g} on rank {rank}" for rank, factor in factors.items()])
     if len(factors) > 1:
         yield Hypothesis(
             sentence=f"Yours is a multiple of the reference, another on each rank ({told}): a local count for a global one?",
@@ -154,7 +156,7 @@ def _ratio(held: Tensor, due: Tensor) -> float:
 
 
 def offset(case: Case) -> Iterator[Hypothesis]:
-    """One constant added everywhere."""
+    """Look for one constant added everywhere."""
     first = case.wrong[0]
     offset = float(first.wrong_actual[0] - first.wrong_expected[0])
     told = f"Yours is {abs(offset):.6g} too {'large' if offset > 0 else 'small'} {{where}}: a constant counted once too often?"

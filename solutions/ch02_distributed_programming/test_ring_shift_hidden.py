@@ -10,7 +10,7 @@ exercise = pytest.mark.exercise
 
 
 @exercise("ring_shift", aspect="equivalence")
-@pytest.mark.parametrize(("world_size", "shift"), [(1, -2), (3, -7), (4, -2), (8, 3)])
+@pytest.mark.parametrize(("world_size", "shift"), [(1, -2), (3, -7), (8, 4)])
 def test_the_shift_counts_modulo_the_ring(launch, world_size, shift):
     """Rank r gets the tensor of rank (r - shift) % N for every N and every shift."""
     xs = [torch.randn(3, 2, 2, dtype=torch.float64) for _ in range(world_size)]
@@ -48,19 +48,16 @@ def test_a_late_rank_receives_what_was_sent_to_it(launch, late_rank):
 
 @exercise("ring_shift", aspect="robustness")
 def test_any_shape_and_dtype(launch):
-    """A single number, an empty tensor, integers, truth values and short floats travel like any other tensor."""
-    kinds = [((), torch.float64), ((3, 0, 2), torch.float64), ((2, 3), torch.int64), ((5,), torch.bool)]
-    kinds.append(((7,), torch.bfloat16))
+    """A single number, an empty tensor, integers, truth values and short floats arrive bit by bit as they were sent."""
+    kinds = [
+        ((), torch.float64),
+        ((3, 0, 2), torch.float64),
+        ((2, 3), torch.int64),
+        ((5,), torch.bool),
+        ((37,), torch.float32),
+        ((7,), torch.bfloat16),
+    ]
     cases = [[torch.randn(shape).mul(10).to(dtype) for _ in range(3)] for shape, dtype in kinds]
-    arguments = [[{"x": xs[rank], "shift": -1} for xs in cases] for rank in range(3)]
+    arguments = [[{"x": x, "shift": -1} for x in xs] for xs in zip(*cases, strict=True)]
     run = launch(programs.in_sequence, 3, per_rank={"cases": arguments}, shared={"program": "ring_shift"})
-    assert_matches(run["ys"], PerRank([xs[(rank + 1) % 3] for xs in cases] for rank in range(3)))
-
-
-@exercise("ring_shift", aspect="robustness")
-def test_single_precision(launch):
-    """A float32 tensor arrives as it was sent, in float32."""
-    exact = [torch.randn(37, dtype=torch.float64) for _ in range(2)]
-    xs = [x.float() for x in exact]
-    run = launch(programs.ring_shift, 2, per_rank={"x": xs})
-    assert_matches(run["y"], PerRank(xs[::-1]), exact=PerRank(exact[::-1]))
+    assert_matches(run["ys"], PerRank([xs[(rank + 1) % 3] for xs in cases] for rank in range(3)), rtol=0.0)

@@ -17,6 +17,9 @@ class Method:
     outputs: int | None = None
 
 
+# By number: a fresh fork pays a millisecond for the name that pybind11 makes of such an enum member.
+REDUCE_OPS = {member.value: name for name, member in ReduceOp.RedOpType.__members__.items()}
+POINT_TO_POINT = ("send", "recv", "recv_anysource")
 REDUCING = ("all_reduce", "reduce", "reduce_scatter")
 ROOTED = ("broadcast", "reduce", "gather", "scatter")
 
@@ -67,7 +70,7 @@ class Call(NamedTuple):
 def describe(name: str, size: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
     """Return what calling method `name` of a group of `size` ranks with these arguments would do."""
     method = METHODS[name]
-    values = (*args, *kwargs.values())
+    values = (*args, *kwargs.values()) if kwargs else args
     inputs, outputs = _tensors_at(values, method.inputs), _tensors_at(values, method.outputs)
     sizes = _sizes(inputs, outputs)
     if method.op == "all_to_all_single":
@@ -75,13 +78,12 @@ def describe(name: str, size: int, args: Sequence[Any], kwargs: Mapping[str, Any
             inputs=_split(inputs, values, 3, sizes.inputs, size),
             outputs=_split(outputs, values, 2, sizes.outputs, size),
         )
-    options = next((value for value in values if hasattr(value, "asyncOp")), None)
-    numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
-    peer, tag = _peer_and_tag(name, numbers)
+    options = values[-1] if values and hasattr(values[-1], "asyncOp") else None
+    peer, tag = _peer_and_tag(name, values)
     return Call(
         *sizes,
         reduce_op=_reduce_op(values, options) if method.op.startswith(REDUCING) else "",
-        root=_root(options, numbers) if method.op in ROOTED else None,
+        root=_root(values, options) if method.op in ROOTED else None,
         peer=peer,
         tag=tag,
         is_async=bool(getattr(options, "asyncOp", method.op != "monitored_barrier")),
@@ -131,16 +133,26 @@ def _split(
 
 
 def _reduce_op(values: Sequence[Any], options: Any) -> str:
-    given = (value for value in values if isinstance(value, ReduceOp | ReduceOp.RedOpType))
-    op = next(given, getattr(options, "reduceOp", ReduceOp.SUM))
-    return str(getattr(op, "op", op)).rpartition(".")[2]
+    op: Any = options.reduceOp if options is not None else next(filter(_is_reduce_op, values), ReduceOp.SUM)
+    return REDUCE_OPS.get(int(getattr(op, "op", op)), "")
 
 
-def _root(options: Any, numbers: Sequence[int]) -> int | None:
-    return getattr(options, "rootRank", numbers[0] if numbers else None)
+def _is_reduce_op(value: Any) -> bool:
+    return isinstance(value, ReduceOp | ReduceOp.RedOpType)
 
 
-def _peer_and_tag(name: str, numbers: Sequence[int]) -> tuple[int | None, int]:
-    if name in ("send", "recv") and len(numbers) > 1:
-        return numbers[0], numbers[1]
-    return None, numbers[0] if name == "recv_anysource" and numbers else 0
+def _root(values: Sequence[Any], options: Any) -> int | None:
+    return options.rootRank if options is not None else next(filter(_is_int, values), None)
+
+
+def _peer_and_tag(name: str, values: Sequence[Any]) -> tuple[int | None, int]:
+    match name, list(filter(_is_int, values)) if name in POINT_TO_POINT else ():
+        case "send" | "recv", [peer, tag]:
+            return peer, tag
+        case "recv_anysource", [tag]:
+            return None, tag
+    return None, 0
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int)

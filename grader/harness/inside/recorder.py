@@ -135,7 +135,7 @@ def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     recorder = _recorder
     if recorder is None:
         return _torch_makes_group(*args, **kwargs)
-    size, _, ranks, backend, _, name, *_ = args
+    size, _, ranks, _, _, name, *_ = args
     members = tuple(ranks or range(size))
     k = recorder.new_group(name, members)
     try:
@@ -146,7 +146,7 @@ def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     recorder.done(k)
     if group is dist.GroupMember.NON_GROUP_MEMBER or isinstance(group, RecordedGroup):
         return group, group_store
-    recorded = RecordedGroup(group, members, backend, recorder)
+    recorded = RecordedGroup(group, members, c10d._world.pg_backend_config[group], recorder)  # noqa: SLF001
     _replace(group, recorded)
     return recorded, group_store
 
@@ -167,21 +167,21 @@ def _replace(group: dist.ProcessGroup, recorded: "RecordedGroup") -> None:
 class RecordedGroup(dist.ProcessGroup):
     """A process group that journals what it is asked to do and lets the group it stands for do it."""
 
-    def __init__(self, inner: dist.ProcessGroup, ranks: tuple[int, ...], backend: str, recorder: _Recorder) -> None:
+    def __init__(self, inner: dist.ProcessGroup, ranks: tuple[int, ...], config: str, recorder: _Recorder) -> None:
         super().__init__(inner.rank(), inner.size())  # type: ignore[call-arg] # torch's stub lacks this form
         self.inner = inner
         self.ranks = ranks
         self.recorder = recorder
         self.recorded_name = printable(inner.group_name)
-        self._register_backends(backend)
+        self._register_backends(config)
         self._set_group_name(inner.group_name)
         self._set_group_desc(inner.group_desc)
         if inner.bound_device_id is not None:
             self.bound_device_id = inner.bound_device_id
 
-    def _register_backends(self, backend: str) -> None:
-        """C++ asks a group for its backends; they are the inner group's."""
-        names = c10d.BackendConfig(c10d.Backend(backend)).get_device_backend_map()
+    def _register_backends(self, config: str) -> None:
+        """Give C++ the inner group's backends. `config` lists them as torch does: "cpu:gloo,cuda:nccl"."""
+        names = dict(pair.split(":") for pair in config.split(","))
         for device in self.inner._device_types:  # noqa: SLF001
             kind = c10d.Backend.backend_type_map.get(names[device.type], dist.ProcessGroup.BackendType.CUSTOM)
             self._register_backend(device, kind, self.inner._get_backend(device))  # noqa: SLF001

@@ -20,8 +20,8 @@ MAX_TEXT = 200
 TRUNCATED_LINE = b'{"type":"truncated"}\n'
 
 # Text ends up on terminals and in reports, so nothing in it may be a control character.
-_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-_Name = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[A-Za-z0-9_]*$")]
+_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+_Name = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[A-Za-z0-9_]*\Z")]
 _Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 _Rank = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _Count = Annotated[int, Meta(ge=0, lt=1 << 48)]

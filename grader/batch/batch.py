@@ -1,0 +1,50 @@
+"""What all submissions of one `grade run` have in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.batch.digest import course_digest
+from grader.batch.judging import RunningJudges
+from grader.batch.submission import Submission
+from grader.course.catalog import Chapter, Course
+
+JUDGE_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One grading of any number of submissions."""
+
+    course: Course
+    chapters: tuple[Chapter, ...]
+    """The ones to grade; each counts, whether it was handed in or not."""
+
+    seed: int
+    out: Path
+    digests: Mapping[str, str]
+    """Of what each chapter grades with, by chapter id."""
+
+    judges: RunningJudges
+    judge_limit_s: float = JUDGE_LIMIT_S
+    """Every launch has its own deadline; this is the belt round a judge that is itself at fault."""
+
+    @property
+    def results(self) -> Path:
+        """The folder of the result files."""
+        return self.out / "results"
+
+    @property
+    def schema(self) -> Path:
+        """The file with the JSON schema of the result files."""
+        return self.out / "results.schema.json"
+
+    def result_path(self, submission: Submission) -> Path:
+        """Return where the result of a submission is kept."""
+        return self.results / f"{submission.name}.json"
+
+
+def plan_batch(course: Course, chapters: tuple[Chapter, ...], *, seed: int, out: Path) -> Batch:
+    """Return a batch that has not begun, with digests of the course as it is now."""
+    digests = {chapter.id: course_digest(chapter) for chapter in chapters}
+    return Batch(course=course, chapters=chapters, seed=seed, out=out, digests=digests, judges=RunningJudges())

@@ -1,0 +1,90 @@
+"""One chapter of one submission before the judge, and what is made of a judge that dies: another run, then nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from course_env.errors import CatalogError, LaunchError
+from grader.batch.batch import Batch
+from grader.batch.intake import Intake
+from grader.batch.judging import JudgeEnd, Watch, WatchedJudge, without_evidence
+from grader.batch.result import JudgeState
+from grader.course.catalog import Chapter, Selected
+from grader.course.record import Record
+from grader.harness.outcome import Outcome
+
+MAX_RUNS = 2  # a judge that dies gets one more chance: it may have been the machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known about one chapter of one submission."""
+
+    intake: Intake
+    records: tuple[Record, ...] = ()
+    """One for each test that was collected."""
+
+    judge: JudgeState = "not_run"
+    exit_code: int | None = None
+    runs: int = 0
+    trouble: str = ""
+    """How the judge ended, if it did not end as it should."""
+
+
+def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> Evidence:
+    """Return the evidence on the files that were staged in `folder`; exercises whose file has a fault are not run.
+
+    Raises: CatalogError if the judge cannot grade any submission; StoppedError if the batch was told to end.
+    """
+    chapter = intake.chapter
+    runnable = [(chapter, exercise) for exercise in chapter.exercises if exercise.file in intake.contents]
+    if not runnable:
+        return Evidence(intake=intake)
+    for number in range(1, MAX_RUNS + 1):
+        records, end = _run(runnable, folder, batch, watch)
+        unfinished = without_evidence(records, end)
+        if end.in_order and records and not unfinished:
+            return Evidence(intake=intake, records=tuple(records), judge="ended", exit_code=end.exit_code, runs=number)
+    _require_sound_course(chapter, runnable, folder, batch)
+    trouble = f"{end} That happened in {MAX_RUNS} runs, so what it had not seen by then earns nothing."
+    return Evidence(
+        intake=intake,
+        records=tuple(_crashed(record, trouble) if record in unfinished else record for record in records),
+        judge="cut" if end.cut else "died",
+        exit_code=end.exit_code,
+        runs=MAX_RUNS,
+        trouble=trouble,
+    )
+
+
+def _run(
+    selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str
+) -> tuple[Sequence[Record], JudgeEnd]:
+    judge = WatchedJudge(
+        course=batch.course,
+        time_limit_s=batch.judge_limit_s,
+        options=(f"--seed={batch.seed}", *options),
+        judges=batch.judges,
+        watch=watch,
+    )
+    try:
+        records = judge(folder, selected)
+    except LaunchError:
+        records = []  # it did not get as far as collecting its tests
+    return records, judge.ends[-1]
+
+
+def _crashed(record: Record, trouble: str) -> Record:
+    return msgspec.structs.replace(record, outcome=Outcome.CRASHED, explanation=f"This test has no result. {trouble}")
+
+
+def _require_sound_course(chapter: Chapter, selected: Sequence[Selected], folder: Path, batch: Batch) -> None:
+    """Raise CatalogError if the judge fails even when it only collects its tests, which runs no student code."""
+    _, end = _run(selected, folder, batch, lambda _finished, _all: None, "--collect-only")
+    if not end.in_order:
+        raise CatalogError(
+            f"The tests of {chapter.id} cannot be collected, so no submission can be graded. {end} "
+            f"Mend them, then run `grade check {chapter.short}`. The judge's last lines:\n{end.tail}"
+        )

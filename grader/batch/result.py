@@ -1,0 +1,181 @@
+"""The result of one submission, as it is written to and read from JSON; every read is checked against this schema."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from grader.course.record import Aspect
+from grader.harness.outcome import Outcome
+
+SCHEMA_VERSION = 1
+ROUNDING = 0.05  # scores have one decimal
+
+JudgeState = Literal["ended", "died", "cut", "not_run"]
+"""How a chapter's judge ended: in order, on its own account, at its time limit, or it had nothing to do."""
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything in a result file."""
+
+
+class TakenFile(_Struct, frozen=True):
+    """A file that was graded."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class LeftOut(_Struct, frozen=True):
+    """Something in the submission that was not graded, and why."""
+
+    path: str
+    reason: str
+
+
+class ResultOfTest(_Struct, frozen=True):
+    """One graded test."""
+
+    test: str
+    """pytest's node id."""
+
+    claim: str
+    aspect: Aspect
+    hidden: bool
+    outcome: Outcome
+    explanation: str
+    world_sizes: tuple[int, ...]
+    seconds: float
+
+
+class ResultOfExercise(_Struct, frozen=True):
+    """One exercise: what it is worth, what was earned, and why not more."""
+
+    exercise: str
+    points: int
+    score: float | None
+    """None if this machine could not decide it: outcome `not_gradable`, neither zero nor full."""
+
+    outcome: Outcome
+    explanation: str
+    """Why the exercise did not pass: the explanation of the first test that ended with its outcome."""
+
+    world_sizes: tuple[int, ...]
+    seconds: float
+    tests: tuple[ResultOfTest, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what no grading writes."""
+        if self.score is not None and not 0 <= self.score <= self.points:
+            raise ValueError(f"exercise '{self.exercise}' has score {self.score:g} of {self.points}")
+        if (self.score is None) != (self.outcome is Outcome.NOT_GRADABLE):
+            raise ValueError(f"exercise '{self.exercise}' has score {self.score} and outcome '{self.outcome}'")
+
+
+class ResultOfChapter(_Struct, frozen=True):
+    """One chapter of a submission."""
+
+    chapter: str
+    course_digest: str
+    """Of the tests, programs and declarations that it was graded with."""
+
+    judge: JudgeState
+    judge_exit_code: int | None
+    judge_runs: int
+    taken: tuple[TakenFile, ...]
+    left_out: tuple[LeftOut, ...]
+    """The first chapter also lists what lies beside the chapters."""
+
+    points: int
+    score: float
+    exercises: tuple[ResultOfExercise, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse totals that are not the exercises'."""
+        _check_totals(self.chapter, self.exercises, self.points, self.score)
+
+
+class SubmissionResult(_Struct, frozen=True):
+    """One submission, whole."""
+
+    schema_version: Literal[1]
+    submission: str
+    seed: int
+    """The same for all submissions of a batch, so that all got the same inputs."""
+
+    wall: Literal["none"]
+    """What stood between the submission and the machine; "none": it ran with the grader's own rights."""
+
+    points: int
+    score: float
+    undecided_points: int
+    """Worth of the exercises that this machine could not decide; they are in `points` and not in `score`."""
+
+    seconds: float
+    chapters: tuple[ResultOfChapter, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse totals that are not the chapters'."""
+        _check_totals(self.submission, self.chapters, self.points, self.score)
+
+    @property
+    def all_passed(self) -> bool:
+        """Whether every exercise passed."""
+        return all(exercise.outcome is Outcome.PASSED for chapter in self.chapters for exercise in chapter.exercises)
+
+
+def _check_totals(name: str, parts: tuple[ResultOfChapter | ResultOfExercise, ...], points: int, score: float) -> None:
+    if points != sum(part.points for part in parts):
+        raise ValueError(f"the points of '{name}' are not the sum of its parts")
+    if abs(score - sum(part.score or 0.0 for part in parts)) > ROUNDING:
+        raise ValueError(f"the score of '{name}' is not the sum of its parts")
+
+
+class InvalidResultError(ValueError):
+    """A result file does not hold what a grading writes."""
+
+
+def read_result(path: Path) -> SubmissionResult:
+    """Return the result in a file.
+
+    Raises: InvalidResultError if it is not one of this schema; OSError if it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SubmissionResult)
+    except msgspec.MsgspecError as error:
+        raise InvalidResultError(f"{path} is no result of schema version {SCHEMA_VERSION}: {error}.") from None
+
+
+def write_result(result: SubmissionResult, path: Path) -> None:
+    """Write a result so that at any moment, even after a power cut, the file is whole or as it was before."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema of result files."""
+    schema: dict[str, Any] = msgspec.json.schema(SubmissionResult)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` into a file, all of it or nothing, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name must survive too
+    finally:
+        os.close(folder)

@@ -1,0 +1,170 @@
+"""One submission from its folder to its result file: `STEPS`, each a function from one frozen value to the next."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from grader.batch.batch import Batch
+from grader.batch.evidence import Evidence, judge_chapter
+from grader.batch.exercise_result import chapter_result, score_exercises, total
+from grader.batch.intake import Intake, list_beside, nothing_to_take, take_chapter
+from grader.batch.judging import Watch
+from grader.batch.result import SubmissionResult, write_result
+from grader.batch.submission import Layout, Submission, find_chapters
+from grader.course.score import ExerciseScore
+
+Tell = Callable[[Submission, float], None]
+"""Called with the fraction of a submission that is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What every step may use beside the value it is given."""
+
+    batch: Batch
+    submission: Submission
+    scratch: Path
+    """A folder of this submission's own, gone when its last step is done."""
+
+    tell: Tell
+    started: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The chapters have been found."""
+
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The files have been read, each once."""
+
+    intakes: tuple[Intake, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The accepted files lie in `folder`, and nothing else with them."""
+
+    intakes: tuple[Intake, ...]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The judge has seen every chapter of which there is anything to see."""
+
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Every exercise has a score."""
+
+    evidence: tuple[Evidence, ...]
+    scores: tuple[tuple[ExerciseScore, ...], ...]
+    """For each chapter, in the order of its exercises."""
+
+
+def load(submission: Submission, work: Work) -> Loaded:
+    """Find the folder of each chapter."""
+    return Loaded(layout=find_chapters(submission, work.batch.course))
+
+
+def accept(loaded: Loaded, work: Work) -> Accepted:
+    """Read the declared files; write down what is missing, unusable or left out."""
+    return Accepted(intakes=_take(loaded.layout, work.batch))
+
+
+def stage(accepted: Accepted, work: Work) -> Staged:
+    """Write the accepted files to a private folder."""
+    for intake in accepted.intakes:
+        folder = work.scratch / intake.chapter.id
+        folder.mkdir()
+        for file, content in intake.contents.items():
+            (folder / file).write_bytes(content)
+    return Staged(intakes=accepted.intakes, folder=work.scratch)
+
+
+def run(staged: Staged, work: Work) -> Judged:
+    """Judge one chapter after the other."""
+
+    def watch(chapters_done: int) -> Watch:
+        return lambda done, every: work.tell(
+            work.submission, (chapters_done + done / max(every, 1)) / len(staged.intakes)
+        )
+
+    evidence = (
+        judge_chapter(intake, staged.folder, work.batch, watch(number)) for number, intake in enumerate(staged.intakes)
+    )
+    return Judged(evidence=tuple(evidence))
+
+
+def score(judged: Judged, _work: Work) -> Scored:
+    """Score every exercise from its evidence."""
+    return Scored(evidence=judged.evidence, scores=tuple(score_exercises(chapter) for chapter in judged.evidence))
+
+
+def report(scored: Scored, work: Work) -> SubmissionResult:
+    """Build the result."""
+    chapters = tuple(
+        chapter_result(evidence, scores, work.batch.digests[evidence.intake.chapter.id])
+        for evidence, scores in zip(scored.evidence, scored.scores, strict=True)
+    )
+    exercises = [exercise for chapter in chapters for exercise in chapter.exercises]
+    return SubmissionResult(
+        schema_version=1,
+        submission=work.submission.name,
+        seed=work.batch.seed,
+        wall="none",
+        points=sum(exercise.points for exercise in exercises),
+        score=total(exercises),
+        undecided_points=sum(exercise.points for exercise in exercises if exercise.score is None),
+        seconds=round(time.monotonic() - work.started, 2),
+        chapters=chapters,
+    )
+
+
+def record(result: SubmissionResult, work: Work) -> SubmissionResult:
+    """Write the result to its file."""
+    write_result(result, work.batch.result_path(work.submission))
+    return result
+
+
+STEPS: tuple[Callable[[Any, Work], Any], ...] = (load, accept, stage, run, score, report, record)
+
+
+def grade(submission: Submission, batch: Batch, tell: Tell) -> SubmissionResult:
+    """Return the result of one submission after it was recorded.
+
+    Raises: CatalogError if the course cannot grade anything; StoppedError if the batch was told to end.
+    """
+    value: Any = submission
+    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
+        work = Work(batch=batch, submission=submission, scratch=Path(scratch), tell=tell, started=time.monotonic())
+        for step in STEPS:
+            value = step(value, work)
+    assert isinstance(value, SubmissionResult)
+    return value
+
+
+def read_files(submission: Submission, batch: Batch) -> tuple[Intake, ...]:
+    """Return what would be graded of a submission, without grading it."""
+    return _take(find_chapters(submission, batch.course), batch)
+
+
+def _take(layout: Layout, batch: Batch) -> tuple[Intake, ...]:
+    found = [chapter.id for chapter in batch.chapters if chapter.id in layout.folders]
+    problem = layout.problem or f"The submission holds only {', '.join(sorted(layout.folders))}."
+    first, *rest = (
+        take_chapter(chapter, layout.folders[chapter.id]) if chapter.id in found else nothing_to_take(chapter, problem)
+        for chapter in batch.chapters
+    )
+    # Where files lie flat, the chapter has listed them itself.
+    beside = () if layout.top in layout.folders.values() else list_beside(layout.top, set(found))
+    return (replace(first, left_out=(*first.left_out, *beside)), *rest)

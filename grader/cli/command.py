@@ -1,0 +1,112 @@
+"""What both commands share: how an error becomes a sentence and an exit code, and how output looks."""
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from collections.abc import Callable
+from textwrap import fill
+
+from rich.console import Console
+from rich.text import Text
+
+from course_env.errors import CourseError
+from grader.harness.outcome import Outcome
+
+ALL_PASSED = 0
+SOME_FAILED = 1
+USAGE = 2
+COURSE_BROKEN = 3
+INFRASTRUCTURE = 4
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+EXIT_CODES = "Exit codes: 0 all passed, 1 graded tests failed, 2 usage, 3 the course is broken, 4 infrastructure."
+
+WIDTH_WITHOUT_TERMINAL = 10_000  # into a file or a pipe lines go whole
+
+STYLES = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "red",
+    Outcome.NOT_ATTEMPTED: "dim",
+    Outcome.TIMED_OUT: "yellow",
+    Outcome.CRASHED: "magenta",
+    Outcome.NOT_GRADABLE: "blue",
+}
+
+
+SYMBOLS = {
+    Outcome.PASSED: "✓",
+    Outcome.FAILED: "✗",
+    Outcome.NOT_ATTEMPTED: "·",
+    Outcome.TIMED_OUT: "✗",
+    Outcome.CRASHED: "✗",
+    Outcome.NOT_GRADABLE: "?",
+}
+
+
+def add_command(
+    commands: "_SubParsersAction[ArgumentParser]", name: str, summary: str, examples: str, description: str = ""
+) -> ArgumentParser:
+    """Return the parser of a new command, with its examples and the exit codes below its --help."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples + EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+
+
+def run_command(body: Callable[[], int]) -> int:
+    """Return the exit code of a command; an error that was raised on purpose is printed without a traceback."""
+    try:
+        return body()
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        # A full disk, a folder without write permission: the machine's fault, and the message names the file.
+        print(f"The machine refused: {error}", file=sys.stderr)
+        return INFRASTRUCTURE
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def make_console() -> Console:
+    """Return a console that prints text as it is: no markup, no guessed highlights."""
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def styled(text: str, outcome: Outcome) -> Text:
+    """Return text in the colour of an outcome."""
+    return Text(text, style=STYLES[outcome])
+
+
+def symbol(outcome: Outcome) -> Text:
+    """Return the sign that opens an exercise's line."""
+    return styled(SYMBOLS[outcome], outcome)
+
+
+def words(outcome: Outcome) -> str:
+    """Return an outcome as a person says it."""
+    return outcome.value.replace("_", " ")
+
+
+def harmless(text: str) -> str:
+    """Return text from a submission without the control characters that could rewrite a terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
+
+
+def indented(text: str, columns: int, width: int) -> str:
+    """Return the lines of a text set in by `columns`, those wider than `width` broken."""
+    indent = " " * columns
+    lines = (
+        fill(line, width - 1, initial_indent=indent, subsequent_indent=indent, replace_whitespace=False)
+        for line in text.splitlines()
+    )
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Return a score without a trailing `.0`."""
+    return f"{value:g}"

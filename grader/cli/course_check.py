@@ -1,0 +1,146 @@
+"""`course check`: the public tests on one's own files, explained."""
+
+import secrets
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from course_env.errors import CatalogError, LaunchError
+from grader.batch.judging import JudgeEnd, RunningJudges, WatchedJudge, stopped_by_signals, without_evidence
+from grader.cli.command import (
+    ALL_PASSED,
+    SOME_FAILED,
+    harmless,
+    indented,
+    make_console,
+    number,
+    styled,
+    symbol,
+    words,
+)
+from grader.cli.progress import read_progress, write_progress
+from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
+from grader.course.record import Record
+from grader.course.score import ExerciseScore, score_exercise
+from grader.harness.outcome import Outcome
+
+COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
+
+INDENT = 6
+
+EXPLAINED = {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_GRADABLE}
+
+
+def course_check(options: Namespace) -> int:
+    """Check exercises and say what is wrong with each; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    selected = course.select(options.names)
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    console = make_console()
+    records = _judge(course, selected, seed, console)
+    scored = [(pair, own := _records_of(pair, records), score_exercise(pair[1], own)) for pair in selected]
+    for (chapter, exercise), own, score in scored:
+        _print_exercise(console, f"{chapter.short}/{exercise.id}", exercise, own, score)
+    progress = read_progress(course)
+    for (chapter, exercise), _, score in scored:
+        progress = progress.with_check(chapter, exercise, score)
+    write_progress(course, progress)
+    _print_summary(console, [(pair, score) for pair, _, score in scored], seed)
+    return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED
+
+
+def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> list[Record]:
+    """Return the records of the public tests.
+
+    Raises: CatalogError if they cannot be collected; LaunchError if the judge ended before they did.
+    """
+    judges = RunningJudges()
+    with stopped_by_signals(judges), console.status("starting the tests") as status:
+        judge = WatchedJudge(
+            course=course,
+            options=(f"--seed={seed}",),
+            judges=judges,
+            watch=lambda done, every: status.update(f"{done} of {every} tests"),
+            public_only=True,
+        )
+        try:
+            records = judge(course.root / "assignments", selected)
+        except LaunchError:
+            raise _failure(judge.ends[-1]) from None
+    end = judge.ends[-1]
+    if not end.in_order or without_evidence(records, end):
+        raise _failure(end)
+    return records
+
+
+def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
+    said = f"The last lines it printed:\n{harmless(end.tail)}"
+    if end.exit_code in COLLECTION_FAILED:
+        return CatalogError(f"The course's tests cannot be collected. {said}")
+    return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {said}")
+
+
+def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
+    chapter, exercise = pair
+    return [record for record in records if (record.chapter, record.exercise) == (chapter.id, exercise.id)]
+
+
+def _print_exercise(
+    console: Console, name: str, exercise: Exercise, records: Sequence[Record], score: ExerciseScore
+) -> None:
+    earned = "?" if score.score is None else number(score.score)
+    passed = sum(record.outcome is Outcome.PASSED for record in records)
+    tests = f"{passed} of {len(records)} tests passed"
+    head = Text.assemble(symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
+    console.print(head, styled(words(score.outcome), score.outcome), Text(f"({tests})", style="dim"))
+    for line in _explanations(records, score, console.width):
+        console.print(line)
+
+
+def _explanations(records: Sequence[Record], score: ExerciseScore, width: int) -> Iterator[Text]:
+    """Yield what is wrong: the first failing test in full, each other one in a line."""
+    if score.problem:
+        yield Text(_below(score.problem, width))
+    failing = [record for record in records if record.outcome in EXPLAINED]
+    for position, record in enumerate(failing):
+        explanation = harmless(record.explanation)
+        if position == 0:
+            yield Text(_below(record.claim, width), style="bold")
+            yield Text(_below(f"{_case(record)}\n{explanation}", width))
+        else:
+            yield Text(_below(f"{_case(record)}: {explanation.partition(chr(10))[0]}", width), style="dim")
+
+
+def _below(text: str, width: int) -> str:
+    return indented(text, INDENT, width)
+
+
+def _case(record: Record) -> str:
+    """Return the test's name without its file, with its parameters."""
+    return record.test.rpartition("::")[2]
+
+
+def _print_summary(console: Console, scored: Sequence[tuple[Selected, ExerciseScore]], seed: int) -> None:
+    points = sum(score.points for _, score in scored)
+    total = round(sum(score.score or 0.0 for _, score in scored), 1)
+    console.print(f"\nScore so far: {number(total)} of {points}, by the public tests. Seed {seed}.", style="bold")
+    for line in _next_commands(scored, seed):
+        console.print(line)
+
+
+def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], seed: int) -> Iterator[str]:
+    """Yield what to type next for the first exercise that has not passed."""
+    open_ones = [(pair, score) for pair, score in scored if score.outcome is not Outcome.PASSED]
+    if not open_ones:
+        yield "Everything here has passed. What is there besides: course list"
+        return
+    (chapter, exercise), score = open_ones[0]
+    name = f"{chapter.short}/{exercise.id}"
+    if score.outcome is Outcome.NOT_ATTEMPTED:
+        yield f"Next:  fill in TODO({exercise.id}) in assignments/{chapter.id}/{exercise.file}, then: course check {name}"
+    else:
+        yield f"Again: course check {name} --seed {seed}"
+    yield f"Hint:  course hint {name}"

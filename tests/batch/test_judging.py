@@ -1,0 +1,163 @@
+"""Judges that die, and judges that are told to end."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from course_env.errors import CatalogError
+from grader.batch.judging import RunningJudges, StoppedError, WatchedJudge
+
+SLEEPS = """
+import time
+
+def gcd(a, b):
+    time.sleep(0.2)
+    while b:
+        a, b = b, a % b
+    return a
+"""
+
+# There is no wall yet, so a submission can find its judge among its ancestors and kill it.
+KILLS_ITS_JUDGE = """
+import os
+import signal
+from pathlib import Path
+
+def gcd(a, b):
+    pid = os.getpid()
+    while b"pytest" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(pid, signal.SIGKILL)
+"""
+
+
+def wait_for_judge(judges: RunningJudges) -> int:
+    """Return the process id of a judge once it runs a rank, which takes a zygote: a child."""
+    while True:
+        for process in list(judges._processes):
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            if children.exists() and children.read_text():
+                return process.pid
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid`."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class):
+    """A kill -9 of a judge in the middle of a batch costs a second run and nothing else."""
+    killer = threading.Thread(target=lambda: os.kill(wait_for_judge(batch.judges), signal.SIGKILL))
+    killer.start()
+
+    results = grade_class(batch, golden("missing_file"), golden("right"), workers=1)
+    killer.join()
+
+    assert [2, 1] == [results[name].chapters[0].judge_runs for name in ("missing_file", "right")]
+    assert [10.0, 15.0] == [results[name].score for name in ("missing_file", "right")]
+    assert {"ended"} == {result.chapters[0].judge for result in results.values()}
+
+
+def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, golden, grade_class):
+    """After a second death what has no evidence earns nothing, is explained, and the batch goes on."""
+    files = {"arithmetic.py": KILLS_ITS_JUDGE, "tally.py": ""}
+    folder = submit("killer", {f"ch01_arithmetic/{name}": text for name, text in files.items()})
+
+    results = grade_class(batch, folder, golden("right"))
+
+    (chapter,) = results["killer"].chapters
+    assert ("died", -9, 2) == (chapter.judge, chapter.judge_exit_code, chapter.judge_runs)
+    assert ["crashed"] * 3 == [exercise.outcome.value for exercise in chapter.exercises]
+    said = (
+        "This test has no result. The judge was ended by signal SIGKILL. That happened in 2 runs, so what it had not "
+        "seen by then earns nothing."
+    )
+    assert {said} == {exercise.explanation for exercise in chapter.exercises}
+    assert 0.0 == results["killer"].score
+    assert 15.0 == results["right"].score
+
+
+def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golden, grade_class):
+    """No submission is blamed for a course that is broken; the error says which chapter and shows the judge's words."""
+    (root / "solutions/ch01_arithmetic/test_tally_hidden.py").write_text("import nothing_of_that_name\n")
+
+    with pytest.raises(CatalogError) as raised:
+        grade_class(batch, golden("right"))
+
+    assert str(raised.value).startswith(
+        "The tests of ch01_arithmetic cannot be collected, so no submission can be graded. "
+        "The judge ended with exit code 2. Mend them, then run `grade check ch01`. The judge's last lines:\n"
+    )
+    assert "nothing_of_that_name" in str(raised.value)
+    assert not (batch.results / "right.json").exists()
+
+
+def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
+    """The belt round a judge that is itself at fault: it is ended, and the record says so."""
+    judges = RunningJudges()
+    judge = WatchedJudge(course=course, judges=judges, time_limit_s=1.0)
+
+    records = judge(golden("hangs"), course.select(["ch01"]))
+
+    (end,) = judge.ends
+    assert end.cut
+    assert not end.in_order
+    assert {"The judge ended before this test did. The judge was ended at its time limit."} == {
+        record.explanation for record in records if record.outcome == "not_gradable"
+    }
+
+
+def test_stop_ends_every_judge_with_its_ranks(course, golden):
+    """After stop() no process of a judge is left, and no other judge can start."""
+    judges = RunningJudges()
+    judge = WatchedJudge(course=course, judges=judges)
+    folder, caught = golden("hangs"), []
+
+    def run() -> None:
+        try:
+            judge(folder, course.select(["ch01"]))
+        except StoppedError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    pid = wait_for_judge(judges)
+    time.sleep(0.5)
+    family = [pid, *descendants(pid)]
+    judges.stop()
+    thread.join(timeout=10)
+
+    assert 1 == len(caught)
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{process}").exists() for process in family) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [] == [process for process in family if Path(f"/proc/{process}").exists()]
+    with pytest.raises(StoppedError):
+        judge(folder, course.select(["ch01"]))
+
+
+def test_a_watched_judge_tells_how_far_it_is(course, submit):
+    """The numbers of finished and of all tests grow to the same."""
+    told = []
+    folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
+    judge = WatchedJudge(course=course, judges=RunningJudges(), watch=lambda done, every: told.append((done, every)))
+
+    records = judge(folder, course.select(["ch01/gcd"]))
+
+    assert {len(records)} == {every for _, every in told}
+    assert sorted(told) == told
+
+
+def test_public_only_leaves_hidden_tests_out(course):
+    """A student's check runs what a student has, in the course's own repository too."""
+    judge = WatchedJudge(course=course, judges=RunningJudges(), public_only=True)
+
+    records = judge(course.root / "solutions", course.select(["ch01/tally"]))
+
+    assert [False] == [record.hidden for record in records]

@@ -1,0 +1,185 @@
+"""`grade run`, as an instructor meets it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+NO_SANDBOX = "No sandbox: submissions run with your rights. Grade only what you would run yourself."
+
+
+def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
+    """Each submission has a line, a row and a file; points, letters and totals agree."""
+    folders = [golden(case) for case in ("right", "rank_exits", "missing_file")]
+
+    shown = run_grade("run", *folders, "--chapters", "ch01", "--out", tmp_path / "out", "--seed", 5, "--workers", 2)
+
+    lines = [line.strip() for line in shown.out.splitlines()]
+    assert 1 == shown.code
+    assert "Grading 3 submissions on ch01: 2 workers, seed 5." == lines[0]
+    assert [NO_SANDBOX] == [line for line in lines if "sandbox" in line]
+    assert ["submission", "/4", "/6", "/5", "/15"] in [line.split() for line in lines]
+    assert "right          4 P     6 P     5 P      15" in lines
+    assert "rank_exits     4 P     6 P     0 C      10" in lines
+    assert "missing_file   4 P     6 P     0 -      10" in lines
+    assert {"right.json", "rank_exits.json", "missing_file.json"} == {
+        path.name for path in (tmp_path / "out/results").iterdir()
+    }
+    assert f"Results: {tmp_path}/out/results/<submission>.json, schema {tmp_path}/out/results.schema.json" in lines
+
+
+def test_a_perfect_submission_is_exit_code_0(run_grade, golden):
+    """All passed."""
+    shown = run_grade("run", golden("right"), "--chapters", "ch01")
+
+    assert 0 == shown.code
+    assert "right: 15 of 15" in shown.out
+
+
+def test_without_chapters_every_chapter_counts(run_grade, golden):
+    """A chapter that nobody handed in has no table, and counts in the total."""
+    shown = run_grade("run", golden("right"))
+
+    assert 1 == shown.code
+    assert "right: 15 of 16" in shown.out
+    assert "; nothing to grade in ch02_text" in shown.out
+    assert "ch02 Text: nothing was handed in that can be graded." in shown.out
+
+
+def test_resume_keeps_results_and_the_seed(run_grade, golden):
+    """The second run grades nothing and shows the same table."""
+    folders = [golden(case) for case in ("right", "missing_file")]
+
+    first = run_grade("run", *folders, "--chapters", "ch01").out
+    second = run_grade("run", *folders, "--chapters", "ch01", "--resume").out
+
+    assert 2 == second.count("(kept)")
+    assert first.splitlines()[0] == second.splitlines()[0]
+    assert first[first.index("ch01 Arithmetic") :] == second[second.index("ch01 Arithmetic") :]
+
+
+def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_path):
+    """Before anything is graded."""
+    folder = golden("right")
+    other = tmp_path / "elsewhere" / "right"
+    other.mkdir(parents=True)
+
+    shown = run_grade("run", folder, other)
+
+    assert 2 == shown.code
+    assert "are both the submission 'right'. Results are kept by name" in shown.err
+
+
+def test_an_unknown_chapter_is_a_usage_error(run_grade, golden):
+    """The nearest name is suggested."""
+    shown = run_grade("run", golden("right"), "--chapters", "ch01_aritmetic")
+
+    assert 2 == shown.code
+    assert "Did you mean 'ch01_arithmetic'?" in shown.err
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_workers_must_be_a_whole_number(run_grade, golden, workers):
+    """Nobody waits for zero workers."""
+    shown = run_grade("run", golden("right"), f"--workers={workers}")
+
+    assert 2 == shown.code
+    assert f"argument --workers: must be a whole number, at least 1, but is '{workers}'" in shown.err
+
+
+def test_an_exercise_without_tests_is_the_courses_fault(run_grade, golden, root):
+    """It is neither zero nor full, and the exit code says that the course is broken."""
+    for path in root.glob("*/ch01_arithmetic/test_tally*.py"):
+        path.unlink()
+
+    shown = run_grade("run", golden("right"), "--chapters", "ch01")
+
+    assert 3 == shown.code
+    assert ["right", "4", "P", "6", "P", "?", "?", "10"] in [line.split() for line in shown.out.splitlines()]
+
+
+def test_a_judge_that_dies_twice_is_exit_code_4(run_grade, tmp_path):
+    """The class is graded all the same, and the line says whose judge it was."""
+    folder = tmp_path / "submitted" / "killer" / "ch01_arithmetic"
+    folder.mkdir(parents=True)
+    (folder / "arithmetic.py").write_text(
+        "import os, signal\nfrom pathlib import Path\npid = os.getpid()\n"
+        "while b'pytest' not in Path(f'/proc/{pid}/cmdline').read_bytes():\n"
+        "    pid = int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])\n"
+        "os.kill(pid, signal.SIGKILL)\n"
+    )
+
+    shown = run_grade("run", folder.parent, "--chapters", "ch01")
+
+    assert 4 == shown.code
+    assert "; the judge of ch01_arithmetic died" in shown.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_every_judge_and_keeps_results(root, golden, environment, number):
+    """What is graded stays, nothing runs on, and the message says how to go on."""
+    folders = [str(golden(case)) for case in ("hangs", "right")]
+    command = [sys.executable, "-m", "grader.cli.grade", "run", *folders, "--chapters", "ch01", "--workers", "2"]
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        while not process.stdout.readline().startswith("[1/2] right:"):
+            pass
+        family = descendants(process.pid)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+
+    assert 130 == process.returncode
+    assert (
+        "Interrupted: 1 of 2 submissions are graded, all judges have ended. "
+        "Type the same command with --resume to grade the rest." in out
+    )
+    assert family
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+def test_a_terminal_shows_a_bar_that_leaves_no_trace(root, golden, environment):
+    """While it runs there is a bar; when it is done there are the lines and the table."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "grader.cli.grade", "run", str(golden("right")), "--chapters", "ch01"]
+    environment |= {"TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        shown = read_all(ours)
+    os.close(ours)
+
+    assert 0 == process.returncode
+    assert "grading" in shown
+    assert "━" in shown
+    assert "right: 15 of 15" in shown
+    assert json.loads((root / "out/grade/results/right.json").read_text())["score"] == 15.0
+
+
+def read_all(descriptor: int) -> str:
+    """Return all that is written to a terminal until its writers have gone."""
+    data = b""
+    while True:
+        try:
+            data += os.read(descriptor, 4096)
+        except OSError:
+            return data.decode()
+
+
+def wait_until(holds) -> None:
+    """Wait, for at most 20 s, until `holds()` is true."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid`, whichever of its threads started them."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [*children, *(below for child in children for below in descendants(child))]

@@ -1,0 +1,67 @@
+"""Write a sample class on chapter 2: what `make grade` grades, and what a new grader should see once.
+
+    python tests/sample_class/build.py OUT
+
+Six submissions: all right, untouched, half done, and three with one mistake each: a deadlock, a crash of a rank, a sum
+where an average is due. `expected.json` beside this file says what each of them earns.
+"""
+
+import shutil
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
+
+from grader.course.catalog import Chapter, load_course
+from grader.course.mutants import Mutant, apply_mutant
+from grader.course.stubs import chapter_stubs
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+CHAPTER = "ch02_distributed_programming"
+
+
+def build(out: Path) -> list[Path]:
+    """Write every submission below `out` anew and return their folders."""
+    chapter = load_course(ROOT).chapter(CHAPTER)
+    solutions = {file: (chapter.solution / file).read_text(encoding="utf-8") for file in chapter.files}
+    stubs = chapter_stubs(chapter)
+    done = chapter.files[: len(chapter.files) // 2]
+    folders = [
+        _write(out / "perfect", solutions),
+        _write(out / "untouched", stubs),
+        _write(out / "half", {**stubs, **{file: solutions[file] for file in done}}),
+    ]
+    for patch in sorted(HERE.glob("*.patch")):
+        folders.append(_write(out / patch.stem, solutions))
+        apply_mutant(_read_patch(patch, chapter), folders[-1] / CHAPTER)
+    return folders
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    (folder / CHAPTER).mkdir(parents=True)
+    for file, text in files.items():
+        (folder / CHAPTER / file).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _read_patch(path: Path, chapter: Chapter) -> Mutant:
+    """Return a patch written like those in a chapter's mutants/: the exercise, what is wrong, a diff of its solution."""
+    head, fault, diff = path.read_text(encoding="utf-8").split("\n", 2)
+    exercise = chapter.exercise(head.removeprefix("exercise: "))
+    return Mutant(name=path.stem, where=str(path.relative_to(ROOT)), exercise=exercise, fault=fault, diff=diff)
+
+
+def main() -> int:
+    """Build the class where the command line says."""
+    parser = ArgumentParser(description="Write a sample class on chapter 2.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder of the submissions")
+    for folder in build(parser.parse_args().out):
+        print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
