@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+
 class RemoteError(RuntimeError):
     """A rank failed: `rank` says which one, `reason` holds its traceback or says how its process ended."""
 

@@ -1,7 +1,7 @@
 """Cut one process group into several: how the data, tensor and pipeline groups of a training job are made.
 
-Every rank says which group it wants to be in (`color`) and where in it (`key`). In a 2 x 2 layout, for example, the rows
-are the split with color = rank // 2, the columns the split with color = rank % 2.
+Every rank says which group it wants to be in (`color`) and where in it (`key`). In a 2 x 2 layout, for example, the
+rows are the split with color = rank // 2, the columns the split with color = rank % 2.
 
 `dist.new_group` has three rules that this exercise is about. Every rank of the job must call it, also those that do not
 become members; all ranks must create the same groups in the same order; and it sorts its ranks unless it is told
@@ -16,8 +16,8 @@ def split_by_color(color: int, key: int, group: ProcessGroup | None = None) -> P
     """Return the new group of all ranks of `group` with this rank's color, or None if the color is -1.
 
     Every rank of the job calls this at the same time, each with the group that it is itself in (`group=None`: the group
-    of all ranks). Several disjoint groups can thus be split by one call: ranks come together only if they passed the same
-    group and the same color. A rank with color -1 joins nothing, whatever it passes as key and group, so a rank that is
+    of all ranks). Several disjoint groups can thus be split by one call: ranks come together only if they passed the
+    same group and the same color. A rank with color -1 joins nothing, whatever it passes as key and group, so a rank that is
     in none of the groups passes -1 and None.
 
     In the new group the ranks are ordered by key, and ranks with equal keys as they were ordered in `group`: the first

@@ -1,7 +1,7 @@
 """Broadcast, reduce, scatter and gather, built from messages between two ranks.
 
-A root that sends N - 1 messages one after another keeps everybody waiting for N - 1 rounds. In a tree each rank that has
-the data helps to spread it, so the number of ranks that have it doubles in every round: 8 ranks need 3 rounds, 1000
+A root that sends N - 1 messages one after another keeps everybody waiting for N - 1 rounds. In a tree each rank that
+has the data helps to spread it, so the number of ranks that have it doubles in every round: 8 ranks need 3 rounds, 1000
 ranks need 10. Scatter and gather move a different chunk for every rank; here they stay direct messages.
 
 Use send and receive only (`dist.send`, `dist.recv`, `dist.isend`, `dist.irecv`, `dist.batch_isend_irecv`).

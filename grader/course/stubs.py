@@ -95,9 +95,10 @@ def _stub_lines(lines: Sequence[str], regions: Sequence[Region], exercise_of: di
             yield from before
             yield from _gap(exercise_of[region.symbol], " " * region.column)
             continue
-        # A removed region leaves the larger of the gaps above and below it, not their sum.
+        # A removed region leaves the largest of the gaps above, below and at its own end, not their sum: the formatter
+        # puts the blank lines that belong before a class in front of the marker.
         text_before = list(before)
-        above = _pop_blank(text_before)
+        above = max(_pop_blank(text_before), _pop_blank(list(lines[region.begin : region.end - 1])))
         below = 0
         while done < len(lines) and not lines[done].strip():
             done += 1

@@ -176,6 +176,8 @@ def _begun(rank: int, position: int, event: Issue | NewGroup) -> CommOp:
 def _followed(op: CommOp, ends: _Ends) -> CommOp:
     """Return `op` with what happened to it later."""
     later: dict[str, Any] = {"future_taken": FutureTaken in ends}
+    if not op.is_async:
+        later |= {"waited_at": op.issued_at, "waited_s": op.issued_s, "waited_site": op.site}
     for position, event in ends.values():
         match event:
             case Wait():

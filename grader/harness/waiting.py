@@ -41,9 +41,9 @@ class _Launch:
 
     def _blocked_in(self, rank: int) -> CommOp | None:
         unfinished = [op for op in self.ops[rank] if op.done_at is None and not op.error]
-        waiting = [op for op in unfinished if op.waited_at is not None or not op.is_async]
+        waiting = [op for op in unfinished if op.waited_at is not None]
         if waiting:
-            return max(waiting, key=lambda op: op.waited_at or op.issued_at)
+            return max(waiting, key=lambda op: op.waited_at or 0)
         # Whoever took a future waits unseen; where all have come to the operation, it is not what keeps the rank.
         return next((op for op in unfinished if op.future_taken and self.absent(op)), None)
 
@@ -78,7 +78,7 @@ def _clauses(launch: _Launch) -> list[str]:
 
 
 def _waits(op: CommOp, launch: _Launch) -> str:
-    if op.waited_at is None and op.is_async:
+    if op.waited_at is None:
         return f"waits for its {_call(op, launch)}{place(op)}"
     if op.is_async and op.waited_site != op.site:
         waited_at = f" at {op.waited_site}" if op.waited_site else ""

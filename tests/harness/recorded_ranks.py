@@ -47,11 +47,11 @@ class Recorded:
 
     def stuck(self, op: str, line: int | None = 1, **fields) -> "Recorded":
         """Call a blocking operation that never returns."""
-        return self.issue(op, line=line, is_async=False, **fields).wait(line=line)
+        return self.issue(op, line=line, is_async=False, **fields)
 
     def call(self, op: str, numel: int = 4, *, line: int | None = 1, **fields) -> "Recorded":
         """Call a blocking operation that returns."""
-        return self.issue(op, numel, line=line, is_async=False, **fields).wait(line=line).done()
+        return self.issue(op, numel, line=line, is_async=False, **fields).done()
 
     def new_group(self, name: str, ranks: Sequence[int], line: int = 1, *, made: bool = True) -> "Recorded":
         """Make a process group."""

@@ -59,14 +59,13 @@ class _Recorder:
         self._write(event)
         return k
 
-    def issue(self, group: "RecordedGroup", method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
+    def issue(self, group: "RecordedGroup", method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Issue:
         k = next(self._numbers)
         call = describe(method, len(group.ranks), args, kwargs)
         site, api = self._sites.caller()
-        op = METHODS[method].op
         event = Issue(
             k=k,
-            op=op,
+            op=METHODS[method].op,
             group=group.recorded_name,
             ranks=group.ranks,
             inputs=call.inputs,
@@ -84,7 +83,7 @@ class _Recorder:
             t=time.monotonic(),
         )
         self._write(event)
-        return k
+        return event
 
     def wait(self, k: int) -> None:
         self._write(Wait(k=k, site=self._sites.caller().site, t=time.monotonic()))
@@ -198,16 +197,16 @@ class RecordedGroup(dist.ProcessGroup):
     def record(self, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Journal and run one call of a method that returns a Work, or None where the method itself blocks."""
         recorder = self.recorder
-        k = recorder.issue(self, method, args, kwargs)
+        issued = recorder.issue(self, method, args, kwargs)
         try:
             work = getattr(self.inner, method)(*args, **kwargs)
         except BaseException as error:
-            recorder.failed(k, error)
+            recorder.failed(issued.k, error)
             raise
         if work is None:
-            recorder.done(k)
+            recorder.done(issued.k)
             return None
-        return RecordedWork(work, k, self, any_source=method == "recv_anysource")
+        return RecordedWork(work, issued, self)
 
 
 def _recorded(method: str) -> Callable[..., Any]:
@@ -224,23 +223,22 @@ for _method in METHODS:
 class RecordedWork(dist.Work):
     """The handle of one operation: journals when it is waited for and when it is found complete."""
 
-    def __init__(self, inner: dist.Work, k: int, group: RecordedGroup, *, any_source: bool) -> None:
+    def __init__(self, inner: dist.Work, issued: Issue, group: RecordedGroup) -> None:
         super().__init__()
         self.inner = inner
-        self.k = k
+        self.issued = issued
         self.group = group
-        self.any_source = any_source
         self.settled = False
 
     def wait(self, timeout: timedelta = NO_TIMEOUT) -> bool:
         """Block until the operation is complete."""
         recorder = self.group.recorder
-        if not self.settled:
-            recorder.wait(self.k)
+        if self.issued.is_async and not self.settled:
+            recorder.wait(self.issued.k)
         try:
             returned = self.inner.wait(timeout)
         except BaseException as error:
-            recorder.failed(self.k, error)
+            recorder.failed(self.issued.k, error)
             raise
         self._settle()
         return returned
@@ -254,15 +252,16 @@ class RecordedWork(dist.Work):
 
     def get_future(self) -> Any:
         """Return the future that holds the operation's result."""
-        self.group.recorder.future_taken(self.k)
+        self.group.recorder.future_taken(self.issued.k)
         return self.inner.get_future()
 
     def _settle(self) -> None:
         if self.settled:
             return
         self.settled = True
-        peer = self.group.global_rank(self.inner._source_rank()) if self.any_source else None  # noqa: SLF001
-        self.group.recorder.done(self.k, peer)
+        any_source = self.issued.op == "recv" and self.issued.peer is None
+        peer = self.group.global_rank(self.inner._source_rank()) if any_source else None  # noqa: SLF001
+        self.group.recorder.done(self.issued.k, peer)
 
 
 def _delegated(method: str) -> Callable[..., Any]:

@@ -84,7 +84,7 @@ class Issue(_Event, frozen=True, kw_only=True, tag="issue"):
 
 
 class Wait(_Event, frozen=True, kw_only=True, tag="wait"):
-    """The rank begins to wait for operation `k`."""
+    """The rank begins to wait for the asynchronous operation `k`. A blocking one is waited for when it is issued."""
 
     site: Site | None = None
 
