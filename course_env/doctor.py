@@ -303,7 +303,7 @@ CHECKS = (
     Check(
         name="sandbox",
         probe=_sandbox,
-        cost_of_absence="Without bubblewrap `grade run` refuses to grade untrusted code; `course check` is unaffected.",
+        cost_of_absence="Without bubblewrap there can be no wall round submitted code: grade only what you trust. `course check` is unaffected.",
         how_to_get="apt install bubblewrap, or dnf install bubblewrap. Where user namespaces are forbidden (Ubuntu since "
         "23.10: sysctl kernel.apparmor_restrict_unprivileged_userns) an administrator must allow them.",
     ),

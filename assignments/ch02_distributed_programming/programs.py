@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -74,6 +75,16 @@ def linger(rank, world_size, value):
     return [world_size, int(total)]
 
 
+def rank_0_is_there(rank, world_size):
+    """Return at once on rank 0; half a second later, return on the others whether its process still runs."""
+    pid = torch.tensor(os.getpid())
+    dist.broadcast(pid, src=0)
+    if rank > 0:
+        time.sleep(0.5)
+    status = Path(f"/proc/{int(pid)}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 def raise_on(rank, world_size, bad_rank):
     """Raise on one rank, while the others wait for it in a barrier that it never reaches."""
     if rank == bad_rank:
@@ -109,10 +120,8 @@ def hang_on(rank, world_size, stuck):
     return rank
 
 
-def call_launch(
-    student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False, times=1
-):
-    """Launch one of the functions above, perhaps after a launch that fails, and say what came of it the last time.
+def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False):
+    """Launch one of the functions above, perhaps after a launch that fails, and say what came of it.
 
     Either `results` is a list, or `error` is the name of what was raised and `text` what it says.
     """
@@ -122,12 +131,10 @@ def call_launch(
             student.launch(raise_on, 3, (1,), ctx=start_method, timeout=timeout)
     outcome = {"results": None, "error": "", "rank": None, "text": ""}
     try:
-        for _ in range(times):
-            outcome["results"] = student.launch(
-                globals()[function], num_ranks, tuple(args), ctx=start_method, timeout=timeout
-            )
+        fn = globals()[function]
+        outcome["results"] = student.launch(fn, num_ranks, tuple(args), ctx=start_method, timeout=timeout)
     except (student.RemoteError, TimeoutError, ValueError) as error:
-        outcome |= {"results": None, "error": type(error).__name__, "text": str(error)}
+        outcome |= {"error": type(error).__name__, "text": str(error)}
         if isinstance(error, student.RemoteError):
             outcome |= {"rank": error.rank, "text": error.reason}
     return outcome | {"environment_changed": dict(os.environ) != environment}

@@ -95,6 +95,12 @@ def test_launches_do_not_collide(start):
 
 
 @exercise("launch", aspect="robustness")
+def test_a_rank_stays_until_all_have_returned(start):
+    """A rank that returned early is still there while another works, so that no connection breaks."""
+    assert_results(start("rank_0_is_there", 2), [True, True])
+
+
+@exercise("launch", aspect="robustness")
 def test_a_large_result_does_not_block(start):
     """A result of a megabyte arrives whole from every rank."""
     numel = 1 << 17

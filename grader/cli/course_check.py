@@ -111,7 +111,8 @@ def _explanations(records: Sequence[Record], score: ExerciseScore, width: int) -
             yield Text(_below(record.claim, width), style="bold")
             yield Text(_below(f"{_case(record)}\n{explanation}", width))
         else:
-            yield Text(_below(f"{_case(record)}: {explanation.partition(chr(10))[0]}", width), style="dim")
+            line = f"{' ' * INDENT}{_case(record)}: {explanation.partition(chr(10))[0]}"
+            yield Text(line if len(line) < width else f"{line[: width - 2]}…", style="dim")
 
 
 def _below(text: str, width: int) -> str:

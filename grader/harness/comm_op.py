@@ -47,8 +47,8 @@ class CommOp:
     future_taken: whether someone took the operation's future, and so may wait for it unseen
     error: what the operation raised
     site: the line of the student's file, or of the course's program, that issued it
-    issued_at, waited_at, done_at: positions in the order of this rank's events; None for what did not happen. Complete
-        operations that nobody waited for in Python (DDP's reducer) have neither of the last two
+    issued_at, waited_at, done_at: positions in the order of this rank's events; None for what did not happen. A blocking
+        operation is waited for when it is issued; one whose future is waited for (DDP's reducer) lacks the last two
     issued_s, waited_s, done_s: the same as seconds of the machine's monotonic clock
     """
 

@@ -92,10 +92,8 @@ def believed(hypothesis: Hypothesis, case: Case) -> str | None:
 
 
 def is_telling(values: Tensor, bound: Bound) -> bool:
-    """Say whether `values` are too many and too distinct to be right by chance."""
+    """Say whether `values`, at least one, are too many and too distinct to be right by chance."""
     sample = values.flatten()[:SAMPLED]
-    if not sample.numel():
-        return False
     worth = _bits(sample, sample, bound)[1]
     return worth * len(set(sample.tolist())) >= ENOUGH_BITS
 

@@ -8,7 +8,6 @@ import array
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from course_env.errors import LaunchError
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import JOURNAL_BYTES
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, Cut, Ended, LaunchRequest, LaunchStatus, Ready
+from grader.harness.protocol.scratch import remove_tree
 
 MAX_RESULT_BYTES = 256 << 20
 MAX_STACK_BYTES = 64 << 10
@@ -35,7 +35,10 @@ FLOOD_BYTES = 256 << 20
 # Ranks dump their stacks at the deadline itself; the cut must come after that, and soon.
 CUT_AFTER_S = 0.3
 ZYGOTE_START_S = 60.0
+MAX_LAST_WORDS = 4000
 SECONDS_TO_END = 5.0
+# Between the moment when a zygote's socket closes and the one when its exit code is known.
+SECONDS_TO_EXIT = 0.5
 
 _to_json = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(Ready | Ended)
@@ -63,32 +66,50 @@ class Remains:
     deadline_passed: bool
     flooded: bool
     zygote_died: bool
+    supervisor_failed: bool
     seconds: float
 
 
 class Zygote:
-    """A running zygote. Start it early: it imports torch while the judge does the same."""
+    """A running zygote. Start it early: it imports torch while the judge does the same.
+
+    Raises: LaunchError if no process can be started.
+    """
 
     def __init__(self, *, preload: Sequence[str]) -> None:
         self._preload = tuple(preload)
         self._start()
 
     def _start(self) -> None:
+        try:
+            self._start_process()
+        except OSError as error:
+            raise LaunchError(f"The process that forks ranks cannot be started: {error}.") from error
+
+    def _start_process(self) -> None:
+        self._ready: Ready | None = None
+        self._failure: str | None = None
+        # Whether a launch was left before its end, by Ctrl-C or a test's time-out: its Ended would answer the next one.
+        self._in_launch = False
         self._scratch = Path(tempfile.mkdtemp(prefix="ranks-", dir=_scratch_parent()))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         arguments = (str(theirs.fileno()), str(self._scratch), *self._preload)
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "grader.harness.inside.zygote", *arguments],
-            pass_fds=[theirs.fileno()],
-            env=_environment(self._scratch),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C is for the judge, which ends the zygote in order
-        )
-        theirs.close()
-        self._ready: Ready | None = None
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "grader.harness.inside.zygote", *arguments],
+                pass_fds=[theirs.fileno()],
+                env=_environment(self._scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,  # Ctrl-C is for the judge, which ends the zygote in order
+            )
+        except OSError:
+            self._forget()
+            raise
+        finally:
+            theirs.close()
 
     @property
     def pid(self) -> int:
@@ -107,61 +128,98 @@ class Zygote:
         try:
             self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
+        self._forget()
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        _end_strays(self._scratch)
+
+    def _forget(self) -> None:
+        self._control.close()
         self._log.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_tree(self._scratch)
 
     def wait_until_ready(self) -> Ready:
         """Return when launches can be served.
 
         Raises: LaunchError if the zygote does not come up.
         """
+        if self._failure is not None:
+            raise LaunchError(self._failure)  # waiting once was enough
         if self._ready is None:
-            self._control.settimeout(ZYGOTE_START_S)
             try:
-                message = self._control.recv(MAX_MESSAGE_BYTES)
-            except TimeoutError:
-                message = b""
-            self._control.settimeout(None)
-            ready = _messages.decode(message) if message else None
-            if not isinstance(ready, Ready):
-                raise LaunchError(f"The process that forks ranks did not start. Its last words:\n{self._last_words()}")
-            self._ready = ready
+                self._ready = self._receive_ready()
+            except LaunchError as error:
+                self._failure = str(error)
+                raise
         return self._ready
+
+    def _receive_ready(self) -> Ready:
+        problem = "did not start"
+        self._control.settimeout(ZYGOTE_START_S)
+        try:
+            message = self._control.recv(MAX_MESSAGE_BYTES)
+        except TimeoutError:
+            message = b""
+            problem = f"did not start within {ZYGOTE_START_S:g} s"
+        self._control.settimeout(None)
+        ready = _messages.decode(message) if message else None
+        if not isinstance(ready, Ready):
+            raise LaunchError(f"The process that forks ranks {problem}. {self._last_words()}")
+        return ready
 
     def _last_words(self) -> str:
         self._log.seek(0)
-        return self._log.read()[-4000:].decode(errors="replace")
+        words = self._log.read()[-MAX_LAST_WORDS:].decode(errors="replace").strip()
+        return f"Its last words:\n{words}" if words else "It left no word."
 
     def launch(self, request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> Remains:
         """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
 
         A zygote that was killed is replaced, so one launch that kills it costs the next ones only the start.
 
-        Raises: LaunchError if no zygote comes up.
+        Raises: LaunchError if no zygote comes up, or if it fails by itself.
         """
+        if self._ready is not None and (self._in_launch or self._process.poll() is not None):
+            self._replace()
         self.wait_until_ready()
-        with _Collector(request, inputs) as collector:
-            try:
-                self._control.sendmsg(
-                    [_to_json(request)],
-                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", collector.descriptors_to_send))],
-                )
-            except OSError as error:
-                self._replace()
-                raise LaunchError(f"The process that forks ranks was gone before the launch: {error}.") from error
+        with _collector(request, inputs) as collector:
+            self._in_launch = True
+            self._send(request, collector.descriptors_to_send)
             collector.close_ranks_ends()
             remains = collector.collect(self._control)
+            self._in_launch = False
         if remains.zygote_died:
-            self._replace()
+            self._bury()
+        if remains.supervisor_failed:
+            raise LaunchError(f"The ranks could not be started or watched. {self._last_words()}")
         return remains
 
+    def _send(self, request: LaunchRequest, descriptors: Sequence[int]) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        try:
+            self._control.sendmsg([_to_json(request)], [rights])
+        except OSError as error:
+            raise LaunchError(f"The process that forks ranks was gone before the launch: {error}.") from error
+
+    def _bury(self) -> None:
+        """Replace a zygote that is gone or does not answer.
+
+        Raises: LaunchError if it ended by itself: that is no work of the code under test.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(SECONDS_TO_EXIT)
+        failed_by_itself = (self._process.returncode or 0) > 0
+        words = self._last_words()
+        self._replace()
+        if failed_by_itself:
+            raise LaunchError(f"The process that forks ranks failed. {words}")
+
     def _replace(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        _end_strays(self._scratch)
-        self.close()
+        self._kill()
+        self._forget()
         self._start()
 
 
@@ -195,14 +253,29 @@ def _environment(scratch: Path) -> dict[str, str]:
     }
 
 
+def _collector(request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> "_Collector":
+    packed = [frame.pack("inputs", dict(arguments)) for arguments in inputs]
+    try:
+        return _Collector(request, packed)
+    except OSError as error:
+        raise LaunchError(f"There are no means for a launch of {request.world_size} ranks: {error}.") from error
+
+
 class _Collector:
     """The descriptors of one launch, and the loop that reads from them."""
 
-    def __init__(self, request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, request: LaunchRequest, packed: Sequence[bytes]) -> None:
         self._request = request
         self._ranks = range(request.world_size)
-        packed = [frame.pack("inputs", dict(arguments)) for arguments in inputs]
         self._open: list[int] = []
+        try:
+            self._open_all(packed)
+        except OSError:
+            self.close()
+            raise
+        self._start = time.monotonic()
+
+    def _open_all(self, packed: Sequence[bytes]) -> None:
         self._status_read, self._status_write = self._pipe()
         self._inputs = [self._keep(frame.sealed_input(data)) for data in packed]
         self._results = [self._keep(frame.sealed_output(MAX_RESULT_BYTES)) for _ in self._ranks]
@@ -211,7 +284,6 @@ class _Collector:
         self._log_ends = [self._pipe() for _ in self._ranks]
         self._logs = {read: bytearray() for read, _ in self._log_ends}
         self._dropped = dict.fromkeys(self._logs, 0)
-        self._start = time.monotonic()
 
     def _keep(self, descriptor: int) -> int:
         self._open.append(descriptor)
@@ -221,12 +293,15 @@ class _Collector:
         read, write = os.pipe()
         return self._keep(read), self._keep(write)
 
+    def close(self) -> None:
+        for descriptor in self._open:
+            os.close(descriptor)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for descriptor in self._open:
-            os.close(descriptor)
+        self.close()
 
     @property
     def descriptors_to_send(self) -> list[int]:
@@ -265,7 +340,7 @@ class _Collector:
                     control.send(_to_json(Cut()))
             zygote_died = zygote_died or time.monotonic() >= zygote_gone_at
         self._drain_what_is_left()
-        return self._remains(deadline_passed=deadline_passed, flooded=flooded, zygote_died=zygote_died)
+        return self._remains(ended, deadline_passed=deadline_passed, flooded=flooded)
 
     def _drain(self, descriptor: int) -> bool:
         data = os.read(descriptor, 1 << 16)
@@ -282,14 +357,15 @@ class _Collector:
                 while self._dropped[descriptor] <= FLOOD_BYTES and self._drain(descriptor):
                     pass
 
-    def _remains(self, *, deadline_passed: bool, flooded: bool, zygote_died: bool) -> Remains:
+    def _remains(self, ended: Ended | None, *, deadline_passed: bool, flooded: bool) -> Remains:
         return Remains(
             request=self._request,
             ranks=tuple(self._rank_remains(rank) for rank in self._ranks),
             status=self._read_status(),
             deadline_passed=deadline_passed,
             flooded=flooded,
-            zygote_died=zygote_died,
+            zygote_died=ended is None,
+            supervisor_failed=ended is not None and ended.supervisor_exit_code > 0,
             seconds=time.monotonic() - self._start,
         )
 
@@ -306,7 +382,8 @@ class _Collector:
     def _read_status(self) -> LaunchStatus | None:
         os.set_blocking(self._status_read, False)
         with contextlib.suppress(BlockingIOError, msgspec.MsgspecError):
-            return _status.decode(os.read(self._status_read, MAX_MESSAGE_BYTES))
+            status = _status.decode(os.read(self._status_read, MAX_MESSAGE_BYTES))
+            return status if len(status.ranks) == self._request.world_size else None
         return None
 
 

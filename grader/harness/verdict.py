@@ -75,6 +75,10 @@ def _result(rank: RankRemains) -> Result:
 def _zygote_died(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
     if not remains.zygote_died and remains.status is not None:
         return None
+    return _killed()
+
+
+def _killed() -> StudentFailure:
     return StudentFailure(
         "The processes that start and watch the ranks were killed during this test. "
         "Code that sends signals to processes it did not start does this.",
@@ -110,15 +114,16 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
 
 def _error_text(rank: int, error: RankError, remains: Remains) -> str:
     who = _who(rank, remains)
+    what = f"{error.type}: {error.message}" if error.message else error.type
     frames = "\n".join(f"  {_place(line)}\n    {line.text}" for line in error.frames)
     if error.phase == "import":
-        head = f"{remains.request.student_file} cannot be imported: {error.type}: {error.message}"
+        head = f"{remains.request.student_file} cannot be imported: {what}"
     elif error.phase == "result":
         head = f"{who} returned something that cannot be judged: {error.message}"
     elif error.type == "SystemExit":
         head = f"{who} called sys.exit({error.message}) instead of returning."
     else:
-        head = f"{who} raised {error.type}: {error.message}"
+        head = f"{who} raised {what}"
     return f"{head}\n{frames}" if frames else head
 
 
@@ -155,10 +160,12 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
     assert remains.status is not None
     exits = remains.status.ranks
     silent = [rank for rank, result in enumerate(results) if result is None]
-    dead = [rank for rank in silent if not exits[rank].cut]
-    if not dead and not silent:
+    if not silent:
         return None
-    rank = (dead or silent)[0]
+    dead = [rank for rank in silent if not exits[rank].cut]
+    if not dead:
+        return _cut_by_another(remains, results)
+    rank = dead[0]
     text = f"{_who(rank, remains)} ended with {exit_text(exits[rank].exit_code)} before it returned a result."
     if exits[rank].exit_code == 0:
         text += " os._exit() in the code ends a rank like this."
@@ -166,6 +173,18 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
         text += " gloo aborts a rank that receives more bytes than its tensor has room for."
     parts = [text, *_mismatch_hint(comm), *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
     return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED)
+
+
+def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailure | None:
+    """Explain the end of ranks that the supervisor cut before the deadline: some other rank made it do so."""
+    assert remains.status is not None
+    if any(isinstance(result, RankError) for result in results):
+        return None  # an echo, which is told elsewhere
+    for rank, exited in enumerate(remains.status.ranks):
+        if not exited.cut and exited.exit_code != 0:
+            text = f"ended with {exit_text(exited.exit_code)} after it had returned, when others had not."
+            return StudentFailure(f"{_who(rank, remains)} {text}", outcome=Outcome.CRASHED)
+    return _killed()
 
 
 def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:

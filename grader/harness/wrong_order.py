@@ -115,8 +115,8 @@ def _shifts(one: Compared, dim: int) -> list[int]:
 
 
 def shuffled(case: Case) -> Iterator[Hypothesis]:
-    """Look for the right entries in no order that has a name."""
-    size = max(one.expected.numel() for one in case.wrong)
+    """Look for entries exchanged with each other, in no order that has a name."""
+    size = case.num_wrong
     weighed = min(size, SAMPLED)  # evidence is counted on a sample, so the price is that of placing the sample
     arrangements = (math.lgamma(size + 1) - math.lgamma(size - weighed + 1)) / math.log(2)
     told = "The right entries in the wrong order."
@@ -124,10 +124,7 @@ def shuffled(case: Case) -> Iterator[Hypothesis]:
 
 
 def _ordered_alike(one: Compared) -> Tensor:
-    """Return the reference's entries, each where the entry of that size stands."""
-    order = one.actual.flatten().argsort()
-    return (
-        torch.empty_like(one.expected.flatten())
-        .scatter_(0, order, one.expected.flatten().sort().values)
-        .view_as(one.actual)
-    )
+    """Return the reference with its wrong entries dealt out anew: each goes where the entry of its rank in size stands."""
+    flat = one.expected.flatten().clone()
+    flat[one.where[one.wrong_actual.argsort()]] = one.wrong_expected.sort().values
+    return flat.view(one.expected.shape)

@@ -11,6 +11,7 @@ from grader.course.catalog import Chapter, Exercise
 from grader.course.record import Aspect
 from grader.harness.launcher import Zygote
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.run import Run
 from grader.harness.verdict import judge
@@ -94,7 +95,10 @@ class Launch:
             seed=self.test.seed ^ 0x5EED,
             process_group=process_group,
         )
-        return judge(self.zygote.launch(request, inputs))
+        try:
+            return judge(self.zygote.launch(request, inputs))
+        except UnsupportedValueError as error:
+            raise CatalogError(f"{error} Correct the test.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ def launch(
     When `fn` begins, its process has RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in os.environ, as under
     torchrun on one node, and the default process group is initialised with `backend`.
     Nothing else is promised: no MASTER_ADDR, no MASTER_PORT, for the ranks may meet in a file as well as at a port.
-    A rank that has returned stays until all have: if its process ended, its connections would break, and gloo lets
-    that fail ranks that still communicate, or that are still connecting while the first one has already returned.
+    A rank that has returned stays until all have: if its process ended early, its connections would break, and gloo
+    would fail on ranks that still communicate, or are still connecting to each other.
     Any number of launches may run on one machine, at the same time or one after another, after a failed one as well.
     The caller's own os.environ is not changed.
 

@@ -17,8 +17,8 @@ def expand_nodelist(s: str) -> list[str]:
     "gpu05", "gpu[01-03,07]" or "a[1-2]b[3-4]". A group holds numbers and ascending ranges separated by commas.
     Both ends of a range belong to it, and its numbers are as wide as its first one, filled with zeros on the left:
     [08-11] is 08, 09, 10, 11 and [8-11] is 8, 9, 10, 11. Where a host has several groups, the last one runs fastest:
-    a[1-2]b[3-4] is a1b3, a1b4, a2b3, a2b4. A host named twice is returned twice. This is what
-    `scontrol show hostnames` prints, except that it forgives some of the mistakes listed here.
+    a[1-2]b[3-4] is a1b3, a1b4, a2b3, a2b4. A host named twice is returned twice. All this
+    is as `scontrol show hostnames` prints it, which lets some of the mistakes below pass, though.
 
     Raises: ValueError, which quotes `s`, for an empty list or host ("", "a,,b", "a,"), a space, a bracket that is
         not closed, not opened or inside another one, an empty group or an empty item in it ("a[]", "a[1,,2]"),

@@ -101,7 +101,7 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
     """The belt round a judge that is itself at fault: it is ended, and the record says so."""
     judges = RunningJudges()
-    judge = WatchedJudge(course=course, judges=judges, time_limit_s=1.0)
+    judge = WatchedJudge(course=course, judges=judges, time_limit_s=4.0)
 
     records = judge(golden("hangs"), course.select(["ch01"]))
 

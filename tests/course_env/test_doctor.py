@@ -198,10 +198,10 @@ def test_slurm_with_its_version(add_command: AddCommand) -> None:
 
 
 def test_no_bubblewrap(add_command: AddCommand) -> None:
-    """Without bwrap there is no sandbox, and the cost says which command is affected and which is not."""
+    """Without bwrap there is no sandbox, and the cost says what that means for grading, and which command it leaves alone."""
     finding = find("sandbox")
     assert not finding.present
-    assert "`grade run` refuses" in finding.cost_of_absence
+    assert "grade only what you trust" in finding.cost_of_absence
     assert "`course check` is unaffected" in finding.cost_of_absence
 
 

@@ -1,5 +1,6 @@
 """What may travel between judge and rank arrives as it was; anything else is refused, on both sides."""
 
+import sys
 from fractions import Fraction
 
 import pytest
@@ -137,6 +138,22 @@ def test_forged_trees_are_refused(tree):
     """A tree the encoder cannot have written is malformed, never an exception of another kind."""
     with pytest.raises(MalformedTreeError):
         decode(tree, {})
+
+
+def test_a_forged_dtype_imports_nothing(monkeypatch):
+    """A name that torch would import on demand stays a name."""
+    monkeypatch.delitem(vars(torch), "_export", raising=False)
+    monkeypatch.delitem(sys.modules, "torch._export", raising=False)
+
+    with pytest.raises(MalformedTreeError):
+        decode({"dtype": "_export"}, {})
+    assert "torch._export" not in sys.modules
+
+
+def test_a_dtype_that_does_not_travel_is_named():
+    """The format of tensors on the way knows fewer dtypes than torch."""
+    with pytest.raises(UnsupportedValueError, match=r"A tensor of torch\.complex128 cannot be handed to the judge"):
+        pack("returned", torch.ones(1, dtype=torch.complex128))
 
 
 @pytest.mark.parametrize("cut", [0, 4, 23, 24, 30, -1], ids=str)

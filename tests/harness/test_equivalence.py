@@ -138,6 +138,19 @@ def test_close_numbers_are_shown_with_enough_digits():
     assert "yours 0.20000001, expected 0.2," in line
 
 
+def test_a_launch_of_one_rank_lists_no_ranks():
+    """With one rank there is no pattern over ranks to show."""
+    assert said(PerRank([3]), 4) == ["rank 0 of 1: result is 3, expected 4."]
+
+
+def test_long_lists_are_cut():
+    """Of many wrong values the first few are named and the rest counted."""
+    expected = dict.fromkeys("abcdefg", 1.0)
+    assert said(dict.fromkeys("abcdefg", 2.5), expected)[-1] == (
+        "Also wrong: result['b'], result['c'], result['d'], result['e'] and 2 more."
+    )
+
+
 def test_long_integers_are_shown_in_full():
     """Token counts are not rounded to six digits."""
     assert "yours 12345678, expected 12345679." in said(torch.tensor(12345678), torch.tensor(12345679))[1]

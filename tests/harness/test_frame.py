@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.frame import (
     HEADER,
+    FrameTooLargeError,
     pack,
     read_frame,
     read_written,
@@ -60,9 +62,21 @@ def test_a_header_that_promises_too_much_holds_no_frame(output):
 
 
 def test_an_output_cannot_grow(output):
-    """A frame that does not fit is an error in the rank, not memory of the machine."""
+    """What does not fit is an error in the rank, not memory of the machine."""
     with pytest.raises(OSError, match="not permitted"):
-        write_frame(output, pack("returned", "x" * 5000))
+        os.pwrite(output, b"x", 4096)
+
+
+def test_a_frame_that_does_not_fit_says_how_large_it_is(output):
+    """The kernel's "not permitted" would explain nothing."""
+    with pytest.raises(FrameTooLargeError, match=r"takes 2\.0 MiB, and at most 0\.00390625 travel"):
+        write_frame(output, pack("returned", "x" * (2 << 20)))
+
+
+def test_a_frame_that_would_not_be_read_is_not_written():
+    """The limit on what is no tensor holds where the value is packed, with a message that names it."""
+    with pytest.raises(UnsupportedValueError, match="too large: 17 MiB without its tensors, of at most 16"):
+        pack("returned", "x" * (17 << 20))
 
 
 def test_an_output_cannot_be_cut_short(output):

@@ -177,3 +177,51 @@ def test_a_loosened_bound_never_tightens():
     """A hypothesis that shrinks values does not shrink the rounding error it was computed with."""
     assert Bound(rtol=1e-9, atol=1e-11).loosened(0.25) == Bound(rtol=1e-9, atol=1e-11)
     assert Bound(rtol=1.0, atol=2.0).loosened(-3) == Bound(rtol=3.0, atol=6.0)
+
+
+def test_a_rearrangement_must_also_predict_what_is_right():
+    """Some pairs exchanged across the diagonal are no transpose: the others stayed where they are."""
+    expected = weights(6, 6)
+    actual = expected.clone()
+    actual[[0, 1, 2, 0], [1, 0, 0, 2]] = expected[[1, 0, 0, 2], [0, 1, 2, 0]]
+    assert diagnosis(actual, expected) == "The right entries in the wrong order."
+
+
+def test_small_integers_in_another_order_prove_nothing():
+    """Thirty draws of four values are the same multiset as others too often."""
+    expected = torch.arange(4).repeat(8)
+    assert diagnosis(expected[torch.randperm(32)], expected) is None
+
+
+def test_numbers_of_a_tensors_own_dtype_are_no_narrower_dtype():
+    """That every entry of a float32 tensor is a float32 number says nothing."""
+    expected = torch.randn(37)
+    noise = torch.randint(1, 9, (37,)) * torch.finfo(torch.float32).eps
+    assert diagnosis(expected * (1 + noise), expected, rtol=1e-9, atol=0) is None
+
+
+def test_statements_of_fact_need_four_entries():
+    """Three zeros or three rounded numbers may be an accident, four are told."""
+    expected = weights(9)
+    for mistake in (torch.zeros_like, lambda e: e.float().double()):
+        three, four = ([*mistake(expected)[:count], *expected[count:]] for count in (3, 4))
+        assert diagnosis(torch.stack(three), expected) is None
+        assert diagnosis(torch.stack(four), expected) is not None
+
+
+def test_uneven_wrong_shards_are_never_summed():
+    """Shards that differ in length have no sum over ranks."""
+    assert diagnosis([weights(3), weights(2)], [weights(3), weights(2)]) is None
+
+
+def test_one_wrong_rank_of_two_leaves_no_pattern():
+    """That one rank of two is right is what the list of ranks says already."""
+    expected = weights(37)
+    assert diagnosis([expected, weights(37)], expected) is None
+
+
+def test_a_constant_block_is_not_right_for_a_reason():
+    """Ones where ones are due are right by chance, whatever the rest."""
+    expected = torch.cat([torch.ones(8, dtype=torch.float64), weights(8)])
+    actual = torch.cat([torch.ones(8, dtype=torch.float64), weights(8)])
+    assert diagnosis(actual, expected) is None

@@ -1,6 +1,7 @@
 """A launch ends in a value from every rank or in the one sentence that explains why not, and harms nothing after it."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -245,6 +246,140 @@ def test_a_file_that_is_not_utf8_is_explained(ranks):
     (ranks.folder / "submission/work.py").write_bytes(b"x = '\xff'\ndef solve(): pass\n")
 
     assert "work.py cannot be imported: SyntaxError: " in str(failure(ranks, 1))
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("raise SyntaxError('odd', (5, 'one', 2, 7))", "raised SyntaxError: odd"),
+        ("raise Odd('x')", "raised an exception: (it cannot be described)"),
+        ("raise Silent", "raised Silent: (its message could not be formed: SystemExit)"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt\n"),
+        ("raise ValueError('x' * 10_000_000)", f"raised ValueError: {'x' * 4000}\n"),
+    ],
+    ids=["syntax", "metaclass", "str", "no-message", "long"],
+)
+def test_odd_exceptions_are_reported(ranks, source, told):
+    """An exception whose parts raise or are of the wrong kind is still a sentence, not a rank that died."""
+    ranks.write(
+        f"""
+        class Meta(type):
+            @property
+            def __name__(self):
+                raise ValueError
+        class Odd(Exception, metaclass=Meta):
+            pass
+        class Silent(BaseException):
+            def __str__(self):
+                raise SystemExit
+        def solve():
+            {source}
+        """
+    )
+
+    assert told in str(failure(ranks, 1, process_group=False))
+
+
+def test_nothing_a_rank_says_steers_the_terminal(ranks):
+    """Escape sequences, carriage returns and changes of direction are shown as what they are."""
+    ranks.write(
+        r"""
+        def solve():
+            print("\x1b[2Jprinted")
+            raise type("\x1b[31mError", (Exception,), {})("\x1b]0;title\x07 \r\u202e \x9b1m")
+        """
+    )
+
+    text = str(failure(ranks, 1, process_group=False))
+
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert r"raised \x1b[31mError: \x1b]0;title\x07 \r\u202e \x9b1m" in text
+    assert r"\x1b[2Jprinted" in text
+
+
+def test_every_rank_shows_its_stack_however_late_it_was_forked(ranks):
+    """Ranks dump their stacks at the launch's deadline, not at one of their own."""
+    ranks.write("import time\ndef solve():\n    time.sleep(60)")
+
+    remains = ranks.remains(4, timeout_s=1.0, process_group=False)
+
+    assert [rank.stacks[:18] for rank in remains.ranks] == ["Timeout (0:00:00.9"] * 4
+
+
+def test_a_rank_that_dies_after_it_returned_is_named(ranks):
+    """Ranks that are cut because another one ended badly are not blamed."""
+    ranks.write(
+        """
+        import os, threading, time
+        import torch.distributed as dist
+        def solve():
+            if dist.get_rank() == 1:
+                threading.Timer(0.2, os._exit, (3,)).start()
+                return 1
+            time.sleep(60)
+        """
+    )
+
+    text = str(failure(ranks, 2))
+
+    assert text == "Rank 1 of 2 ended with exit code 3 after it had returned, when others had not."
+
+
+def test_files_left_behind_are_gone_with_the_launch(ranks):
+    """What ranks leave in their folder, in TMPDIR or at home is neither kept nor found by the next launch."""
+    ranks.write(
+        """
+        import os, pathlib, tempfile
+        def solve():
+            places = [pathlib.Path.cwd(), pathlib.Path.home(), pathlib.Path(tempfile.gettempdir())]
+            found = [name for place in places for name in os.listdir(place)]
+            for place in places:
+                (place / "left").write_text("behind")
+            return found
+        """
+    )
+
+    assert [ranks.run(1, process_group=False)["value"] for _ in range(2)] == [([],), ([],)]
+
+
+def test_a_folder_nested_beyond_pythons_stack_is_removed(ranks):
+    """A tree that shutil cannot descend harms neither zygote nor judge."""
+    ranks.write(
+        """
+        import os
+        def solve():
+            for _ in range(1500):
+                os.mkdir("deeper")
+                os.chdir("deeper")
+            return 1
+        """
+    )
+
+    assert ranks.run(1, process_group=False)["value"] == (1,)
+    assert ranks.run(1, process_group=False)["value"] == (1,)
+
+
+def test_no_launch_costs_a_descriptor(ranks):
+    """Neither the judge nor the zygote holds more descriptors after many launches, nor is a folder left."""
+    ranks.write("def solve():\n    return 1")
+    ranks.run(2, process_group=False)
+
+    def held() -> list[int]:
+        places = [Path("/proc/self/fd"), Path(f"/proc/{ranks.zygote.pid}/fd"), ranks.zygote._scratch]
+        return [len(list(place.iterdir())) for place in places]
+
+    before = held()
+    for _ in range(20):
+        ranks.run(2, process_group=False)
+
+    assert before == held()
+
+
+def test_ranks_hold_no_descriptor_of_the_supervisor(ranks):
+    """A rank holds the standard streams, what the judge gave it, and one end each of two pipes."""
+    ranks.write("import os\ndef solve():\n    return len(os.listdir('/proc/self/fd')) - 1")
+
+    assert ranks.run(4, process_group=False)["value"] == (9, 9, 9, 9)
 
 
 def test_processes_left_behind_are_counted_and_ended(ranks):

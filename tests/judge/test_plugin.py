@@ -1,6 +1,10 @@
 """The pytest plugin binds tests to exercises, reports each outcome, and says to the person at the terminal what to do next."""
 
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +179,59 @@ def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
 
     assert finished["outcome"] == "not_gradable"
     assert "per_rank['a'] has 1 values for 2 ranks. Correct the test." in finished["explanation"]
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [r"'\ud800'", r"'lines\nof \x1b[2J\x1b]0;text\n\ud800'", r"'\x9b1m\r\n' * 20_000"],
+    ids=["surrogate", "escape", "long"],
+)
+def test_a_string_from_a_rank_harms_neither_terminal_nor_report(course, returned, monkeypatch):
+    """What student code returns may end up in pytest's words for a failed comparison: escaped, and not without end."""
+    monkeypatch.setenv("CI", "1")  # where pytest shows everything
+    tests = TESTS.replace("== 5", r"== 'lines\nof text\n'")
+    course.write(tests, student=f"def add(a, b):\n    return {returned}\n\ndef double(a):\n    return 2 * a\n")
+
+    shown = course.judge("--color=no").stdout
+    events = course.report()
+
+    assert "1 failed, 2 passed" in shown
+    assert all(char.isprintable() or char == "\n" for char in shown)
+    assert len(shown) < 100_000
+    assert "failed" == outcomes(events)["test_add"]
+
+
+def test_a_value_that_cannot_travel_to_ranks_is_the_courses_fault(course):
+    """A test that hands ranks what they cannot be handed is not charged to the student."""
+    course.write(TESTS.replace("student.add(2, 3)", "student.add(2, {3})"))
+
+    _, finished, *_ = course.report()
+
+    assert finished["outcome"] == "not_gradable"
+    assert "is a set, which cannot be handed" in finished["explanation"]
+
+
+def test_a_module_that_cannot_be_imported_leaves_no_report(course):
+    """Tests that could not be collected are not silently forgiven: nothing is promised, so nothing is scored."""
+    course.write(TESTS)
+    (course.chapter / "test_more.py").write_text("import no_such_module\n")
+
+    assert ["ended"] == [event["event"] for event in course.report()]
+
+
+def test_ctrl_c_leaves_nothing(course):
+    """Ctrl-C in the middle of a launch ends pytest at once, and its ranks with it."""
+    course.write(
+        TESTS,
+        student=f"import os, time\ndef add(a, b):\n    open('{course.root}/rank', 'w').write(str(os.getpid()))\n    time.sleep(60)\n",
+    )
+    with subprocess.Popen([sys.executable, "-m", "pytest"], cwd=course.root, stdout=subprocess.PIPE) as judge:
+        while not (rank := course.root / "rank").exists() or not rank.read_text():
+            time.sleep(0.01)
+        judge.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in judge.communicate(timeout=10)[0]
+
+    assert not Path(f"/proc/{rank.read_text()}").exists()
 
 
 def test_outside_a_course_the_plugin_is_silent(tmp_path, course):

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -61,10 +62,13 @@ class StudentModule:
             ) from None
 
 
-def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendezvous: str) -> bool:
-    """Run the request's program as `rank` and write its outcome; return whether the program returned."""
+def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendezvous: str, *, deadline: float) -> bool:
+    """Run the request's program as `rank` and write its outcome; return whether the program returned.
+
+    At `deadline`, by the monotonic clock, this rank's stack is written where the judge will look for it.
+    """
     _redirect_streams(descriptors.log)
-    faulthandler.dump_traceback_later(request.timeout_s, file=descriptors.stacks)
+    faulthandler.dump_traceback_later(max(0.001, deadline - time.monotonic()), file=descriptors.stacks)
     phase = "import"
     try:
         arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)).value
@@ -163,10 +167,13 @@ def _join_process_group(rank: int, request: LaunchRequest, journal: int, rendezv
 
 
 def _report(error: BaseException, phase: str, request: LaunchRequest, result: int) -> None:
-    description = describe(error, phase, _roots(request))
+    try:
+        description = describe(error, phase, _roots(request))
+    except BaseException:  # noqa: BLE001 - the attributes of a student's exception may be anything
+        description = RankError(phase=phase, type="an exception", message="(it cannot be described)", frames=())
     try:
         frame.write_frame(result, frame.pack("raised", msgspec.to_builtins(description)))
-    except (OSError, UnsupportedValueError) as second:
+    except (OSError, ValueError, UnsupportedValueError) as second:
         print(f"the error could not be reported: {second}", file=sys.stderr)
 
 
@@ -178,18 +185,30 @@ def _roots(request: LaunchRequest) -> tuple[str, ...]:
 def describe(error: BaseException, phase: str, roots: Sequence[str]) -> RankError:
     """Return `error` as the student should read it: only frames of files under `roots`, named relative to them."""
     lines = [_source_line(entry, roots) for entry in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        lines.append(_relative(error.filename, error.lineno or 0, "<module>", (error.text or "").strip(), roots))
+    if isinstance(error, SyntaxError):
+        lines.append(_syntax_line(error, roots))
     frames = tuple(line for line in lines if line is not None)[-MAX_FRAMES:]
-    return RankError(phase=phase, type=type(error).__name__[:MAX_TEXT], message=_message(error), frames=frames)
+    return RankError(phase=phase, type=_text(type(error).__name__), message=_message(error), frames=frames)
 
 
 def _message(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-        return str(text)[:MAX_TEXT].encode("utf-8", "replace").decode()
+        return _text(str(text))
     except BaseException as second:  # noqa: BLE001 - a student's __str__ may do anything
         return f"(its message could not be formed: {type(second).__name__})"
+
+
+def _text(text: str) -> str:
+    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
+
+
+def _syntax_line(error: SyntaxError, roots: Sequence[str]) -> SourceLine | None:
+    """Return where the error is, if Python found it: one that student code raises itself may hold anything."""
+    match error.filename, error.lineno, error.text:
+        case str() as file, int() as line, str() | None as text:
+            return _relative(file, line, "<module>", (text or "").strip(), roots)
+    return None
 
 
 def _source_line(entry: traceback.FrameSummary, roots: Sequence[str]) -> SourceLine | None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import select
 import signal
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -29,34 +30,51 @@ class CutError(Exception):
 
 
 def _cut(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one would interrupt the end
     raise CutError
 
 
 def supervise(request: LaunchRequest, status: int, ranks: list[Descriptors], folder: Path, *, zygote: int) -> None:
-    """Run one launch to its end and write its LaunchStatus to `status`. `folder` holds the rendezvous file."""
-    signal.signal(signal.SIGTERM, _cut)
+    """Run one launch to its end and write its LaunchStatus to `status`.
+
+    `folder` is gone after the launch; it holds the rendezvous file and all that ranks put where files go by default.
+    """
+    deadline = time.monotonic() + request.timeout_s
     linux.die_with_parent(zygote)
     linux.adopt_orphans()
     os.setsid()
-    launch = _Launch(request, ranks, str(folder / "rendezvous"), status)
-    with contextlib.suppress(CutError):
+    _settle_in(folder / "home")
+    launch = _Launch(request, ranks, str(folder / "rendezvous"), status, deadline)
+    with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
+        signal.signal(signal.SIGTERM, _cut)
         launch.start()
         launch.wait()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     launch.kill_remaining()
     orphans = linux.settle(GRACE_FOR_CHILDREN_S)
     linux.end_children()
     os.write(status, msgspec.json.encode(LaunchStatus(ranks=launch.exits(), orphans=orphans)))
 
 
+def _settle_in(home: Path) -> None:
+    """Give the ranks a folder to leave files in, so that no launch finds those of another."""
+    home.mkdir()
+    os.chdir(home)
+    os.environ.update(HOME=str(home), TMPDIR=str(home))
+    tempfile.tempdir = None  # what the zygote's imports found out does not hold here
+
+
 class _Launch:
     """The ranks under way."""
 
-    def __init__(self, request: LaunchRequest, ranks: list[Descriptors], rendezvous: str, status: int) -> None:
+    def __init__(
+        self, request: LaunchRequest, ranks: list[Descriptors], rendezvous: str, status: int, deadline: float
+    ) -> None:
         self._request = request
         self._descriptors = ranks
         self._rendezvous = rendezvous
         self._status = status
+        self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
         self._pids: dict[int, int] = {}  # rank -> pid
         self._exits: dict[int, RankExit] = {}
@@ -85,13 +103,15 @@ class _Launch:
         try:
             restore_signals()
             linux.die_with_parent(supervisor)
-            os.close(self._leave_write)
-            os.close(self._status)
-            for other, descriptors in enumerate(self._descriptors):
-                if other != rank:
+            # A rank that could read "done" would make the supervisor wait for it in vain.
+            for descriptor in (self._done_read, self._leave_write, self._status, *self._running):
+                os.close(descriptor)
+            own = self._descriptors[rank]
+            for descriptors in self._descriptors:
+                if descriptors is not own:
                     for descriptor in descriptors:
                         os.close(descriptor)
-            if run_rank(rank, self._request, self._descriptors[rank], self._rendezvous):
+            if run_rank(rank, self._request, own, self._rendezvous, deadline=self._deadline):
                 os.write(self._done_write, b"d")
                 os.read(self._leave_read, 1)  # returns at end of file, when every rank is done
                 code = 0
@@ -134,8 +154,10 @@ class _Launch:
 
     def kill_remaining(self) -> None:
         """End the ranks that still run, whatever they are doing."""
-        for pidfd in list(self._running):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        # All stop before the first is killed: a rank must not see its peer's connection close and report that as its end.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pidfd in self._running:
+                signal.pidfd_send_signal(pidfd, number)
         for pidfd in list(self._running):
             self._collect(pidfd, cut=True)
 

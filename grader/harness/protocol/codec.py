@@ -127,7 +127,7 @@ def _decode_value(payload: Any, inner: Callable[[Any], Any]) -> Any:
 def _decode_dtype(payload: Any, _inner: Callable[[Any], Any]) -> Any:
     import torch
 
-    dtype = getattr(torch, payload)
+    dtype = vars(torch).get(payload)  # getattr would import modules of torch on demand
     if not isinstance(dtype, torch.dtype):
         raise MalformedTreeError("A dtype node names no dtype.")
     return dtype

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grader.harness.protocol.codec import decode, encode
+from grader.harness.protocol.codec import UnsupportedValueError, decode, encode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +30,10 @@ class MalformedFrameError(ValueError):
     """Bytes that are no frame."""
 
 
+class FrameTooLargeError(ValueError):
+    """A frame larger than the file that it is written to."""
+
+
 class Frame(NamedTuple):
     """What was packed: its kind, one of "inputs", "returned" and "raised", and its value."""
 
@@ -44,6 +48,10 @@ def pack(kind: str, value: Any) -> bytes:
     """
     tree, tensors = encode(value, f"the {kind} value")
     text = json.dumps([kind, tree], separators=(",", ":")).encode()
+    if len(text) > MAX_JSON_BYTES:
+        raise UnsupportedValueError(
+            f"the {kind} value is too large: {len(text) >> 20} MiB without its tensors, of at most {MAX_JSON_BYTES >> 20}."
+        )
     block = _pack_tensors(tensors)
     return HEADER.pack(MAGIC, len(text), len(block)) + text + block
 
@@ -55,7 +63,10 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
 
     # clone: safetensors refuses tensors that share storage, and views must not drag their base along.
     plain = {str(i): tensor.detach().cpu().contiguous().clone() for i, tensor in enumerate(tensors)}
-    return safetensors.torch.save(plain)
+    try:
+        return safetensors.torch.save(plain)
+    except KeyError as error:
+        raise UnsupportedValueError(f"A tensor of {error} cannot be handed to the judge.") from error
 
 
 def unpack(data: bytes) -> Frame:
@@ -106,8 +117,11 @@ def sealed_output(num_bytes: int) -> int:
 def write_frame(descriptor: int, data: bytes) -> None:
     """Write one frame into a sealed output, its magic last.
 
-    Raises: OSError if it does not fit.
+    Raises: FrameTooLargeError if it does not fit.
     """
+    limit = os.fstat(descriptor).st_size
+    if len(data) > limit:
+        raise FrameTooLargeError(f"it takes {len(data) / (1 << 20):.1f} MiB, and at most {limit / (1 << 20):g} travel.")
     _write_at(descriptor, data[len(MAGIC) :], len(MAGIC))
     _write_at(descriptor, MAGIC, 0)
 
