@@ -200,13 +200,31 @@ def test_numbers_of_a_tensors_own_dtype_are_no_narrower_dtype():
     assert diagnosis(expected * (1 + noise), expected, rtol=1e-9, atol=0) is None
 
 
-def test_statements_of_fact_need_four_entries():
-    """Three zeros or three rounded numbers may be an accident, four are told."""
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (torch.zeros_like, "Yours is 0"),
+        (lambda e: e.float().double(), "float32"),
+        (torch.randn_like, "Along dim 0 only [0:4] is wrong."),
+    ],
+    ids=["zero", "rounded", "noise"],
+)
+def test_statements_of_fact_need_four_entries(mistake, told):
+    """Three entries that are zero, rounded or side by side may be an accident, four are told."""
     expected = weights(9)
-    for mistake in (torch.zeros_like, lambda e: e.float().double()):
-        three, four = ([*mistake(expected)[:count], *expected[count:]] for count in (3, 4))
-        assert diagnosis(torch.stack(three), expected) is None
-        assert diagnosis(torch.stack(four), expected) is not None
+    three, four = (torch.cat([mistake(expected)[:count], expected[count:]]) for count in (3, 4))
+    assert diagnosis(three, expected) is None
+    assert told in diagnosis(four, expected)
+
+
+@pytest.mark.parametrize(("wrong_columns", "told"), [(4, None), (6, "Along dim 0 only [0:3] is right.")])
+def test_a_block_is_wrong_when_most_of_its_entries_are(wrong_columns, told):
+    """Rows with 6 of 10 entries wrong are wrong rows; with 4 of 10 they are right rows with noise."""
+    expected = weights(9, 10)
+    actual = expected.clone()
+    for row in range(3, 9):
+        actual[row, torch.randperm(10)[:wrong_columns]] = weights(wrong_columns)
+    assert diagnosis(actual, expected) == told
 
 
 def test_uneven_wrong_shards_are_never_summed():

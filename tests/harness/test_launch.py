@@ -59,7 +59,8 @@ def test_an_exception_shows_the_students_frames_only(ranks):
 
     text = str(failure(ranks, 2))
 
-    assert text.startswith("Rank 0 of 2 raised RuntimeError: ")
+    # Either rank: one that is late to the rendezvous may find the other gone already.
+    assert text.startswith(("Rank 0 of 2 raised RuntimeError: ", "Rank 1 of 2 raised RuntimeError: "))
     assert "work.py:5 in inner\n    return torch.ones(2) @ torch.ones(3)" in text
     assert "grader" not in text
     assert "site-packages" not in text
