@@ -101,16 +101,33 @@ class Launch:
             raise CatalogError(f"{error} Correct the test.") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
+class StudentFunction:
+    """One function of the student's file, called in a process of its own."""
+
+    _launch: Launch
+    _name: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._launch.call(self._name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"student.{self._name}"  # pytest shows it in the explanation of a failed assertion
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Student:
     """Stands for the student's file: `student.f(x)` calls its `f` in another process and returns the value."""
 
     _launch: Launch
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> StudentFunction:
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *args, **kwargs: self._launch.call(name, args, kwargs)
+        return StudentFunction(self._launch, name)
+
+    def __repr__(self) -> str:
+        return "student"
 
 
 def _inputs(world_size: int, shared: Mapping[str, Any], per_rank: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

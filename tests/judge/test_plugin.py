@@ -99,6 +99,7 @@ def test_a_failure_names_exercise_claim_and_next_command(course):
     assert "raised AttributeError: 'int' object has no attribute 'no_such_thing'\n" in text
     assert "  sums.py:5 in double\n    return a.no_such_thing" in text
     assert "Again: course check ch01/double --seed 17" in text
+    assert "where -1 = student.add(2, 3)" in text
     assert "grader/" not in text
 
 
