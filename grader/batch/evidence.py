@@ -9,9 +9,10 @@ import msgspec
 from course_env.errors import CatalogError, LaunchError
 from grader.batch.batch import Batch
 from grader.batch.intake import Intake
-from grader.batch.judging import JudgeEnd, Watch, WatchedJudge, without_evidence
+from grader.batch.judging import without_evidence
 from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
+from grader.course.judge import JudgeEnd, SubprocessJudge, Watch
 from grader.course.record import Record
 from grader.harness.outcome import Outcome
 
@@ -62,7 +63,7 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
 def _run(
     selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str
 ) -> tuple[Sequence[Record], JudgeEnd]:
-    judge = WatchedJudge(
+    judge = SubprocessJudge(
         course=batch.course,
         time_limit_s=batch.judge_limit_s,
         options=(f"--seed={batch.seed}", *options),

@@ -11,9 +11,9 @@ from grader.batch.batch import Batch
 from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.exercise_result import chapter_result, score_exercises, total
 from grader.batch.intake import Intake, list_beside, nothing_to_take, take_chapter
-from grader.batch.judging import Watch
 from grader.batch.result import SubmissionResult, write_result
 from grader.batch.submission import Layout, Submission, find_chapters
+from grader.course.judge import Watch
 from grader.course.score import ExerciseScore
 
 Tell = Callable[[Submission, float], None]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import CatalogError, LaunchError
-from grader.batch.judging import JudgeEnd, RunningJudges, WatchedJudge, stopped_by_signals, without_evidence
+from grader.batch.judging import stopped_by_signals, without_evidence
 from grader.cli.command import (
     ALL_PASSED,
     SOME_FAILED,
@@ -23,6 +23,7 @@ from grader.cli.command import (
 )
 from grader.cli.progress import read_progress, write_progress
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
+from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
@@ -59,7 +60,7 @@ def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Con
     """
     judges = RunningJudges()
     with stopped_by_signals(judges), console.status("starting the tests") as status:
-        judge = WatchedJudge(
+        judge = SubprocessJudge(
             course=course,
             options=(f"--seed={seed}",),
             judges=judges,

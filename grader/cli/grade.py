@@ -5,12 +5,13 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Sequence
 from pathlib import Path
 
-from grader.batch.judging import RunningJudges, WatchedJudge, stopped_by_signals
+from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import default_workers
 from grader.cli.command import ALL_PASSED, COURSE_BROKEN, EXIT_CODES, add_command, make_console, run_command
 from grader.cli.grade_run import grade_run
 from grader.course.catalog import find_root, load_course
 from grader.course.check import check
+from grader.course.judge import RunningJudges, SubprocessJudge
 from grader.course.release import release, stale_stubs, write_stubs
 
 EXAMPLES = """\
@@ -113,7 +114,7 @@ def grade_check(options: Namespace) -> int:
     console = make_console()
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
     judges = RunningJudges()
-    judge = WatchedJudge(course=course, judges=judges)
+    judge = SubprocessJudge(course=course, judges=judges)
     with stopped_by_signals(judges), console.status("checking") as status:
         found = check(chapters, judge, progress=status.update, workers=default_workers())
     for problem in found.problems:

@@ -1,23 +1,35 @@
 """Running the judge: one pytest process in the course's own tree, for one submission, within a time limit.
 
 Callers that must be tested without it (`grade check`) take a `Judge`, a callable; `SubprocessJudge` is the real one.
+It can be watched while it runs, and all judges of a command can be ended at once from another thread or a signal handler.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from course_env.errors import CourseError, LaunchError
 from grader.course.catalog import Course, Selected
 from grader.course.record import Record, read_report
 
-TAIL_LINES = 20
+POLL_S = 0.1
 GRACE_S = 5.0
+TAIL_LINES = 20
+
+Watch = Callable[[int, int], None]
+"""Called with the number of tests that have finished, and of all tests."""
 
 
 class Judge(Protocol):
@@ -29,6 +41,93 @@ class Judge(Protocol):
         """Grade the files `submission/<chapter id>/<file>`; `first_failure_only` leaves the tests after it unfinished."""
 
 
+class StoppedError(CourseError):
+    """The judges were told to end before this one was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeEnd:
+    """How a judge's process ended."""
+
+    exit_code: int
+    """pytest's, or minus the signal that ended it."""
+
+    cut_after_s: float | None
+    """Its time limit, if it ran into it."""
+
+    tail: str
+    """The last lines it printed."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether it ran into its time limit."""
+        return self.cut_after_s is not None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it came to its end by itself, with all tests run."""
+        return not self.cut and self.exit_code in {0, 1}
+
+    def __str__(self) -> str:
+        """Return how it ended, for a person, without what it printed."""
+        if self.cut:
+            return f"The judge was ended at its limit of {self.cut_after_s:g} s."
+        if self.exit_code < 0:
+            with contextlib.suppress(ValueError):
+                return f"The judge was ended by signal {signal.Signals(-self.exit_code).name}."
+        return f"The judge ended with exit code {self.exit_code}."
+
+
+class RunningJudges:
+    """The judges of one command, in whatever thread each was started."""
+
+    def __init__(self) -> None:
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        # Re-entrant, because a signal handler may call stop() in the very thread that is in start().
+        self._lock = threading.RLock()
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop() was called."""
+        return self._stopped
+
+    @contextmanager
+    def start(self, command: Sequence[str], *, cwd: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a judge; when the block is left, it has ended, and all it started with it.
+
+        Raises: StoppedError if stop() was called.
+        """
+        # Settings of a pytest around this one, as in our own tests, stay outside.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        with log.open("wb") as output, self._lock:
+            if self._stopped:
+                raise StoppedError("Stopped.")
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this program alone, which ends its judges in order
+            )
+            self._processes.add(process)
+        try:
+            yield process
+        finally:
+            _end(process)
+            with self._lock:
+                self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Tell every judge to end, and let no other start; the threads that wait for them see to the rest."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                _signal(process, signal.SIGTERM)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubprocessJudge:
     """The judge as a process of its own, which ends with all it started when its time is up."""
@@ -38,18 +137,34 @@ class SubprocessJudge:
     options: tuple[str, ...] = ()
     """More arguments for pytest, like `--seed=7` or `-n2`."""
 
+    public_only: bool = False
+    """Leave hidden tests out even where the course has them."""
+
+    judges: RunningJudges = field(default_factory=RunningJudges)
+    """Whoever may stop this judge holds the same."""
+
+    watch: Watch = lambda _finished, _all: None
+    ends: list[JudgeEnd] = field(default_factory=list)
+    """One for each run, in their order; the only part of this value that changes."""
+
     def __call__(
         self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
     ) -> list[Record]:
         """Return the judge's records.
 
-        Raises: LaunchError, with the end of its output, if the judge did not get as far as collecting tests.
+        Raises: LaunchError, with the end of its output, if the judge did not get as far as collecting tests;
+            StoppedError if its `judges` were told to stop.
         """
         with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
             report, log = Path(scratch, "report.jsonl"), Path(scratch, "output.txt")
             command = self._command(submission, selected, report)
-            trouble = self._run([*command, "--maxfail=1"] if first_failure_only else command, log)
-            return read_report(report, trouble=trouble)
+            end = self._run([*command, "--maxfail=1"] if first_failure_only else command, report, log)
+            self.ends.append(end)
+            try:
+                # Never empty: it marks each test that has no evidence, even if the exit code claims that all is well.
+                return read_report(report, trouble=str(end))
+            except LaunchError as error:
+                raise LaunchError(f"{error} Its last lines:\n{end.tail}") from None
 
     def _command(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
         root = self.course.root
@@ -57,48 +172,65 @@ class SubprocessJudge:
         command += ["-p", "no:cacheprovider", "--submission", str(submission), "--report", str(report), *self.options]
         for chapter, exercise in selected:
             command += ["--exercise", f"{chapter.short}/{exercise.id}"]
-        folders = dict.fromkeys(folder for chapter, _ in selected for folder in (chapter.folder, chapter.solution))
+        sides = [
+            (chapter.folder,) if self.public_only else (chapter.folder, chapter.solution) for chapter, _ in selected
+        ]
+        folders = dict.fromkeys(folder for side in sides for folder in side)
         return [*command, *(str(folder) for folder in folders if folder.is_dir())]
 
-    def _run(self, command: Sequence[str], log: Path) -> str:
-        """Run the judge to its end, and return what went wrong with it: nothing if its tests merely failed."""
-        # A session of its own, so that the limit ends pytest's workers with it. Outer pytest's settings stay outside.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        with (
-            log.open("wb") as output,
-            subprocess.Popen(
-                command,
-                cwd=self.course.root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ) as process,
-        ):
+    def _run(self, command: Sequence[str], report: Path, log: Path) -> JudgeEnd:
+        deadline = time.monotonic() + self.time_limit_s
+        with self.judges.start(command, cwd=self.course.root, log=log) as process:
+            cut = not self._wait(process, report, deadline)
+        if self.judges.stopped:
+            raise StoppedError("Stopped.")
+        return JudgeEnd(exit_code=process.returncode, cut_after_s=self.time_limit_s if cut else None, tail=_tail(log))
+
+    def _wait(self, process: subprocess.Popen[bytes], report: Path, deadline: float) -> bool:
+        """Wait for the judge, telling how far it is; return whether it ended before its deadline."""
+        told = (0, 0)
+        while time.monotonic() < deadline:
             try:
-                exit_code = process.wait(self.time_limit_s)
+                process.wait(POLL_S)
             except subprocess.TimeoutExpired:
-                _end(process)
-                return f"It was cut at its limit of {self.time_limit_s:g} s. {_tail(log)}"
-            except BaseException:
-                _end(process)  # Ctrl-C must not leave ranks behind
-                raise
-        return "" if exit_code in {0, 1} else f"It ended with exit code {exit_code}. {_tail(log)}"
+                if self.judges.stopped:
+                    return True
+                if (now := _count(report)) != told:
+                    told = now
+                    self.watch(*now)
+            else:
+                return True
+        return False
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the judge's whole session: politely, so that it can end its ranks, then for good."""
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, kind)
+    """End a judge's whole session, politely and then for good; what has ended already is left in peace."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    if process.poll() is None:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _count(report: Path) -> tuple[int, int]:
+    """Return how many tests of a growing report have finished, and how many there are."""
+    lines = report.read_bytes().splitlines() if report.exists() else []
+    if not lines:
+        return 0, 0
+    try:
+        first = msgspec.json.decode(lines[0])
+        return len(lines) - 1, len(first["tests"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return 0, 0  # only the first half of the line is there yet
 
 
 def _tail(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "Its last lines:\n" + "\n".join(lines[-TAIL_LINES:])
+    return "\n".join(lines[-TAIL_LINES:])

@@ -109,6 +109,7 @@ class StudentFunction:
     _name: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the function returns."""
         return self._launch.call(self._name, args, kwargs)
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import CatalogError
-from grader.batch.judging import RunningJudges, StoppedError, WatchedJudge
+from grader.course.judge import RunningJudges, StoppedError, SubprocessJudge
 
 SLEEPS = """
 import time
@@ -101,14 +101,14 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
     """The belt round a judge that is itself at fault: it is ended, and the record says so."""
     judges = RunningJudges()
-    judge = WatchedJudge(course=course, judges=judges, time_limit_s=4.0)
+    judge = SubprocessJudge(course=course, judges=judges, time_limit_s=4.0)
 
     records = judge(golden("hangs"), course.select(["ch01"]))
 
     (end,) = judge.ends
     assert end.cut
     assert not end.in_order
-    assert {"The judge ended before this test did. The judge was ended at its time limit."} == {
+    assert {"The judge ended before this test did. The judge was ended at its limit of 4 s."} == {
         record.explanation for record in records if record.outcome == "not_gradable"
     }
 
@@ -116,7 +116,7 @@ def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
 def test_stop_ends_every_judge_with_its_ranks(course, golden):
     """After stop() no process of a judge is left, and no other judge can start."""
     judges = RunningJudges()
-    judge = WatchedJudge(course=course, judges=judges)
+    judge = SubprocessJudge(course=course, judges=judges)
     folder, caught = golden("hangs"), []
 
     def run() -> None:
@@ -146,7 +146,7 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
     """The numbers of finished and of all tests grow to the same."""
     told = []
     folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
-    judge = WatchedJudge(course=course, judges=RunningJudges(), watch=lambda done, every: told.append((done, every)))
+    judge = SubprocessJudge(course=course, judges=RunningJudges(), watch=lambda done, every: told.append((done, every)))
 
     records = judge(folder, course.select(["ch01/gcd"]))
 
@@ -156,7 +156,7 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
 
 def test_public_only_leaves_hidden_tests_out(course):
     """A student's check runs what a student has, in the course's own repository too."""
-    judge = WatchedJudge(course=course, judges=RunningJudges(), public_only=True)
+    judge = SubprocessJudge(course=course, judges=RunningJudges(), public_only=True)
 
     records = judge(course.root / "solutions", course.select(["ch01/tally"]))
 

@@ -1,6 +1,5 @@
 """A class on several workers: the same results in any order, and nothing graded twice."""
 
-
 import msgspec
 import pytest
 

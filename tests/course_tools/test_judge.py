@@ -55,7 +55,9 @@ def test_a_judge_past_its_limit_is_cut(course: Course, edit: Edit) -> None:
     records = SubprocessJudge(course=course, time_limit_s=5)(course.root / "solutions", course.select(["ch01/gcd"]))
 
     assert [record.outcome for record in records[:4]] == [*[Outcome.PASSED] * 3, Outcome.NOT_GRADABLE]
-    assert records[3].explanation.startswith("The judge ended before this test did. It was cut at its limit of 5 s. ")
+    assert records[3].explanation.startswith(
+        "The judge ended before this test did. The judge was ended at its limit of 5 s."
+    )
 
 
 def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> None:
@@ -66,7 +68,9 @@ def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> Non
         SubprocessJudge(course=course)(course.root / "solutions", course.select(["ch02"]))
 
     message = str(error.value)
-    assert message.startswith("The judge did not get as far as collecting its tests. It ended with exit code 4. ")
+    assert message.startswith(
+        "The judge did not get as far as collecting its tests. The judge ended with exit code 4. "
+    )
     assert "ch02_text has no exercise 'cesar'. Known: caesar. Did you mean 'caesar'?" in message
 
 
