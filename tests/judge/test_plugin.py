@@ -230,7 +230,7 @@ def test_ctrl_c_leaves_nothing(course):
     # As in a terminal: under a shell's background job, as CI may be, Ctrl-C would be ignored from the start.
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "pytest"]
-    with subprocess.Popen(command, cwd=course.root, stdout=subprocess.PIPE, preexec_fn=hear) as judge:
+    with subprocess.Popen(command, cwd=course.root, stdout=subprocess.PIPE, preexec_fn=hear) as judge:  # noqa: PLW1509 - one thread
         while not (rank := course.root / "rank").exists() or not rank.read_text():
             time.sleep(0.01)
         judge.send_signal(signal.SIGINT)
