@@ -199,6 +199,11 @@ def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> S
 
 
 def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    if not comm.is_complete:  # every rank has returned: only a flood, or a hand on the recorder, leaves gaps
+        return StudentFailure(
+            "The record of what the ranks communicated is not complete, so it cannot be judged. "
+            "Communicate less, or leave the recorder alone."
+        )
     mismatches = comm.mismatches()
     return StudentFailure("\n".join(mismatches)) if mismatches else None
 

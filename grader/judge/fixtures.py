@@ -1,5 +1,6 @@
 """What a graded test is handed: `launch` for rank programs, `student` for single calls."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,8 +92,7 @@ class Launch:
             symbols=tuple(self.test.exercise.symbols),
             world_size=len(inputs),
             timeout_s=self.test.chapter.timeout_s if timeout_s is None else timeout_s,
-            # Away from the judge's own seed: ranks must not draw the numbers that the inputs were drawn from.
-            seed=self.test.seed ^ 0x5EED,
+            seed=_rank_seed(self.test.seed),
             process_group=process_group,
         )
         try:
@@ -129,6 +129,11 @@ class Student:
 
     def __repr__(self) -> str:
         return "student"
+
+
+def _rank_seed(seed: int) -> int:
+    """Return the seed that ranks start from: repeatable, but no way back to the one that a test's inputs were drawn from."""
+    return int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4, person=b"ranks").digest()) >> 1
 
 
 def _inputs(world_size: int, shared: Mapping[str, Any], per_rank: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
