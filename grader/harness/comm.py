@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from grader.harness.comm_op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages, read_ops
 from grader.harness.mismatch import find_mismatches
-from grader.harness.protocol.journal import RankJournal
+from grader.harness.protocol.journal import Event, Issue, NewGroup, RankJournal
 
 __all__ = ["CommLog", "CommOp"]
 
@@ -35,8 +35,11 @@ class CommLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing was lost: a rank whose journal is full goes on unrecorded."""
-        return not any(journal.truncated for journal in self.journals)
+        """Whether nothing was lost: neither the end of a full journal, nor an operation that contradicts itself."""
+        return all(
+            not journal.truncated and len(ops) == sum(map(_is_operation, journal.events))
+            for journal, ops in zip(self.journals, self._all, strict=True)
+        )
 
     def within(self, ranks: Iterable[int]) -> "CommLog":
         """Return the log of the groups that consist of exactly these global ranks."""
@@ -159,3 +162,7 @@ def _steps(ops: Iterable[CommOp]) -> list[_Step]:
     begun = [_Step(op.issued_at, op, is_issue=True) for op in messages]
     ended = [_Step(op.done_at, op, is_issue=False) for op in messages if op.done_at is not None]
     return sorted((*begun, *ended), key=lambda step: step.position)
+
+
+def _is_operation(event: Event) -> bool:
+    return isinstance(event, Issue | NewGroup)
