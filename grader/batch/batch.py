@@ -8,6 +8,7 @@ from grader.batch.digest import course_digest
 from grader.batch.submission import Submission
 from grader.course.catalog import Chapter, Course
 from grader.course.judge import RunningJudges
+from grader.harness.protocol.wall import Wall
 
 JUDGE_LIMIT_S = 600.0
 
@@ -21,6 +22,9 @@ class Batch:
     """The ones to grade; each counts, whether it was handed in or not."""
 
     seed: int
+    wall: Wall
+    """What every submission runs behind."""
+
     out: Path
     digests: Mapping[str, str]
     """Of what each chapter grades with, by chapter id."""
@@ -44,7 +48,9 @@ class Batch:
         return self.results / f"{submission.name}.json"
 
 
-def plan_batch(course: Course, chapters: tuple[Chapter, ...], *, seed: int, out: Path) -> Batch:
+def plan_batch(course: Course, chapters: tuple[Chapter, ...], *, seed: int, wall: Wall, out: Path) -> Batch:
     """Return a batch that has not begun, with digests of the course as it is now."""
     digests = {chapter.id: course_digest(chapter) for chapter in chapters}
-    return Batch(course=course, chapters=chapters, seed=seed, out=out, digests=digests, judges=RunningJudges())
+    return Batch(
+        course=course, chapters=chapters, seed=seed, wall=wall, out=out, digests=digests, judges=RunningJudges()
+    )

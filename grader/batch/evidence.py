@@ -66,7 +66,9 @@ def _run(
     judge = SubprocessJudge(
         course=batch.course,
         time_limit_s=batch.judge_limit_s,
-        options=(f"--seed={batch.seed}", *options),
+        wall=batch.wall,
+        seed=batch.seed,
+        options=options,
         judges=batch.judges,
         watch=watch,
     )

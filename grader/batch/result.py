@@ -8,13 +8,23 @@ from typing import Any, Literal
 import msgspec
 
 from grader.course.record import Aspect
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.wall import Wall
 
 SCHEMA_VERSION = 1
 ROUNDING = 0.05  # scores have one decimal
 
 JudgeState = Literal["ended", "died", "cut", "not_run"]
 """How a chapter's judge ended: in order, on its own account, at its time limit, or it had nothing to do."""
+
+_ENDED = {
+    Outcome.FAILED: "fails",
+    Outcome.NOT_ATTEMPTED: "is not attempted",
+    Outcome.TIMED_OUT: "times out",
+    Outcome.CRASHED: "crashes",
+    Outcome.NOT_GRADABLE: "cannot be decided on this machine",
+}
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,8 +57,25 @@ class ResultOfTest(_Struct, frozen=True):
     hidden: bool
     outcome: Outcome
     explanation: str
+    """Empty when the test passed. Of a hidden test for staff only: it may hold inputs, values and texts of the test."""
+
+    mistake: Mistake | None
+    """What kind of mistake it is, for everybody; None when the test passed, or when nobody knows how it ended."""
+
     world_sizes: tuple[int, ...]
     seconds: float
+
+    @property
+    def told(self) -> str:
+        """What the student may read about how it ended.
+
+        Student code runs inside hidden tests and can put what it finds there into any message, so of these nothing is
+        told that was made while they ran: the claim is the author's, the kind of mistake one of a closed list.
+        """
+        if not self.hidden or self.outcome is Outcome.PASSED:
+            return self.explanation
+        kind = f" Kind of mistake: {self.mistake}." if self.mistake else ""
+        return f"A hidden test {_ENDED[self.outcome]}: {self.claim}{kind}"
 
 
 class ResultOfExercise(_Struct, frozen=True):
@@ -61,7 +88,13 @@ class ResultOfExercise(_Struct, frozen=True):
 
     outcome: Outcome
     explanation: str
-    """Why the exercise did not pass: the explanation of the first test that ended with its outcome."""
+    """Why the exercise did not pass, for its student: a fault of the file, or what may be told of the deciding test.
+
+    That is the first public test that ended with the exercise's outcome; where only hidden ones did, the first of them.
+    """
+
+    hidden_explanation: str
+    """Where a hidden test decided, its whole explanation, for staff only; else empty."""
 
     world_sizes: tuple[int, ...]
     seconds: float
@@ -106,7 +139,7 @@ class SubmissionResult(_Struct, frozen=True):
     seed: int
     """The same for all submissions of a batch, so that all got the same inputs."""
 
-    wall: Literal["none"]
+    wall: Wall
     """What stood between the submission and the machine; "none": it ran with the grader's own rights."""
 
     points: int

@@ -121,7 +121,7 @@ def report(scored: Scored, work: Work) -> SubmissionResult:
         schema_version=1,
         submission=work.submission.name,
         seed=work.batch.seed,
-        wall="none",
+        wall=work.batch.wall,
         points=sum(exercise.points for exercise in exercises),
         score=total(exercises),
         undecided_points=sum(exercise.points for exercise in exercises if exercise.score is None),
@@ -167,4 +167,4 @@ def _take(layout: Layout, batch: Batch) -> tuple[Intake, ...]:
     )
     # Where files lie flat, the chapter has listed them itself.
     beside = () if layout.top in layout.folders.values() else list_beside(layout.top, set(found))
-    return (replace(first, left_out=(*first.left_out, *beside)), *rest)
+    return (replace(first, left_out=(*first.left_out, *layout.left_out, *beside)), *rest)

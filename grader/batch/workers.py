@@ -82,4 +82,5 @@ def _earlier_result(submission: Submission, batch: Batch) -> SubmissionResult | 
     ]
     then = [(chapter.chapter, chapter.course_digest, chapter.taken, chapter.left_out) for chapter in result.chapters]
     is_whole = all(chapter.judge in {"ended", "not_run"} for chapter in result.chapters)
-    return result if is_whole and now == then and result.seed == batch.seed else None
+    same_batch = (result.seed, result.wall) == (batch.seed, batch.wall)
+    return result if is_whole and now == then and same_batch else None

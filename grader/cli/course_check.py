@@ -22,6 +22,7 @@ from grader.cli.command import (
     words,
 )
 from grader.cli.progress import read_progress, write_progress
+from grader.cli.walls import wall_for_own_code
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
 from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
@@ -58,11 +59,13 @@ def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Con
 
     Raises: CatalogError if they cannot be collected; LaunchError if the judge ended before they did.
     """
+    wall = wall_for_own_code(console)
     judges = RunningJudges()
     with stopped_by_signals(judges), console.status("starting the tests") as status:
         judge = SubprocessJudge(
             course=course,
-            options=(f"--seed={seed}",),
+            wall=wall,
+            seed=seed,
             judges=judges,
             watch=lambda done, every: status.update(f"{done} of {every} tests"),
             public_only=True,

@@ -9,10 +9,12 @@ from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import default_workers
 from grader.cli.command import ALL_PASSED, COURSE_BROKEN, EXIT_CODES, add_command, make_console, run_command
 from grader.cli.grade_run import grade_run
+from grader.cli.walls import wall_for_own_code
 from grader.course.catalog import find_root, load_course
 from grader.course.check import check
 from grader.course.judge import RunningJudges, SubprocessJudge
 from grader.course.release import release, stale_stubs, write_stubs
+from grader.harness.protocol.wall import Wall
 
 EXAMPLES = """\
 examples:
@@ -26,15 +28,18 @@ examples:
 RUN_DESCRIPTION = """\
 Grade submissions, hidden tests included; write a result file for each, and print a table.
 
-A submission is a folder named after its student: alice/ch02_distributed_programming/<files>.
+A submission is a folder named after its student: alice/ch02_distributed_programming/<files>,
+or a zip or tar file that holds the same: alice.zip, alice.tar, alice.tar.gz (also .bz2, .xz).
 These are understood too: a copy of the whole course (alice/assignments/ch02_.../<files>),
 the chapter's folder itself, and alice/<files> if they fit one chapter only.
-Only the files that a chapter declares are taken.
+Only the files that a chapter declares are taken, and archives are never unpacked to disk.
+What cannot be used costs that student's points, with the reason in the result, and nobody else's.
 """
 
 RUN_EXAMPLES = """\
 examples:
   grade run submitted/alice                              one student, everything
+  grade run submitted/alice.zip                          the same from an archive
   grade run submitted/* --chapters ch02 --out out/week2  a class, one chapter
   grade run submitted/* --chapters ch02 --out out/week2 --resume
                                                          go on after an interruption
@@ -92,13 +97,19 @@ def _add_release(parser: ArgumentParser) -> None:
 
 def _add_run(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "submissions", nargs="+", type=Path, metavar="SUBMISSION", help="a folder with a student's files"
+        "submissions", nargs="+", type=Path, metavar="SUBMISSION", help="a folder, zip or tar with a student's files"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="results go here (default: out/grade in the course)")
     parser.add_argument("--chapters", metavar="NAMES", help="only these, like ch02 or ch02,ch04 (default: all)")
     parser.add_argument("--workers", type=_at_least_one, metavar="N", help="judges at a time (default: one per CPU)")
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
+    parser.add_argument(
+        "--wall", type=Wall, choices=[*Wall], help="only this one (default: the stronger of nested and flat)"
+    )
+    parser.add_argument(
+        "--trust-submissions", action="store_true", help="grade where there is no wall too; the best there is, is used"
+    )
     parser.set_defaults(body=grade_run)
 
 
@@ -114,7 +125,7 @@ def grade_check(options: Namespace) -> int:
     console = make_console()
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
     judges = RunningJudges()
-    judge = SubprocessJudge(course=course, judges=judges)
+    judge = SubprocessJudge(course=course, wall=wall_for_own_code(console), judges=judges)
     with stopped_by_signals(judges), console.status("checking") as status:
         found = check(chapters, judge, progress=status.update, workers=default_workers())
     for problem in found.problems:

@@ -27,10 +27,9 @@ from grader.cli.command import (
     number,
 )
 from grader.cli.result_table import print_results
+from grader.cli.walls import wall_for_submissions
 from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.harness.outcome import Outcome
-
-NO_WALL = "No sandbox: submissions run with your rights. Grade only what you would run yourself."
 
 
 def grade_run(options: Namespace) -> int:
@@ -39,11 +38,11 @@ def grade_run(options: Namespace) -> int:
     chapters = _chapters(course, options.chapters)
     submissions = find_submissions(options.submissions, course)
     out = (options.out or course.root / "out" / "grade").resolve()
-    batch = plan_batch(course, chapters, seed=_seed(options, out), out=out)
-    workers = min(options.workers or default_workers(), len(submissions))
     console = make_console()
+    wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
+    batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
+    workers = min(options.workers or default_workers(), len(submissions))
     console.print(_opening(batch, submissions, workers))
-    console.print(NO_WALL, style="yellow")
     results: dict[str, SubmissionResult] = {}
     try:
         with stopped_by_signals(batch.judges), BatchDisplay(console, submissions) as display:

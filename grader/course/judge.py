@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,10 @@ import msgspec
 from course_env.errors import CourseError, LaunchError
 from grader.course.catalog import Course, Selected
 from grader.course.record import Record, read_report
+from grader.harness.protocol.wall import Wall
+
+SEED_VARIABLE = "COURSE_SEED"
+"""Tells the judge its seed: an argument would show in the machine's process list."""
 
 POLL_S = 0.1
 GRACE_S = 5.0
@@ -93,8 +97,10 @@ class RunningJudges:
         return self._stopped
 
     @contextmanager
-    def start(self, command: Sequence[str], *, cwd: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a judge; when the block is left, it has ended, and all it started with it.
+    def start(
+        self, command: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a judge with `settings` in its environment; when the block is left, it and all it started have ended.
 
         Raises: StoppedError if stop() was called.
         """
@@ -106,7 +112,7 @@ class RunningJudges:
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
-                env=environment,
+                env={**environment, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -133,9 +139,15 @@ class SubprocessJudge:
     """The judge as a process of its own, which ends with all it started when its time is up."""
 
     course: Course
+    wall: Wall
+    """What the submission's ranks run behind."""
+
+    seed: int | None = None
+    """What the inputs are drawn from; None: something fresh."""
+
     time_limit_s: float = 600.0
     options: tuple[str, ...] = ()
-    """More arguments for pytest, like `--seed=7` or `-n2`."""
+    """More arguments for pytest, like `-n2`."""
 
     public_only: bool = False
     """Leave hidden tests out even where the course has them."""
@@ -169,7 +181,8 @@ class SubprocessJudge:
     def _command(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
         root = self.course.root
         command = [sys.executable, "-m", "pytest", "-c", str(root / "pyproject.toml"), "--rootdir", str(root)]
-        command += ["-p", "no:cacheprovider", "--submission", str(submission), "--report", str(report), *self.options]
+        command += ["-p", "no:cacheprovider", "--wall", self.wall, "--submission", str(submission)]
+        command += ["--report", str(report), *self.options]
         for chapter, exercise in selected:
             command += ["--exercise", f"{chapter.short}/{exercise.id}"]
         sides = [
@@ -180,7 +193,8 @@ class SubprocessJudge:
 
     def _run(self, command: Sequence[str], report: Path, log: Path) -> JudgeEnd:
         deadline = time.monotonic() + self.time_limit_s
-        with self.judges.start(command, cwd=self.course.root, log=log) as process:
+        settings = {} if self.seed is None else {SEED_VARIABLE: str(self.seed)}
+        with self.judges.start(command, cwd=self.course.root, log=log, settings=settings) as process:
             cut = not self._wait(process, report, deadline)
         if self.judges.stopped:
             raise StoppedError("Stopped.")

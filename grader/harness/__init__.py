@@ -1,22 +1,22 @@
 """Launching student code on N ranks, and judging what comes back.
 
-What graded tests use stands here; `assert_matches` is imported on first use, because it loads torch and a rank of a chapter
-without tensors must not wait for that.
+What graded tests use stands here. It is imported on first use: `assert_matches` loads torch, and where ranks run, behind
+a wall, there is only the rank side of this package.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
-
-from grader.harness.per_rank import PerRank
 
 if TYPE_CHECKING:
     from grader.harness.equivalence import assert_matches
+    from grader.harness.per_rank import PerRank
 
 __all__ = ["PerRank", "assert_matches"]
 
+_HOMES = {"PerRank": "per_rank", "assert_matches": "equivalence"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "assert_matches":
-        from grader.harness.equivalence import assert_matches
-
-        return assert_matches
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

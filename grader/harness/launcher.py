@@ -11,7 +11,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,18 @@ import msgspec
 from course_env.errors import LaunchError
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import JOURNAL_BYTES
-from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, Cut, Ended, LaunchRequest, LaunchStatus, Ready
+from grader.harness.protocol.messages import (
+    MAX_MESSAGE_BYTES,
+    Cut,
+    Ended,
+    LaunchRequest,
+    LaunchStatus,
+    Ready,
+)
 from grader.harness.protocol.scratch import remove_tree
+from grader.harness.protocol.sources import Sources, pack_sources
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.command import Command, zygote_command
 
 MAX_RESULT_BYTES = 256 << 20
 MAX_STACK_BYTES = 64 << 10
@@ -76,7 +85,8 @@ class Zygote:
     Raises: LaunchError if no process can be started.
     """
 
-    def __init__(self, *, preload: Sequence[str]) -> None:
+    def __init__(self, *, wall: Wall, preload: Sequence[str]) -> None:
+        self._wall = wall
         self._preload = tuple(preload)
         self._start()
 
@@ -94,27 +104,33 @@ class Zygote:
         self._scratch = Path(tempfile.mkdtemp(prefix="ranks-", dir=_scratch_parent()))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = (str(theirs.fileno()), str(self._scratch), *self._preload)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "grader.harness.inside.zygote", *arguments],
-                pass_fds=[theirs.fileno()],
-                env=_environment(self._scratch),
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                start_new_session=True,  # Ctrl-C is for the judge, which ends the zygote in order
-            )
+            with theirs, zygote_command(self._wall, theirs.fileno(), self._scratch, self._preload) as command:
+                self._process = self._run(command)
         except OSError:
             self._forget()
             raise
-        finally:
-            theirs.close()
+
+    def _run(self, command: Command) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command.arguments,
+            pass_fds=command.descriptors,
+            env=command.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # Ctrl-C is for the judge, which ends the zygote in order
+        )
 
     @property
     def pid(self) -> int:
-        """The zygote's process id."""
+        """The process that the judge started: the zygote, or the bubblewrap that holds it."""
         return self._process.pid
+
+    @property
+    def wall(self) -> Wall:
+        """What the ranks run behind."""
+        return self._wall
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +191,7 @@ class Zygote:
         words = self._log.read()[-MAX_LAST_WORDS:].decode(errors="replace").strip()
         return f"Its last words:\n{words}" if words else "It left no word."
 
-    def launch(self, request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> Remains:
+    def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
         """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
 
         A zygote that was killed is replaced, so one launch that kills it costs the next ones only the start.
@@ -185,7 +201,7 @@ class Zygote:
         if self._ready is not None and (self._in_launch or self._process.poll() is not None):
             self._replace()
         self.wait_until_ready()
-        with _collector(request, inputs) as collector:
+        with _collector(request, sources, inputs) as collector:
             self._in_launch = True
             self._send(request, collector.descriptors_to_send)
             collector.close_ranks_ends()
@@ -237,26 +253,10 @@ def _scratch_parent() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 
-def _environment(scratch: Path) -> dict[str, str]:
-    """All that ranks see of the environment. One thread a rank: ranks share the cores, and forks need it."""
-    return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-        "HOME": str(scratch),
-        "TMPDIR": str(scratch),
-        "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "DS_ACCELERATOR": "cpu",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def _collector(request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> "_Collector":
+def _collector(request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> "_Collector":
     packed = [frame.pack("inputs", dict(arguments)) for arguments in inputs]
     try:
-        return _Collector(request, packed)
+        return _Collector(request, pack_sources(sources), packed)
     except OSError as error:
         raise LaunchError(f"There are no means for a launch of {request.world_size} ranks: {error}.") from error
 
@@ -264,19 +264,20 @@ def _collector(request: LaunchRequest, inputs: Sequence[Mapping[str, Any]]) -> "
 class _Collector:
     """The descriptors of one launch, and the loop that reads from them."""
 
-    def __init__(self, request: LaunchRequest, packed: Sequence[bytes]) -> None:
+    def __init__(self, request: LaunchRequest, sources: bytes, packed: Sequence[bytes]) -> None:
         self._request = request
         self._ranks = range(request.world_size)
         self._open: list[int] = []
         try:
-            self._open_all(packed)
+            self._open_all(sources, packed)
         except OSError:
             self.close()
             raise
         self._start = time.monotonic()
 
-    def _open_all(self, packed: Sequence[bytes]) -> None:
+    def _open_all(self, sources: bytes, packed: Sequence[bytes]) -> None:
         self._status_read, self._status_write = self._pipe()
+        self._sources = self._keep(frame.sealed_input(sources))
         self._inputs = [self._keep(frame.sealed_input(data)) for data in packed]
         self._results = [self._keep(frame.sealed_output(MAX_RESULT_BYTES)) for _ in self._ranks]
         self._journals = [self._keep(frame.sealed_output(JOURNAL_BYTES)) for _ in self._ranks]
@@ -307,7 +308,7 @@ class _Collector:
     def descriptors_to_send(self) -> list[int]:
         logs = [write for _, write in self._log_ends]
         per_rank = zip(self._inputs, self._results, self._journals, self._stacks, logs, strict=True)
-        return [self._status_write, *(descriptor for rank in per_rank for descriptor in rank)]
+        return [self._status_write, self._sources, *(descriptor for rank in per_rank for descriptor in rank)]
 
     def close_ranks_ends(self) -> None:
         """Close the write ends that only ranks may hold, so that end of file means that all of them ended."""

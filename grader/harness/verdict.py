@@ -13,10 +13,12 @@ import msgspec
 
 from grader.harness.comm import CommLog
 from grader.harness.launcher import RankRemains, Remains
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
+from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
 from grader.harness.waiting import who_waits
 
@@ -83,6 +85,7 @@ def _killed() -> StudentFailure:
         "The processes that start and watch the ranks were killed during this test. "
         "Code that sends signals to processes it did not start does this.",
         outcome=Outcome.CRASHED,
+        mistake=Mistake.KILLED,
     )
 
 
@@ -93,6 +96,7 @@ def _flooded(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> St
     return StudentFailure(
         f"The ranks printed more than {dropped >> 20} MiB; the launch was ended. Is there a print in an endless loop?",
         outcome=Outcome.CRASHED,
+        mistake=Mistake.FLOODED,
     )
 
 
@@ -109,7 +113,17 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
             f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED
         )
     parts = [_error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
-    return StudentFailure("\n".join(parts))
+    return StudentFailure("\n".join(parts), mistake=_mistake(error))
+
+
+def _mistake(error: RankError) -> Mistake:
+    if error.phase == "import":
+        return Mistake.IMPORT
+    if error.phase == "result":
+        return Mistake.NOT_DATA
+    if error.type == "MissingSymbolError":
+        return Mistake.MISSING_NAME
+    return Mistake.EXIT if error.type == "SystemExit" else Mistake.EXCEPTION
 
 
 def _error_text(rank: int, error: RankError, remains: Remains) -> str:
@@ -139,7 +153,9 @@ def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stu
         *_mismatch_hint(comm),
         *_stack_texts(remains),
     ]
-    return StudentFailure("\n".join(part for part in parts if part), outcome=Outcome.TIMED_OUT)
+    waits = any(op.waited_at is not None and op.done_at is None and not op.error for op in comm.ops())
+    mistake = Mistake.DEADLOCK if waits else Mistake.DEADLINE
+    return StudentFailure("\n".join(part for part in parts if part), outcome=Outcome.TIMED_OUT, mistake=mistake)
 
 
 def _state(rank: int, result: Result, remains: Remains) -> str:
@@ -190,22 +206,24 @@ def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailu
 def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
     for rank, result in enumerate(results):
         if isinstance(result, str):
-            return StudentFailure(f"{_who(rank, remains)} left a result that cannot be read. {result}")
+            told = f"{_who(rank, remains)} left a result that cannot be read. {result}"
+            return StudentFailure(told, mistake=Mistake.UNREADABLE)
     echoes = [(rank, result) for rank, result in enumerate(results) if isinstance(result, RankError)]
     if not echoes:
         return None
     parts = [_error_text(*echoes[0], remains), *_mismatch_hint(comm)]
-    return StudentFailure("\n".join(parts))
+    return StudentFailure("\n".join(parts), mistake=_mistake(echoes[0][1]))
 
 
 def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
     if not comm.is_complete:  # every rank has returned: only a flood, or a hand on the recorder, leaves gaps
         return StudentFailure(
             "The record of what the ranks communicated is not complete, so it cannot be judged. "
-            "Communicate less, or leave the recorder alone."
+            "Communicate less, or leave the recorder alone.",
+            mistake=Mistake.RECORD_INCOMPLETE,
         )
     mismatches = comm.mismatches()
-    return StudentFailure("\n".join(mismatches)) if mismatches else None
+    return StudentFailure("\n".join(mismatches), mistake=Mistake.MISMATCH) if mismatches else None
 
 
 def _mismatch_hint(comm: CommLog) -> Iterable[str]:
@@ -228,13 +246,10 @@ def _stack_texts(remains: Remains, only: int | None = None) -> Iterable[str]:
 
 def _stack(dump: str, remains: Remains) -> list[str]:
     """Return the lines of a faulthandler dump that are the student's or a program's, innermost first."""
-    request = remains.request
-    folders = [request.submission_folder]
-    if request.programs_file is not None:
-        folders.append(request.programs_file.rsplit("/", 1)[0])
+    assert remains.status is not None
     found = []
     for match in STACK_LINE.finditer(dump):
-        for folder in folders:
+        for folder in roots(remains.status.folder):
             if match["file"].startswith(folder + "/"):
                 found.append(f"{match['file'][len(folder) + 1 :]}:{match['line']} in {match['function']}")
                 break

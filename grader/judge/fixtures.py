@@ -14,6 +14,7 @@ from grader.harness.launcher import Zygote
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
 from grader.harness.verdict import judge
 from grader.judge.needs import missing_need
@@ -40,7 +41,8 @@ class Launch:
 
     test: GradedTest
     zygote: Zygote
-    submission: Path
+    submission: Mapping[str, bytes]
+    """The student's files of the chapter."""
 
     def __call__(
         self,
@@ -66,7 +68,7 @@ class Launch:
                 raise NotGradable(reason)
         inputs = _inputs(world_size, shared or {}, per_rank or {})
         file, name = _program_place(program)
-        return self._run(name, file, inputs, timeout_s, process_group=process_group)
+        return self._run(name, file, inputs, timeout_s, process_group=process_group, children="children" in needs)
 
     def call(self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return what the student's `function` returns, called once in a process of its own."""
@@ -82,21 +84,23 @@ class Launch:
         timeout_s: float | None,
         *,
         process_group: bool,
+        children: bool = False,
     ) -> Run:
         self.test.world_sizes.append(len(inputs))
         request = LaunchRequest(
             program=program,
-            programs_file=None if programs_file is None else str(programs_file),
-            submission_folder=str(self.submission / self.test.chapter.id),
+            programs_file=None if programs_file is None else programs_file.name,
             student_file=self.test.exercise.file,
             symbols=tuple(self.test.exercise.symbols),
             world_size=len(inputs),
             timeout_s=self.test.chapter.timeout_s if timeout_s is None else timeout_s,
             seed=_rank_seed(self.test.seed),
             process_group=process_group,
+            children=children,
         )
+        course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
         try:
-            return judge(self.zygote.launch(request, inputs))
+            return judge(self.zygote.launch(request, Sources(submission=self.submission, course=course), inputs))
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
 
@@ -129,6 +133,12 @@ class Student:
 
     def __repr__(self) -> str:
         return "student"
+
+
+def read_submission(folder: Path, chapter: Chapter) -> dict[str, bytes]:
+    """Return the chapter's declared files, as far as they are in `folder`; whatever else lies there stays there."""
+    files = {name: folder / chapter.id / name for name in chapter.files}
+    return {name: path.read_bytes() for name, path in files.items() if path.is_file()}
 
 
 def _rank_seed(seed: int) -> int:

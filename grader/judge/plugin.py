@@ -4,21 +4,26 @@ Outside a course, and for tests that belong to no chapter, it does nothing.
 """
 
 import contextlib
+import os
 import random
 import secrets
 import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
+from grader.course.judge import SEED_VARIABLE
 from grader.course.record import Aspect, Collected, CollectedTest, Ended, Finished
 from grader.harness.launcher import Zygote
+from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
-from grader.judge.fixtures import GradedTest, Launch, Student, timed_out_before
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.probe import strongest
+from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter
 
@@ -31,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--submission", metavar="DIR", help="folder with one folder of student files per chapter")
     group.addoption("--exercise", action="append", default=[], metavar="ID", help="run only this one, e.g. ch02/launch")
     group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
+    group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is to be had)")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 
@@ -40,7 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (config.rootpath / "assignments").is_dir():
         return
     if config.option.seed is None:
-        config.option.seed = secrets.randbelow(1 << 31)  # before xdist copies the options to its workers
+        # Both before xdist copies the options to its workers.
+        config.option.seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(1 << 31))
+    if config.option.wall is None and not config.option.collectonly:
+        config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
     config.pluginmanager.register(Judge(config), "course-judge")
@@ -53,6 +62,7 @@ class Judge:
         self._config = config
         self._seed: int = config.option.seed
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
+        self._files: dict[str, dict[str, bytes]] = {}
         self._zygotes: dict[tuple[str, ...], Zygote] = {}
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
@@ -77,8 +87,14 @@ class Judge:
     def _zygote(self, chapter: Chapter) -> Zygote:
         key = preload(chapter.needs)
         if key not in self._zygotes:
-            self._zygotes[key] = Zygote(preload=key)
+            self._zygotes[key] = Zygote(wall=Wall(self._config.option.wall), preload=key)
         return self._zygotes[key]
+
+    def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
+        """Return the student's files as they were when the first test asked for them."""
+        if chapter.id not in self._files:
+            self._files[chapter.id] = read_submission(self._submission, chapter)
+        return self._files[chapter.id]
 
     @pytest.hookimpl
     def pytest_collect_file(self, file_path: Path) -> None:
@@ -159,7 +175,7 @@ class Judge:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
         if (verdict := timed_out_before(test, self._hung)) is not None:
             raise verdict
-        return Launch(test=test, zygote=self._zygote(test.chapter), submission=self._submission)
+        return Launch(test=test, zygote=self._zygote(test.chapter), submission=self._submitted(test.chapter))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -173,17 +189,16 @@ class Judge:
         error = call.excinfo.value if call.excinfo is not None else None
         if error is None and report.when != "call":
             return report
-        outcome, explanation = _outcome(error)
-        explanation = shown(explanation)
-        if outcome is Outcome.TIMED_OUT:
+        end = _outcome(error)
+        if end.outcome is Outcome.TIMED_OUT:
             self._hung.add((test.exercise.id, test.aspect))
-        if outcome is Outcome.NOT_GRADABLE:
+        if end.outcome is Outcome.NOT_GRADABLE:
             report.outcome = "skipped"
-            report.longrepr = (str(item.path), item.location[1] or 0, explanation)
-        elif outcome is not Outcome.PASSED:
-            report.longrepr = self._text(test, explanation)
+            report.longrepr = (str(item.path), item.location[1] or 0, end.explanation)
+        elif end.outcome is not Outcome.PASSED:
+            report.longrepr = self._text(test, end.explanation)
         if self._report is not None:
-            self._report.write(_finished(item, test, call, outcome, explanation))
+            self._report.write(_finished(item, test, call, end))
         return report
 
     def _text(self, test: GradedTest, explanation: str) -> str:
@@ -231,32 +246,38 @@ def _collected(item: pytest.Item, test: GradedTest) -> CollectedTest:
     )
 
 
-def _finished(
-    item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], outcome: Outcome, explanation: str
-) -> Finished:
+class End(NamedTuple):
+    """How a graded test ended. The explanation is whole, so that of a hidden test is not for students; the mistake is."""
+
+    outcome: Outcome
+    explanation: str
+    mistake: Mistake | None
+
+
+def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: End) -> Finished:
     return Finished(
         test=item.nodeid,
-        outcome=outcome,
-        explanation=explanation,
+        outcome=end.outcome,
+        explanation=end.explanation,
+        mistake=end.mistake,
         seconds=round(call.duration, 4),
         world_sizes=tuple(sorted(set(test.world_sizes))),
     )
 
 
-def _outcome(error: BaseException | None) -> tuple[Outcome, str]:
+def _outcome(error: BaseException | None) -> End:
     match error:
         case None:
-            return Outcome.PASSED, ""
+            return End(Outcome.PASSED, "", None)
         case StudentFailure():
-            return error.outcome, str(error)
+            return End(error.outcome, str(error), error.mistake)
         case AssertionError():
-            return Outcome.FAILED, str(error) or "The assertion does not hold."
+            said = shown(str(error)) or "The assertion does not hold."
+            return End(Outcome.FAILED, said, named_mistake(said) or Mistake.CHECK)
         case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
-            return Outcome.NOT_GRADABLE, str(error)
-    return (
-        Outcome.FAILED,
-        f"The test could not go on with what was returned: {type(error).__name__}: {error}",
-    )
+            return End(Outcome.NOT_GRADABLE, shown(str(error)), None)
+    said = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")
+    return End(Outcome.FAILED, said, Mistake.UNUSABLE)
 
 
 def _judge(request: pytest.FixtureRequest) -> Judge:

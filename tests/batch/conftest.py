@@ -11,6 +11,7 @@ from grader.batch.result import SubmissionResult
 from grader.batch.submission import find_submissions
 from grader.batch.workers import grade_all
 from grader.course.catalog import Course, load_course
+from grader.harness.protocol.wall import Wall
 
 TESTS = Path(__file__).parent.parent
 SUBMISSIONS = TESTS / "batch" / "submissions"
@@ -44,7 +45,7 @@ def course(root: Path) -> Course:
 @pytest.fixture
 def batch(course: Course, tmp_path: Path) -> Batch:
     """Return a batch over the first chapter."""
-    return plan_batch(course, course.chapters[:1], seed=7, out=tmp_path / "out")
+    return plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")
 
 
 @pytest.fixture
@@ -86,6 +87,6 @@ def graded_golden(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     """Return a batch that has graded every golden submission, for tests that only look at the results."""
     folder = tmp_path_factory.mktemp("golden")
     course = load_course(_copy_course(folder))
-    batch = plan_batch(course, course.chapters[:1], seed=7, out=folder / "out")
+    batch = plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=folder / "out")
     grade(batch, *(_copy_golden(case.parent.name, folder) for case in SUBMISSIONS.glob("*/expected.json")))
     return batch

@@ -10,6 +10,7 @@ import pytest
 
 from course_env.errors import CatalogError
 from grader.course.judge import RunningJudges, StoppedError, SubprocessJudge
+from grader.harness.protocol.wall import Wall
 
 SLEEPS = """
 import time
@@ -101,7 +102,7 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
     """The belt round a judge that is itself at fault: it is ended, and the record says so."""
     judges = RunningJudges()
-    judge = SubprocessJudge(course=course, judges=judges, time_limit_s=4.0)
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=4.0)
 
     records = judge(golden("hangs"), course.select(["ch01"]))
 
@@ -116,7 +117,7 @@ def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
 def test_stop_ends_every_judge_with_its_ranks(course, golden):
     """After stop() no process of a judge is left, and no other judge can start."""
     judges = RunningJudges()
-    judge = SubprocessJudge(course=course, judges=judges)
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
     folder, caught = golden("hangs"), []
 
     def run() -> None:
@@ -146,7 +147,9 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
     """The numbers of finished and of all tests grow to the same."""
     told = []
     folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
-    judge = SubprocessJudge(course=course, judges=RunningJudges(), watch=lambda done, every: told.append((done, every)))
+    judge = SubprocessJudge(
+        course=course, wall=Wall.NONE, judges=RunningJudges(), watch=lambda done, every: told.append((done, every))
+    )
 
     records = judge(folder, course.select(["ch01/gcd"]))
 
@@ -156,7 +159,7 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
 
 def test_public_only_leaves_hidden_tests_out(course):
     """A student's check runs what a student has, in the course's own repository too."""
-    judge = SubprocessJudge(course=course, judges=RunningJudges(), public_only=True)
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=RunningJudges(), public_only=True)
 
     records = judge(course.root / "solutions", course.select(["ch01/tally"]))
 

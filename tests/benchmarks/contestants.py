@@ -17,9 +17,15 @@ from serving import load_results
 
 from grader.harness.launcher import Zygote
 from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.protocol.sources import Sources
+from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import judge
 
 HERE = Path(__file__).resolve().parent
+SOURCES = Sources(
+    submission={"reference_work.py": (HERE / "reference_work.py").read_bytes()},
+    course={"programs.py": (HERE / "programs.py").read_bytes()},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +61,7 @@ class Ours(Contestant):
         """Launch, and have the result judged, as in production."""
         request = LaunchRequest(
             program="reference",
-            programs_file=str(HERE / "programs.py"),
-            submission_folder=str(HERE),
+            programs_file="programs.py",
             student_file="reference_work.py",
             symbols=(),
             world_size=world_size,
@@ -65,7 +70,7 @@ class Ours(Contestant):
             process_group=True,
         )
         start = time.perf_counter()
-        run = judge(self._zygote.launch(request, [{} for _ in range(world_size)]))
+        run = judge(self._zygote.launch(request, SOURCES, [{} for _ in range(world_size)]))
         seconds = time.perf_counter() - start
         return Measurement(seconds=seconds, sums=tuple(tensor.sum().item() for tensor in run["gradient"]))
 
@@ -162,7 +167,7 @@ def served(script: str, *arguments: str) -> Iterator[Served]:
 def contestants_that_stay() -> Iterator[dict[str, Contestant]]:
     """Start the contestants that serve every world size."""
     with ExitStack() as stack:
-        zygote = stack.enter_context(Zygote(preload=["torch"]))
+        zygote = stack.enter_context(Zygote(wall=Wall.NONE, preload=["torch"]))
         yield {
             "ours": Ours(zygote),
             "floor": stack.enter_context(served("floor.py")),

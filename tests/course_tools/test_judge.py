@@ -9,13 +9,14 @@ from grader.course.catalog import Course
 from grader.course.check import check
 from grader.course.judge import SubprocessJudge
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.wall import Wall
 
 Edit = Callable[[str, str, str], None]
 
 
 def test_the_mini_course_is_sound(course: Course) -> None:
     """Stubs earn nothing, solutions everything, every mutant dies: each in a judge of its own, on real ranks."""
-    report = check(course.chapters, SubprocessJudge(course=course))
+    report = check(course.chapters, SubprocessJudge(course=course, wall=Wall.NONE))
 
     assert report.problems == ()
     assert [str(proof) for proof in report.proofs] == [
@@ -26,7 +27,7 @@ def test_the_mini_course_is_sound(course: Course) -> None:
 
 def test_only_the_selected_exercises_are_graded_hidden_tests_included(course: Course) -> None:
     """Every record is of the exercise that was asked for, and both sides' tests are there."""
-    records = SubprocessJudge(course=course)(course.root / "solutions", course.select(["ch01/tally"]))
+    records = SubprocessJudge(course=course, wall=Wall.NONE)(course.root / "solutions", course.select(["ch01/tally"]))
 
     assert {record.exercise for record in records} == {"tally"}
     assert {(record.hidden, record.outcome) for record in records} == {(False, Outcome.PASSED), (True, Outcome.PASSED)}
@@ -34,7 +35,7 @@ def test_only_the_selected_exercises_are_graded_hidden_tests_included(course: Co
 
 def test_after_a_first_failure_the_rest_has_no_evidence(course: Course) -> None:
     """What is left out is neither passed nor failed."""
-    judge = SubprocessJudge(course=course)
+    judge = SubprocessJudge(course=course, wall=Wall.NONE)
 
     first, *rest = judge(course.root / "assignments", course.select(["ch01"]), first_failure_only=True)
 
@@ -52,7 +53,9 @@ def test_a_judge_past_its_limit_is_cut(course: Course, edit: Edit) -> None:
         f"{name}{claim}    import time; time.sleep(600)\n",
     )
 
-    records = SubprocessJudge(course=course, time_limit_s=5)(course.root / "solutions", course.select(["ch01/gcd"]))
+    records = SubprocessJudge(course=course, wall=Wall.NONE, time_limit_s=5)(
+        course.root / "solutions", course.select(["ch01/gcd"])
+    )
 
     assert [record.outcome for record in records[:4]] == [*[Outcome.PASSED] * 3, Outcome.NOT_GRADABLE]
     assert records[3].explanation.startswith(
@@ -65,7 +68,7 @@ def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> Non
     edit("assignments/ch02_text/test_cipher.py", '"caesar", aspect="equivalence"', '"cesar", aspect="equivalence"')
 
     with pytest.raises(LaunchError) as error:
-        SubprocessJudge(course=course)(course.root / "solutions", course.select(["ch02"]))
+        SubprocessJudge(course=course, wall=Wall.NONE)(course.root / "solutions", course.select(["ch02"]))
 
     message = str(error.value)
     assert message.startswith(
@@ -79,7 +82,7 @@ def test_a_hidden_test_file_that_cannot_be_imported_gives_no_points(course: Cour
     edit("solutions/ch02_text/test_cipher_hidden.py", "import pytest\n", "import pytest\nimport nowhere\n")
 
     try:
-        records = SubprocessJudge(course=course)(course.root / "solutions", course.select(["ch02"]))
+        records = SubprocessJudge(course=course, wall=Wall.NONE)(course.root / "solutions", course.select(["ch02"]))
     except LaunchError:
         records = []
 

@@ -3,13 +3,14 @@
 import pytest
 
 from grader.harness.launcher import Zygote
+from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 
 
 @pytest.fixture(scope="session")
 def zygote():
     """One zygote with torch preloaded for all tests that do not kill it."""
-    with Zygote(preload=["torch"]) as running:
+    with Zygote(wall=Wall.NONE, preload=["torch"]) as running:
         yield running
 
 

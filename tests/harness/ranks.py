@@ -6,6 +6,7 @@ from pathlib import Path
 
 from grader.harness.launcher import Remains, Zygote
 from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
 from grader.harness.verdict import judge
 
@@ -29,21 +30,34 @@ class Ranks:
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text))
 
-    def remains(self, world_size: int, *, timeout_s: float = 20.0, process_group: bool = True, **arguments) -> Remains:
+    def remains(
+        self,
+        world_size: int,
+        *,
+        timeout_s: float = 20.0,
+        process_group: bool = True,
+        children: bool = False,
+        **arguments,
+    ) -> Remains:
         """Launch, and return what is left uninterpreted."""
         request = LaunchRequest(
             program="program",
-            programs_file=str(self.folder / "course/programs.py"),
-            submission_folder=str(self.folder / "submission"),
+            programs_file="programs.py",
             student_file="work.py",
             symbols=("solve",),
             world_size=world_size,
             timeout_s=timeout_s,
             seed=1,
             process_group=process_group,
+            children=children,
         )
-        return self.zygote.launch(request, [arguments] * world_size)
+        sources = Sources(submission=_files(self.folder / "submission"), course=_files(self.folder / "course"))
+        return self.zygote.launch(request, sources, [arguments] * world_size)
 
     def run(self, world_size: int, **options) -> Run:
         """Launch, and return or raise the verdict."""
         return judge(self.remains(world_size, **options))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -15,6 +15,7 @@ from course_env.errors import LaunchError
 from grader.harness import launcher
 from grader.harness.launcher import Zygote
 from grader.harness.outcome import Outcome, StudentFailure
+from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import judge
 from tests.harness.ranks import Ranks
 
@@ -30,8 +31,9 @@ JUDGE = """
 import sys
 from pathlib import Path
 from grader.harness.launcher import Zygote
+from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
-ranks = Ranks(Zygote(preload=[]), Path(sys.argv[1]))
+ranks = Ranks(Zygote(wall=Wall.NONE, preload=[]), Path(sys.argv[1]))
 ranks.zygote.wait_until_ready()
 print(ranks.zygote.pid, flush=True)
 ranks.remains(2, process_group=False, timeout_s=60)
@@ -41,7 +43,7 @@ ranks.remains(2, process_group=False, timeout_s=60)
 @pytest.fixture
 def fresh(tmp_path):
     """Ranks of a zygote that the test may kill; it preloads nothing, so it starts at once."""
-    with Zygote(preload=[]) as zygote:
+    with Zygote(wall=Wall.NONE, preload=[]) as zygote:
         yield Ranks(zygote, tmp_path)
 
 
@@ -244,7 +246,7 @@ def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, to
     monkeypatch.setattr(launcher, "_scratch_parent", lambda: str(tmp_path))
 
     def start() -> None:
-        with Zygote(preload=[]) as zygote:
+        with Zygote(wall=Wall.NONE, preload=[]) as zygote:
             zygote.wait_until_ready()
 
     with pytest.raises(LaunchError, match=told):
@@ -255,7 +257,7 @@ def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, to
 def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
     """The first test waits for a zygote that does not come up; the others are told at once."""
     monkeypatch.setattr(launcher, "ZYGOTE_START_S", 0.5)
-    with Zygote(preload=[]) as zygote:
+    with Zygote(wall=Wall.NONE, preload=[]) as zygote:
         os.kill(zygote.pid, signal.SIGSTOP)
         with pytest.raises(LaunchError, match=r"did not start within 0\.5 s"):
             zygote.wait_until_ready()
@@ -269,9 +271,9 @@ def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
 def test_a_judge_killed_during_the_start_leaves_no_folder(tmp_path):
     """The zygote finds the judge gone when it is ready, and removes what the judge cannot."""
     code = (
-        "import os, sys; from grader.harness import launcher\n"
+        "import os, sys; from grader.harness import launcher; from grader.harness.protocol.wall import Wall\n"
         f"launcher._scratch_parent = lambda: {str(tmp_path)!r}\n"
-        "zygote = launcher.Zygote(preload=[]); os.kill(zygote.pid, 19); print(zygote.pid, flush=True); sys.stdin.read()"
+        "zygote = launcher.Zygote(wall=Wall.NONE, preload=[]); os.kill(zygote.pid, 19); print(zygote.pid, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

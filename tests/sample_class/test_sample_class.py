@@ -9,6 +9,7 @@ from grader.batch.batch import plan_batch
 from grader.batch.submission import find_submissions
 from grader.batch.workers import default_workers, grade_all
 from grader.course.catalog import load_course
+from grader.harness.protocol.wall import Wall
 
 HERE = Path(__file__).parent
 
@@ -18,7 +19,7 @@ def test_every_submission_earns_what_it_should(tmp_path):
     command = [sys.executable, str(HERE / "build.py"), str(tmp_path / "class")]
     built = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     course = load_course(HERE.parent.parent)
-    batch = plan_batch(course, (course.chapter("ch02"),), seed=2, out=tmp_path / "out")
+    batch = plan_batch(course, (course.chapter("ch02"),), seed=2, wall=Wall.NONE, out=tmp_path / "out")
     submissions = find_submissions([Path(folder) for folder in built], course)
 
     graded = grade_all(

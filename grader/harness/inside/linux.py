@@ -6,31 +6,69 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 MADV_COLLAPSE = 25
 HUGE_PAGE = 2 << 20
 
+# Of calls that glibc does not wrap; all others are called by their wrapper.
+CLONE = {"x86_64": 56, "aarch64": 220}
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+def call(name: str, *arguments: Any) -> int:
+    """Call a function of the C library; return what it returns.
+
+    Raises: OSError, with the name of the function, if it fails.
+    """
+    return _checked(name, getattr(_libc, name)(*arguments))
+
+
+def syscall(name: str, number: int, *arguments: int | bytes | None) -> int:
+    """Make a system call by its number; return what it returns.
+
+    Raises: OSError, with `name`, if it fails.
+    """
+    widened = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _checked(name, _libc.syscall(ctypes.c_long(number), *widened))
+
+
+def _checked(name: str, returned: int) -> int:
+    if returned < 0:
         code = ctypes.get_errno()
-        raise OSError(code, f"prctl({option}, {value}): {os.strerror(code)}")
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return returned
+
+
+def prctl(option: int, *values: int) -> None:
+    """Change a setting of this process.
+
+    Raises: OSError if the kernel refuses.
+    """
+    padded = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    call("prctl", option, *padded)
+
+
+def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument of a setter
+    """Let processes of the same user read this one's memory and descriptors, or not."""
+    prctl(PR_SET_DUMPABLE, int(dumpable))
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel end this process when `parent`, its parent, ends; end it now if that has happened already."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent ends, so that none escapes."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def use_huge_pages() -> int:

@@ -9,6 +9,7 @@ import linecache
 import os
 import random
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ from course_env.errors import did_you_mean
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest, RankError, SourceLine
+from grader.harness.protocol.sources import roots
 
 MAX_TEXT = 4000
 MAX_FRAMES = 20
@@ -62,29 +64,40 @@ class StudentModule:
             ) from None
 
 
-def run_rank(rank: int, request: LaunchRequest, descriptors: Descriptors, rendezvous: str, *, deadline: float) -> bool:
+def run_rank(
+    rank: int,
+    request: LaunchRequest,
+    descriptors: Descriptors,
+    folder: str,
+    rendezvous: socket.socket | None,
+    *,
+    deadline: float,
+) -> bool:
     """Run the request's program as `rank` and write its outcome; return whether the program returned.
 
+    `folder` holds the launch's sources; on `rendezvous` rank 0 serves the store of the default process group.
     At `deadline`, by the monotonic clock, this rank's stack is written where the judge will look for it.
     """
+    submission, course = folders = roots(folder)
     _redirect_streams(descriptors.log)
     faulthandler.dump_traceback_later(max(0.001, deadline - time.monotonic()), file=descriptors.stacks)
     phase = "import"
     try:
         arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)).value
-        _extend_path(request)
-        program = _load_program(request)
-        student = StudentModule(_load(request.student_file, request.submission_folder), request.symbols)
+        sys.path += folders  # processes that student code spawns import both files again by name
+        program = _load_program(request, course)
+        student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
         _seed(request.seed + rank)
-        if request.process_group:
-            _join_process_group(rank, request, descriptors.journal, rendezvous)
+        if rendezvous is not None:
+            _record(descriptors.journal, folders)
+            _join_process_group(rank, request, rendezvous)
         phase = "program"
         returned = program(student, **arguments)
         phase = "result"
         frame.write_frame(descriptors.result, frame.pack("returned", returned))
     except BaseException as error:  # noqa: BLE001 - sys.exit() and KeyboardInterrupt are outcomes too
-        _report(error, phase, request, descriptors.result)
+        _report(error, phase, folders, descriptors.result)
         return False
     return True
 
@@ -116,19 +129,10 @@ def _load(file: str, folder: str) -> ModuleType:
     return module
 
 
-def _extend_path(request: LaunchRequest) -> None:
-    """Let processes that student code spawns import both files again by name.
-
-    The submission comes first: the folder of the programs may hold a stub of the same name.
-    """
-    sys.path += [folder for folder in _roots(request) if folder not in sys.path]
-
-
-def _load_program(request: LaunchRequest) -> Callable[..., Any]:
+def _load_program(request: LaunchRequest, course: str) -> Callable[..., Any]:
     if request.programs_file is None:
         return _call
-    path = Path(request.programs_file)
-    program: Callable[..., Any] = getattr(_load(path.name, str(path.parent)), request.program)
+    program: Callable[..., Any] = getattr(_load(request.programs_file, course), request.program)
     return program
 
 
@@ -143,15 +147,15 @@ def _seed(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _join_process_group(rank: int, request: LaunchRequest, journal: int, rendezvous: str) -> None:
-    import torch.distributed as dist
-
+def _record(journal: int, folders: Sequence[str]) -> None:
     from grader.harness.inside import recorder
 
-    roots = [request.submission_folder]
-    if request.programs_file is not None:
-        roots.append(str(Path(request.programs_file).parent))
-    recorder.install(journal, roots)
+    recorder.install(journal, folders)
+
+
+def _join_process_group(rank: int, request: LaunchRequest, rendezvous: socket.socket) -> None:
+    import torch.distributed as dist
+
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -162,13 +166,23 @@ def _join_process_group(rank: int, request: LaunchRequest, journal: int, rendezv
     # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.
     timeout = timedelta(seconds=10 * request.timeout_s)
     dist.distributed_c10d.default_pg_timeout = timeout
-    store = dist.FileStore(rendezvous, request.world_size)  # type: ignore[attr-defined] # a re-export of C++
+    host, port = rendezvous.getsockname()
+    store = dist.TCPStore(  # type: ignore[attr-defined] # a re-export of C++
+        host,
+        port,
+        request.world_size,
+        is_master=rank == 0,
+        timeout=timeout,
+        wait_for_workers=False,
+        master_listen_fd=rendezvous.detach() if rank == 0 else None,
+    )
+    rendezvous.close()
     dist.init_process_group("gloo", rank=rank, world_size=request.world_size, store=store, timeout=timeout)
 
 
-def _report(error: BaseException, phase: str, request: LaunchRequest, result: int) -> None:
+def _report(error: BaseException, phase: str, folders: Sequence[str], result: int) -> None:
     try:
-        description = describe(error, phase, _roots(request))
+        description = describe(error, phase, folders)
     except BaseException:  # noqa: BLE001 - the attributes of a student's exception may be anything
         description = RankError(phase=phase, type="an exception", message="(it cannot be described)", frames=())
     try:
@@ -177,16 +191,11 @@ def _report(error: BaseException, phase: str, request: LaunchRequest, result: in
         print(f"the error could not be reported: {second}", file=sys.stderr)
 
 
-def _roots(request: LaunchRequest) -> tuple[str, ...]:
-    programs = () if request.programs_file is None else (str(Path(request.programs_file).parent),)
-    return (request.submission_folder, *programs)
-
-
-def describe(error: BaseException, phase: str, roots: Sequence[str]) -> RankError:
-    """Return `error` as the student should read it: only frames of files under `roots`, named relative to them."""
-    lines = [_source_line(entry, roots) for entry in traceback.extract_tb(error.__traceback__)]
+def describe(error: BaseException, phase: str, folders: Sequence[str]) -> RankError:
+    """Return `error` as the student should read it: only frames of files under `folders`, named relative to them."""
+    lines = [_source_line(entry, folders) for entry in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
-        lines.append(_syntax_line(error, roots))
+        lines.append(_syntax_line(error, folders))
     frames = tuple(line for line in lines if line is not None)[-MAX_FRAMES:]
     return RankError(phase=phase, type=_text(type(error).__name__), message=_message(error), frames=frames)
 
@@ -203,20 +212,20 @@ def _text(text: str) -> str:
     return text[:MAX_TEXT].encode("utf-8", "replace").decode()
 
 
-def _syntax_line(error: SyntaxError, roots: Sequence[str]) -> SourceLine | None:
+def _syntax_line(error: SyntaxError, folders: Sequence[str]) -> SourceLine | None:
     """Return where the error is, if Python found it: one that student code raises itself may hold anything."""
     match error.filename, error.lineno, error.text:
         case str() as file, int() as line, str() | None as text:
-            return _relative(file, line, "<module>", (text or "").strip(), roots)
+            return _relative(file, line, "<module>", (text or "").strip(), folders)
     return None
 
 
-def _source_line(entry: traceback.FrameSummary, roots: Sequence[str]) -> SourceLine | None:
-    return _relative(entry.filename, entry.lineno or 0, entry.name, entry.line or "", roots)
+def _source_line(entry: traceback.FrameSummary, folders: Sequence[str]) -> SourceLine | None:
+    return _relative(entry.filename, entry.lineno or 0, entry.name, entry.line or "", folders)
 
 
-def _relative(file: str, line: int, function: str, text: str, roots: Sequence[str]) -> SourceLine | None:
-    for root in roots:
+def _relative(file: str, line: int, function: str, text: str, folders: Sequence[str]) -> SourceLine | None:
+    for root in folders:
         if file.startswith(root + os.sep):
             shown = text or linecache.getline(file, line).strip()
             return SourceLine(file=file[len(root) + 1 :], line=line, function=function, text=shown[:200])

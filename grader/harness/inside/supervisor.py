@@ -8,21 +8,47 @@ import contextlib
 import os
 import select
 import signal
-import tempfile
+import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
-from grader.harness.inside import linux
+from grader.harness.inside import linux, namespaces
+from grader.harness.inside.confine import Filters, confine_rank, settle_in
 from grader.harness.inside.rank import Descriptors, leave, restore_signals, run_rank
+from grader.harness.protocol import frame
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
+from grader.harness.protocol.sources import unpack_sources
+from grader.harness.protocol.wall import Wall
 
 # How long the others may go on after a rank died: time enough for gloo to report the broken connection.
 GRACE_AFTER_FAILURE_S = 2.0
 # A killed child is gone within a few milliseconds; what runs longer was left behind.
 GRACE_FOR_CHILDREN_S = 0.1
+MAX_CONNECTING = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a launch runs.
+
+    folder: holds its files, and is gone after it
+    parent: process id of the zygote, 0 where it is not visible
+    uid, gid: the zygote's
+    visible: files and folders of the machine that ranks can read
+    filters: of their system calls
+    """
+
+    wall: Wall
+    folder: Path
+    parent: int
+    uid: int
+    gid: int
+    visible: tuple[str, ...]
+    filters: Filters | None
 
 
 class CutError(Exception):
@@ -34,17 +60,15 @@ def _cut(_signal: int, _frame: FrameType | None) -> None:
     raise CutError
 
 
-def supervise(request: LaunchRequest, status: int, ranks: list[Descriptors], folder: Path, *, zygote: int) -> None:
-    """Run one launch to its end and write its LaunchStatus to `status`.
-
-    `folder` is gone after the launch; it holds the rendezvous file and all that ranks put where files go by default.
-    """
+def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Descriptors], place: Place) -> None:
+    """Run one launch to its end and write its LaunchStatus to `status`."""
     deadline = time.monotonic() + request.timeout_s
-    linux.die_with_parent(zygote)
+    linux.die_with_parent(place.parent)
     linux.adopt_orphans()
     os.setsid()
-    _settle_in(folder / "home")
-    launch = _Launch(request, ranks, str(folder / "rendezvous"), status, deadline)
+    _furnish(place, sources, children=request.children)
+    carried_before = namespaces.loopback_bytes() if place.wall.counts_bytes else 0
+    launch = _Launch(request, ranks, place, status, deadline)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
         signal.signal(signal.SIGTERM, _cut)
         launch.start()
@@ -53,26 +77,52 @@ def supervise(request: LaunchRequest, status: int, ranks: list[Descriptors], fol
     launch.kill_remaining()
     orphans = linux.settle(GRACE_FOR_CHILDREN_S)
     linux.end_children()
-    os.write(status, msgspec.json.encode(LaunchStatus(ranks=launch.exits(), orphans=orphans)))
+    carried = namespaces.loopback_bytes() - carried_before if place.wall.counts_bytes else None
+    told = LaunchStatus(ranks=launch.exits(), orphans=orphans, folder=str(place.folder), loopback_bytes=carried)
+    os.write(status, msgspec.json.encode(told))
 
 
-def _settle_in(home: Path) -> None:
-    """Give the ranks a folder to leave files in, so that no launch finds those of another."""
-    home.mkdir()
-    os.chdir(home)
-    os.environ.update(HOME=str(home), TMPDIR=str(home))
-    tempfile.tempdir = None  # what the zygote's imports found out does not hold here
+def _furnish(place: Place, sources: int, *, children: bool) -> None:
+    """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
+    if place.wall is Wall.NESTED:
+        linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
+        namespaces.furnish(place.uid, place.gid, place.folder, hide_processes=not children)
+        linux.set_dumpable(False)
+    unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(place.folder)
+    os.close(sources)
+    if place.wall is Wall.NESTED:
+        namespaces.make_read_only(place.folder)
+    else:
+        home = place.folder / "home"
+        home.mkdir()
+        settle_in(home)
+
+
+def _listen() -> socket.socket:
+    """Return the socket on which rank 0 will serve the store where ranks meet.
+
+    It listens before there are ranks, so that none has to try again; over the network, because the kernel counts there.
+    """
+    listening = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTING)
+    listening.set_inheritable(True)
+    return listening
 
 
 class _Launch:
     """The ranks under way."""
 
     def __init__(
-        self, request: LaunchRequest, ranks: list[Descriptors], rendezvous: str, status: int, deadline: float
+        self,
+        request: LaunchRequest,
+        ranks: list[Descriptors],
+        place: Place,
+        status: int,
+        deadline: float,
     ) -> None:
         self._request = request
         self._descriptors = ranks
-        self._rendezvous = rendezvous
+        self._place = place
+        self._rendezvous = _listen() if request.process_group else None
         self._status = status
         self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
@@ -97,6 +147,10 @@ class _Launch:
         for descriptors in self._descriptors:
             for descriptor in descriptors:
                 os.close(descriptor)
+        if self._rendezvous is not None:
+            self._rendezvous.close()
+        if self._place.wall is Wall.NESTED:
+            namespaces.drop_capabilities()
 
     def _be_rank(self, rank: int, supervisor: int) -> None:
         code = 1
@@ -111,7 +165,8 @@ class _Launch:
                 if descriptors is not own:
                     for descriptor in descriptors:
                         os.close(descriptor)
-            if run_rank(rank, self._request, own, self._rendezvous, deadline=self._deadline):
+            confine_rank(self._place.wall, self._place.visible, self._place.filters, self._request)
+            if run_rank(rank, self._request, own, str(self._place.folder), self._rendezvous, deadline=self._deadline):
                 os.write(self._done_write, b"d")
                 os.read(self._leave_read, 1)  # returns at end of file, when every rank is done
                 code = 0

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import msgspec
 
-from grader.harness.inside import linux
+from grader.harness.inside import landlock, linux, namespaces
+from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.rank import Descriptors
-from grader.harness.inside.supervisor import supervise
+from grader.harness.inside.supervisor import Place, supervise
 from grader.harness.protocol.messages import (
     DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
@@ -31,8 +32,10 @@ from grader.harness.protocol.messages import (
     Ended,
     LaunchRequest,
     Ready,
+    ZygoteSettings,
 )
 from grader.harness.protocol.scratch import remove_tree
+from grader.harness.protocol.wall import Wall
 
 # Modules that torch imports on first use: torch._dynamo alone (any optimizer, any dispatch mode) costs a rank 1.1 s.
 PRELOAD = (
@@ -57,25 +60,39 @@ PRELOAD = (
     "course_env.topology",
 )
 SECONDS_TO_CLEAN_UP = 1.0
+LAUNCH_FOLDER = Path("/launch")  # the sandbox has it; each launch mounts its own there
 
 _to_json = msgspec.json.Encoder().encode
 _requests = msgspec.json.Decoder(LaunchRequest | Cut)
 
 
 def main() -> None:
-    """Serve launches until the judge goes. Arguments: control socket, scratch folder, what to preload ("torch" or none)."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    scratch = Path(sys.argv[2])
+    """Serve launches until the judge goes. Argument: ZygoteSettings as JSON."""
+    settings = msgspec.json.decode(sys.argv[1], type=ZygoteSettings)
+    control = socket.socket(fileno=settings.control)
     os.set_inheritable(control.fileno(), False)
     try:
-        _prepare(control, sys.argv[3:])
-        while _serve(control, scratch):
+        filters = _confine(settings)
+        _prepare(control, settings.preload)
+        while _serve(control, settings, filters):
             pass
     except ConnectionError:
         pass  # the judge was killed
     finally:
         linux.end_children()
-        remove_tree(scratch)  # the judge does this, unless it was killed
+        remove_tree(Path(settings.scratch))  # the judge does this, unless it was killed
+
+
+def _confine(settings: ZygoteSettings) -> Filters | None:
+    """Give up what not even this process needs; return what its ranks will be confined with."""
+    if settings.wall is Wall.NONE:
+        return None
+    Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_FIRST)  # forks inherit it
+    if settings.wall is Wall.LANDLOCK:
+        scratch = Path(settings.scratch)
+        landlock.restrict(readable=[Path(path) for path in settings.visible], writable=[scratch, Path(os.devnull)])
+    linux.set_dumpable(False)
+    return compile_filters()
 
 
 def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
@@ -119,7 +136,7 @@ def _warm_up() -> None:
     dist.destroy_process_group()
 
 
-def _serve(control: socket.socket, scratch: Path) -> bool:
+def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | None) -> bool:
     """Serve one launch; return False when the judge has gone."""
     message, descriptors = _receive(control)
     if not message:
@@ -128,17 +145,27 @@ def _serve(control: socket.socket, scratch: Path) -> bool:
     if isinstance(request, Cut):  # the launch it was meant for has just ended by itself
         return True
     assert linux.num_tasks() == 1, "a zygote with threads cannot fork safely"
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    zygote = os.getpid()
-    pid = os.fork()
+    is_nested = settings.wall is Wall.NESTED
+    folder = LAUNCH_FOLDER if is_nested else Path(tempfile.mkdtemp(dir=settings.scratch))
+    place = Place(
+        wall=settings.wall,
+        folder=folder,
+        parent=0 if is_nested else os.getpid(),
+        uid=os.getuid(),
+        gid=os.getgid(),
+        visible=settings.visible,
+        filters=filters,
+    )
+    pid = namespaces.fork_into_fresh() if is_nested else os.fork()
     if pid == 0:
-        _be_supervisor(control, request, descriptors, folder, zygote)
+        _be_supervisor(control, request, descriptors, place)
     for descriptor in descriptors:
         os.close(descriptor)
     judge_is_there = _watch(control, pid)
     _, state = os.waitpid(pid, 0)
     linux.end_children()
-    remove_tree(folder)
+    if not is_nested:  # there it went with the launch's mounts
+        remove_tree(folder)
     if judge_is_there:
         control.send(_to_json(Ended(supervisor_exit_code=os.waitstatus_to_exitcode(state))))
     return judge_is_there
@@ -154,15 +181,13 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _be_supervisor(
-    control: socket.socket, request: LaunchRequest, descriptors: list[int], folder: Path, zygote: int
-) -> None:
+def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: list[int], place: Place) -> None:
     code = 1
     try:
         control.close()
-        status, *rest = descriptors
+        status, sources, *rest = descriptors
         ranks = [Descriptors(*rest[i : i + DESCRIPTORS_PER_RANK]) for i in range(0, len(rest), DESCRIPTORS_PER_RANK)]
-        supervise(request, status, ranks, folder, zygote=zygote)
+        supervise(request, status, sources, ranks, place)
         code = 0
     except BaseException:  # noqa: BLE001 - the judge shows it to the operator
         traceback.print_exc()

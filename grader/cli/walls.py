@@ -1,0 +1,64 @@
+"""Which wall a command runs code behind, and what it says of it."""
+
+from rich.console import Console
+
+from course_env.errors import LaunchError
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.probe import NOT_INSTALLED, problem, strongest
+
+ENOUGH_FOR_STRANGERS = (Wall.NESTED, Wall.FLAT)
+FOR_OWN_CODE = (Wall.NESTED, Wall.FLAT, Wall.NONE)
+
+NO_WALL = "No sandbox: {whose} runs with your rights. {reason}"
+LANDLOCK_ONLY = (
+    "Wall: landlock. Files are secret and ranks are limited, but the network is open to them, and nobody counts what "
+    "several ranks send each other: results of several ranks say so."
+)
+
+
+def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: bool) -> Wall:
+    """Return the wall for other people's code, and say which it is.
+
+    `asked_for`: this one and no other; `trusted`: the best there is, none included.
+    Raises: LaunchError, in one sentence, if there is no such wall here.
+    """
+    wall = _only(asked_for) if asked_for is not None else _strong_enough(trusted=trusted)
+    if wall is Wall.NONE:
+        reason = "Grade only what you would run yourself."
+        console.print(NO_WALL.format(whose="what was handed in", reason=reason), style="yellow")
+    elif wall is Wall.LANDLOCK:
+        console.print(LANDLOCK_ONLY, style="yellow")
+    else:
+        console.print(f"Wall: {wall}.")
+    return wall
+
+
+def wall_for_own_code(console: Console) -> Wall:
+    """Return the wall for the code of the person at the keyboard, who may do without; say so if it is none."""
+    wall = strongest(FOR_OWN_CODE)
+    assert wall is not None
+    if wall is Wall.NONE:
+        console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
+    return wall
+
+
+def _only(wall: Wall) -> Wall:
+    if (reason := problem(wall)) is not None:
+        raise LaunchError(f"The wall '{wall}' is not to be had here, so nothing was graded. {reason}")
+    return wall
+
+
+def _strong_enough(*, trusted: bool) -> Wall:
+    wall = strongest([*ENOUGH_FOR_STRANGERS, Wall.LANDLOCK, Wall.NONE] if trusted else ENOUGH_FOR_STRANGERS)
+    if wall is not None:
+        return wall
+    reason = problem(Wall.NESTED)
+    if reason == NOT_INSTALLED or strongest([Wall.LANDLOCK]) is None:
+        raise LaunchError(
+            f"Nothing was graded: there is no sandbox, because {reason} "
+            "(For code that you trust as your own, add --trust-submissions.)"
+        )
+    raise LaunchError(
+        f"Nothing was graded: bubblewrap cannot make a sandbox here. {reason} What there is: `--wall landlock`, which "
+        "keeps files secret but cannot vouch for exercises of several ranks."
+    )

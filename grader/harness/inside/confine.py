@@ -1,0 +1,74 @@
+"""What a rank gives up before it runs student code, by the wall that it runs behind."""
+
+import math
+import os
+import resource
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from grader.harness.inside import namespaces, seccomp
+from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.protocol.wall import Wall
+
+ADDRESS_SPACE_BYTES = 4 << 30  # torch maps 0.8 GB, with DDP and AdamW
+FILE_BYTES = 256 << 20  # a result, the largest file that a rank may write
+OPEN_FILES = 256
+THREADS_PER_RANK = 20  # gloo and torch start up to about 10
+PROCESSES_FOR_CHILDREN = 64
+CPU_SECONDS_PER_SECOND = 4  # a rank may have threads; the deadline is what ends it
+OUT_OF_MEMORY_FIRST = "1000"
+
+
+class Filters(NamedTuple):
+    """The compiled system call filters: for ranks that may start children, and for all others."""
+
+    with_children: bytes
+    without: bytes
+
+
+def compile_filters() -> Filters:
+    """Return the filters, compiled once in the zygote.
+
+    Raises: OSError if libseccomp is not there.
+    """
+    with_children, without = (seccomp.compile_filter(seccomp.rules(children=children)) for children in (True, False))
+    return Filters(with_children=with_children, without=without)
+
+
+def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, request: LaunchRequest) -> None:
+    """Give up everything that a rank needs no more; irrevocable."""
+    if wall is Wall.NESTED:
+        namespaces.mount_private_folders(visible)
+        settle_in(Path("/tmp"))  # noqa: S108 - its own
+    if filters is None:
+        return
+    _limit(wall, request)
+    if wall is Wall.NESTED:
+        namespaces.drop_capabilities()
+    seccomp.install(filters.with_children if request.children else filters.without)
+
+
+def settle_in(home: Path) -> None:
+    """Make `home` the place where files go by default."""
+    os.chdir(home)
+    os.environ.update(HOME=str(home), TMPDIR=str(home))
+    tempfile.tempdir = None  # what the zygote's imports found out does not hold here
+
+
+def _limit(wall: Wall, request: LaunchRequest) -> None:
+    limits = {
+        resource.RLIMIT_AS: ADDRESS_SPACE_BYTES,
+        resource.RLIMIT_FSIZE: FILE_BYTES,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_CPU: CPU_SECONDS_PER_SECOND * math.ceil(request.timeout_s) + 1,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    if wall.is_bubblewrap:  # without a user namespace of its own it counts all processes of the user
+        children = PROCESSES_FOR_CHILDREN if request.children else 0
+        limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + children
+    for limit, value in limits.items():
+        resource.setrlimit(limit, (value, value))

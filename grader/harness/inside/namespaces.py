@@ -1,0 +1,139 @@
+"""Fresh namespaces for one launch, and fresh mounts for each of its ranks: Linux calls that Python 3.11 does not offer."""
+
+import ctypes
+import fcntl
+import os
+import platform
+import signal
+import socket
+import stat
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from grader.harness.inside.linux import CLONE, call, prctl, syscall
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+FRESH = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 0x1
+
+PR_CAPBSET_DROP = 24
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CAPABILITY_VERSION_3 = 0x20080522
+NUM_CAPABILITIES = 64
+
+PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - each rank's own
+SOURCES_LIMIT = "size=16m,nr_inodes=1k,mode=0755"
+PRIVATE_LIMIT = "size=64m,nr_inodes=4k,mode=0700"
+
+
+def fork_into_fresh() -> int:
+    """Fork; the child is process 1 of new user, pid, network, ipc, mount, uts and cgroup namespaces.
+
+    One fork instead of unshare and two: each copies the page tables of a process that holds torch. Only for a
+    process with one thread.
+    """
+    ctypes.pythonapi.PyOS_BeforeFork()
+    try:
+        pid = syscall("clone", CLONE[platform.machine()], FRESH | signal.SIGCHLD, 0, 0, 0, 0)
+    except OSError:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+        raise
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return pid
+
+
+def furnish(uid: int, gid: int, folder: Path, *, hide_processes: bool) -> None:
+    """Make fresh namespaces usable: ids as outside, the loopback interface, an own /proc, and room at `folder`.
+
+    With `hide_processes`, ranks do not see each other in /proc: it would be a way to exchange data past the network.
+    """
+    _map_ids(uid, gid)
+    _raise_loopback()
+    keep_mounts_private()
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2" if hide_processes else "")
+    mount("tmpfs", str(folder), "tmpfs", MS_NOSUID | MS_NODEV, SOURCES_LIMIT)
+
+
+def keep_mounts_private() -> None:
+    """Let no mount that this process makes show in another mount namespace."""
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def make_read_only(folder: Path) -> None:
+    """Let nobody change what lies in `folder`, a mount of this launch."""
+    mount("none", str(folder), None, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def mount_private_folders(visible: Sequence[str]) -> None:
+    """Give this process a /tmp and a /dev/shm that no other rank sees; what of `visible` lies there stays."""
+    call("unshare", CLONE_NEWNS)
+    for folder in PRIVATE_FOLDERS:
+        kept = {path: os.open(path, os.O_PATH) for path in visible if path.startswith(f"{folder}/")}
+        mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, PRIVATE_LIMIT)
+        for path, descriptor in kept.items():
+            bind(descriptor, Path(path))
+            os.close(descriptor)
+
+
+def bind(descriptor: int, place: Path) -> None:
+    """Let what `descriptor` has opened be found at `place` as well."""
+    is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir() if is_folder else place.touch()
+    mount(f"/proc/self/fd/{descriptor}", str(place), None, MS_BIND | MS_REC)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, for good and for all that this process starts."""
+    for capability in range(NUM_CAPABILITIES):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError:
+            break  # the kernel knows no more, or this process has none to drop with
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("II", CAPABILITY_VERSION_3, 0)
+    call("capset", header, bytes(24))
+
+
+def loopback_bytes() -> int:
+    """Return how many bytes this network namespace has sent over its loopback interface, headers included."""
+    for line in Path("/proc/self/net/dev").read_text().splitlines():
+        name, _, counters = line.partition(":")
+        if name.strip() == "lo":
+            return int(counters.split()[8])
+    return 0
+
+
+def _map_ids(uid: int, gid: int) -> None:
+    for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path("/proc/self", file).write_text(text)
+
+
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Attach a file system or change how one is attached.
+
+    Raises: OSError if the kernel refuses.
+    """
+    call(
+        "mount", os.fsencode(source), os.fsencode(target), kind and kind.encode(), ctypes.c_ulong(flags), data.encode()
+    )

@@ -1,0 +1,163 @@
+"""The system calls that ranks may not make, as a filter that libseccomp compiles and the kernel enforces.
+
+Everything is allowed but: what reaches into other processes, what makes namespaces or mounts, what loads code into the
+kernel, sockets other than IP, and every way for two ranks to exchange data that the loopback counter would not see.
+Unless an exercise needs children, a rank makes threads only, and runs no other program.
+"""
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+from collections.abc import Set
+from typing import NamedTuple
+
+from grader.harness.inside.linux import call, prctl
+
+LIBRARY = "libseccomp.so.2"
+
+# libseccomp's ABI, seccomp.h.
+ALLOW = 0x7FFF0000
+FAIL_WITH = 0x00050000
+NOT_EQUAL, EQUAL, GREATER, MASKED_EQUAL = 1, 4, 6, 7
+OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
+BINARY_TREE = 2
+UNKNOWN_CALL = -1
+
+PR_SET_SECCOMP = 22
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+PR_SET_DUMPABLE = 4
+PR_SET_PTRACER = 0x59616D61
+
+CLONE_THREAD = 0x00010000
+CLONE_NEW = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
+TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+
+FORBIDDEN = (
+    # into other processes
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
+    *("pidfd_getfd", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "move_pages", "migrate_pages"),
+    # namespaces and mounts
+    *("unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen"),
+    *("fsconfig", "fsmount", "fspick", "mount_setattr", "open_by_handle_at", "name_to_handle_at"),
+    # into the kernel
+    *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    *("kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "syslog", "acct", "swapon"),
+    *("swapoff", "reboot", "sethostname", "setdomainname", "iopl", "ioperm", "quotactl", "vhangup", "personality"),
+    *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "modify_ldt", "fanotify_init", "lookup_dcookie"),
+    *("keyctl", "add_key", "request_key"),
+    # memory that no limit counts
+    *("memfd_create", "memfd_secret"),
+    # data between ranks past the network
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
+)
+# The loopback counter counts the first two; netlink lists interfaces. Processes of one rank also talk through AF_UNIX.
+SOCKET_FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK))
+STARTING_A_PROCESS = ("fork", "vfork")
+STARTING_A_PROGRAM = ("execve", "execveat")
+
+
+class _Comparison(ctypes.Structure):
+    """scmp_arg_cmp: one condition on one argument of a call."""
+
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("operator", ctypes.c_int),
+        ("a", ctypes.c_uint64),
+        ("b", ctypes.c_uint64),
+    )
+
+
+class Condition(NamedTuple):
+    """A rule holds for calls whose argument number `argument` compares so with `a` (and `b`)."""
+
+    argument: int
+    operator: int
+    a: int
+    b: int = 0
+
+
+class Rule(NamedTuple):
+    """A call, under all these conditions, fails with an error number."""
+
+    name: str
+    error: int
+    conditions: tuple[Condition, ...] = ()
+
+
+def rules(*, children: bool) -> tuple[Rule, ...]:
+    """Return what is forbidden to ranks; `children`: they may start processes and programs."""
+    always = (
+        *(Rule(name, errno.EPERM) for name in FORBIDDEN),
+        # glibc falls back to clone, whose flags a filter can read
+        Rule("clone3", errno.ENOSYS),
+        *(Rule("clone", errno.EPERM, (Condition(0, MASKED_EQUAL, flag, flag),)) for flag in CLONE_NEW),
+        *(Rule("ioctl", errno.EPERM, (Condition(1, EQUAL, request),)) for request in (TIOCSTI, TIOCLINUX)),
+        # two ranks that agree could otherwise read each other's memory
+        Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_DUMPABLE), Condition(1, NOT_EQUAL, 0))),
+        Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_PTRACER),)),
+        *_socket_rules({*SOCKET_FAMILIES, socket.AF_UNIX} if children else SOCKET_FAMILIES),
+    )
+    return always if children else (*always, *_rules_against_children())
+
+
+def _socket_rules(allowed: Set[int]) -> tuple[Rule, ...]:
+    others = [family for family in range(max(allowed)) if family not in allowed]
+    return (
+        *(Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, family),)) for family in others),
+        Rule("socket", errno.EAFNOSUPPORT, (Condition(0, GREATER, max(allowed)),)),
+        Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, socket.AF_NETLINK), Condition(2, NOT_EQUAL, 0))),
+    )
+
+
+def _rules_against_children() -> tuple[Rule, ...]:
+    return (
+        *(Rule(name, errno.EAGAIN) for name in STARTING_A_PROCESS),
+        Rule("clone", errno.EAGAIN, (Condition(0, MASKED_EQUAL, CLONE_THREAD, 0),)),
+        *(Rule(name, errno.EPERM) for name in STARTING_A_PROGRAM),
+    )
+
+
+def compile_filter(forbidden: tuple[Rule, ...]) -> bytes:
+    """Return the kernel's program for these rules on this machine's architecture.
+
+    Raises: OSError if libseccomp is not installed or refuses.
+    """
+    library = ctypes.CDLL(LIBRARY)
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ALLOW))
+    descriptor = os.memfd_create("filter")
+    try:
+        _succeed(library.seccomp_attr_set(context, OPTIMIZE, BINARY_TREE), "seccomp_attr_set")
+        for rule in forbidden:
+            _add(library, context, rule)
+        _succeed(library.seccomp_export_bpf(context, descriptor), "seccomp_export_bpf")
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    finally:
+        os.close(descriptor)
+        library.seccomp_release(context)
+
+
+def _add(library: ctypes.CDLL, context: ctypes.c_void_p, rule: Rule) -> None:
+    number = library.seccomp_syscall_resolve_name(rule.name.encode())
+    if number == UNKNOWN_CALL:  # newer than the library, which then has no name for it
+        return
+    comparisons = (_Comparison * len(rule.conditions))(*(_Comparison(*condition) for condition in rule.conditions))
+    action = ctypes.c_uint32(FAIL_WITH | rule.error)
+    added = library.seccomp_rule_add_array(context, action, number, len(rule.conditions), comparisons)
+    _succeed(added, f"the rule for {rule.name}")
+
+
+def _succeed(returned: int, what: str) -> None:
+    if returned < 0:
+        raise OSError(-returned, f"{what}: {os.strerror(-returned)}")
+
+
+def install(program: bytes) -> None:
+    """Put a compiled filter on this process, for good and for all that it starts. Only for one thread."""
+    instructions = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("H6xQ", len(program) // 8, ctypes.addressof(instructions))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    call("prctl", PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), header, 0, 0)

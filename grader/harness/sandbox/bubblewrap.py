@@ -1,0 +1,74 @@
+"""The bubblewrap command: a file system with what ranks need and nothing else, namespaces of its own, no privileges.
+
+https://github.com/containers/bubblewrap, version 0.8 or later.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from grader.harness.sandbox import visible
+
+PROGRAM = "bwrap"
+USER = 1000  # a name inside the sandbox, nobody outside
+MEMORY_FOLDER_BYTES = 64 << 20
+HOME = "/tmp"  # noqa: S108 - the sandbox's own
+MEMORY_FOLDERS = ("/dev/shm", HOME)  # noqa: S108 - same
+FOLDERS_TO_MOUNT_ON = ("/launch",)
+FLAGS = (
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--uid", str(USER), "--gid", str(USER), "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+    *("--hostname", "sandbox", "--clearenv", "--proc", "/proc", "--dev", "/dev"),
+)
+# Without them "localhost" does not resolve and nobody has a name.
+ETC = {
+    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "/etc/passwd": f"student:x:{USER}:{USER}::/tmp:/bin/sh\n",
+    "/etc/group": f"student:x:{USER}:\n",
+}
+
+
+@contextmanager
+def etc_files() -> Iterator[dict[str, int]]:
+    """Yield, by its place in the sandbox, a descriptor of each file that bubblewrap is to make."""
+    files = {path: _memory_file(text) for path, text in ETC.items()}
+    try:
+        yield files
+    finally:
+        for descriptor in files.values():
+            os.close(descriptor)
+
+
+def _memory_file(text: str) -> int:
+    descriptor = os.memfd_create("etc", 0)  # to be inherited
+    os.pwrite(descriptor, text.encode(), 0)
+    return descriptor
+
+
+def arguments(program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int]) -> list[str]:
+    """Return the command that runs `program` in a sandbox of its own.
+
+    As root it goes by way of `as_root`, which gives root up first.
+    """
+    shown = [str(path) for path in visible.paths()]
+    as_root = os.geteuid() == 0
+    sources = [f"/mnt/{number}" for number in range(len(shown))] if as_root else shown
+    command = [PROGRAM, *FLAGS]
+    for folder in MEMORY_FOLDERS:
+        command += ["--size", str(MEMORY_FOLDER_BYTES), "--tmpfs", folder]
+    for source, place in zip(sources, shown, strict=True):
+        command += ["--ro-bind", source, place]
+    for link, target in visible.links().items():
+        command += ["--symlink", target, str(link)]
+    for folder in FOLDERS_TO_MOUNT_ON:
+        command += ["--dir", folder]
+    for place, descriptor in files.items():
+        command += ["--ro-bind-data", str(descriptor), place]
+    for name, value in environment.items():
+        command += ["--setenv", name, value]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--", *program]
+    if as_root:
+        return [sys.executable, "-I", "-m", "grader.harness.sandbox.as_root", *shown, "--", *command]
+    return command

@@ -1,0 +1,84 @@
+"""The command that starts a zygote behind a wall."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from grader.harness.protocol.messages import ZygoteSettings
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox import bubblewrap, visible
+
+# With landlock only: what Python, torch and gloo read of the machine itself.
+MACHINE = (
+    "/proc",
+    "/sys/class",
+    "/sys/bus",
+    "/sys/devices",
+    "/dev/urandom",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/host.conf",
+    "/etc/services",
+    "/etc/gai.conf",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command, the descriptors that it inherits, and its whole environment."""
+
+    arguments: Sequence[str]
+    descriptors: Sequence[int]
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def zygote_command(wall: Wall, control: int, scratch: Path, preload: Sequence[str]) -> Iterator[Command]:
+    """Yield the command that starts a zygote; it may be run while the block lasts.
+
+    `control` is the zygote's end of the judge's socket, `scratch` a folder outside that a zygote without a file
+    system of its own may write to.
+    Raises: OSError if the wall's program is not installed.
+    """
+    home = bubblewrap.HOME if wall.is_bubblewrap else str(scratch)
+    settings = ZygoteSettings(
+        control=control,
+        wall=wall,
+        scratch=home,
+        preload=tuple(preload),
+        visible=_visible(wall),
+    )
+    zygote = [sys.executable, "-I", "-m", "grader.harness.inside.zygote", msgspec.json.encode(settings).decode()]
+    environment = _environment(home)
+    if wall.is_bubblewrap:
+        with bubblewrap.etc_files() as files:
+            arguments = bubblewrap.arguments(zygote, environment, files)
+            yield Command(arguments=arguments, descriptors=(control, *files.values()), environment={})
+    else:
+        yield Command(arguments=zygote, descriptors=(control,), environment=environment)
+
+
+def _visible(wall: Wall) -> tuple[str, ...]:
+    machine = MACHINE if wall is Wall.LANDLOCK else ()
+    return (*(str(path) for path in visible.paths()), *(path for path in machine if Path(path).exists()))
+
+
+def _environment(home: str) -> dict[str, str]:
+    """All that ranks see of the environment. One thread a rank: ranks share the cores, and forks need it."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": home,
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "DS_ACCELERATOR": "cpu",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
