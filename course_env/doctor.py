@@ -157,16 +157,6 @@ def _slurm() -> tuple[bool, str]:
     return True, _output("sinfo", "--version")
 
 
-def _sandbox() -> tuple[bool, str]:
-    if shutil.which("bwrap") is None:
-        return False, "bwrap is not on PATH."
-    try:
-        _output("bwrap", "--unshare-user", "--ro-bind", "/", "/", "true")  # only doing it tells
-    except subprocess.CalledProcessError as error:
-        return False, f"bwrap is here, but cannot make a user namespace. {_reason(error)}"
-    return True, f"{_output('bwrap', '--version')}, user namespaces work"
-
-
 def _git() -> tuple[bool, str]:
     if shutil.which("git") is None:
         return False, "git is not on PATH."
@@ -299,13 +289,6 @@ CHECKS = (
         probe=_slurm,
         cost_of_absence="Work runs on this machine only. No exercise needs Slurm.",
         how_to_get="Log in to a node of a cluster, or ask its administrators which module gives these commands.",
-    ),
-    Check(
-        name="sandbox",
-        probe=_sandbox,
-        cost_of_absence="Without bubblewrap there can be no wall round submitted code: grade only what you trust. `course check` is unaffected.",
-        how_to_get="apt install bubblewrap, or dnf install bubblewrap. Where user namespaces are forbidden (Ubuntu since "
-        "23.10: sysctl kernel.apparmor_restrict_unprivileged_userns) an administrator must allow them.",
     ),
     Check(
         name="DeepSpeed",

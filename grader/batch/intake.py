@@ -5,18 +5,19 @@ Files are read once, here; what is judged, recorded and compared on a later `--r
 
 import difflib
 import hashlib
-import os
-import stat
-from collections.abc import Iterator, Mapping
+import io
+import tokenize
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from grader.batch.archive import archive_stem
 from grader.batch.result import LeftOut, TakenFile
+from grader.batch.tree import NOT_REGULAR, Entry, Folder, Refused, RefusedError, doubles, printable, settle
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
-MAX_FILE_BYTES = 1 << 20
 MAX_LISTED = 100
+CLUTTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,33 +50,28 @@ class Intake:
         )
 
 
-class _RefusedError(Exception):
-    """A file cannot be taken. Its two arguments: what is wrong, and what the student should do."""
-
-
-def take_chapter(chapter: Chapter, folder: Path) -> Intake:
+def take_chapter(chapter: Chapter, folder: Folder) -> Intake:
     """Return what `folder` holds for `chapter`."""
     try:
-        entries = {entry.name: entry for entry in folder.iterdir()}
-    except OSError as error:
-        return nothing_to_take(chapter, f"{folder.name}/ cannot be read: {error.strerror}.")
+        entries = settle(folder.entries(), chapter.files)
+    except RefusedError as refusal:
+        return nothing_to_take(chapter, f"{printable(folder.name)}/ {refusal.fault}.")
     contents, faults, refused = {}, {}, []
     for file in chapter.files:
         if file not in entries:
             faults[file] = Fault(outcome=Outcome.NOT_ATTEMPTED, explanation=_missing(file, chapter, list(entries)))
             continue
         try:
-            contents[file] = _read(entries[file])
-        except _RefusedError as refusal:
-            fault, mend = refusal.args
-            faults[file] = Fault(outcome=Outcome.FAILED, explanation=f"{file} {fault}. {mend}")
-            refused.append(LeftOut(path=file, reason=fault))
-    strangers = [entry for name, entry in sorted(entries.items()) if name not in chapter.files]
+            contents[file] = _take(entries[file])
+        except RefusedError as refusal:
+            faults[file] = Fault(outcome=Outcome.FAILED, explanation=f"{file} {refusal}")
+            refused.append(LeftOut(path=file, reason=refusal.fault))
+    strangers = {name: entry for name, entry in entries.items() if name not in chapter.files}
     return Intake(
         chapter=chapter,
         contents=contents,
         faults=faults,
-        left_out=(*refused, *_list(strangers, "is not one of the chapter's files")),
+        left_out=(*refused, *list_left_out(strangers, "is not one of the chapter's files")),
     )
 
 
@@ -88,30 +84,39 @@ def nothing_to_take(chapter: Chapter, problem: str) -> Intake:
     return Intake(chapter=chapter, contents={}, faults=dict.fromkeys(chapter.files, fault), left_out=())
 
 
-def list_beside(top: Path, expected: set[str]) -> tuple[LeftOut, ...]:
+def list_beside(top: Folder, expected: set[str]) -> tuple[LeftOut, ...]:
     """Return what lies in `top` beside the chapters that are graded."""
     try:
-        beside = sorted(entry for entry in top.iterdir() if entry.name not in expected)
-    except OSError:
+        entries = top.entries()
+    except RefusedError:
         return ()
-    return tuple(_list(beside, "is not one of the chapters to grade"))
+    beside = {name: entry for name, entry in entries.items() if name not in expected}
+    return list_left_out(beside, "is not one of the chapters to grade")
 
 
-def printable(name: str) -> str:
-    """Return a file name as it can be shown and written: students choose names, of any bytes."""
-    return name if name.isprintable() else repr(name)[1:-1]
+def list_left_out(entries: Mapping[str, Entry], reason: str) -> tuple[LeftOut, ...]:
+    """Return entries as a result lists them, each with its own reason if it has one."""
+    names = sorted(name for name in entries if not is_clutter(name))
+    listed = [LeftOut(path=printable(name), reason=_reason(name, entries[name], reason)) for name in names[:MAX_LISTED]]
+    if len(names) > MAX_LISTED:
+        listed.append(LeftOut(path="...", reason=f"and {len(names) - MAX_LISTED} more"))
+    return tuple(listed)
 
 
-def _list(paths: list[Path], reason: str) -> Iterator[LeftOut]:
-    for path in paths[:MAX_LISTED]:
-        yield LeftOut(path=printable(path.name), reason="is a link" if path.is_symlink() else reason)
-    if len(paths) > MAX_LISTED:
-        yield LeftOut(path="...", reason=f"and {len(paths) - MAX_LISTED} more")
+def _reason(name: str, entry: Entry, reason: str) -> str:
+    if isinstance(entry, Refused):
+        return entry.fault
+    return "is an archive inside the submission, and those are not opened" if archive_stem(name) else reason
+
+
+def is_clutter(name: str) -> bool:
+    """Return whether a desktop wrote this by itself: nobody handed it in, so nobody is told that it was left out."""
+    return name in CLUTTER or name.startswith("._")
 
 
 def _missing(file: str, chapter: Chapter, present: list[str]) -> str:
     strangers = [name for name in present if name not in chapter.files]
-    close = difflib.get_close_matches(file, strangers, n=1, cutoff=0.7)
+    close = doubles(file, strangers) or difflib.get_close_matches(file, strangers, n=1, cutoff=0.7)
     mend = f"There is a '{printable(close[0])}': rename it." if close else f"Hand in all files: {_all_files(chapter)}."
     return f"{file} is missing: the submission has no such file. {mend}"
 
@@ -120,33 +125,30 @@ def _all_files(chapter: Chapter) -> str:
     return ", ".join(chapter.files)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        content = _read_regular(path)
-    except OSError as error:
-        raise _RefusedError(f"cannot be read: {error.strerror}", "Hand it in again.") from None
+def _take(entry: Entry) -> bytes:
+    if isinstance(entry, Folder):
+        raise RefusedError(NOT_REGULAR.fault, NOT_REGULAR.mend)
+    if isinstance(entry, Refused):
+        raise RefusedError(entry.fault, entry.mend)
+    content = entry.read()
+    _require_utf8(content)
+    return content
+
+
+def _require_utf8(content: bytes) -> None:
+    """Raise RefusedError for what Python would not read, or not as UTF-8; a byte order mark of UTF-8 is no fault."""
+    mend = "Save it as UTF-8 and hand it in again."
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         fault = f"is not UTF-8 text: byte 0x{content[error.start]:02x} at position {error.start}"
-        raise _RefusedError(fault, "Save it as UTF-8 and hand it in again.") from None
-    return content
-
-
-def _read_regular(path: Path) -> bytes:
-    # Looked at before it is opened, because opening a device can act on it; and after, because it may be swapped.
-    kind = path.lstat().st_mode
-    if stat.S_ISLNK(kind):
-        raise _RefusedError("is a link", "Hand in the file itself.")
-    if not stat.S_ISREG(kind):
-        raise _RefusedError("is not a regular file", "Hand in a file of that name.")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(file.fileno())
-        content = file.read(MAX_FILE_BYTES + 1)
-    if not stat.S_ISREG(state.st_mode):
-        raise _RefusedError("is not a regular file", "Hand in a file of that name.")
-    if len(content) > MAX_FILE_BYTES:
-        fault = f"has {state.st_size} bytes, and at most {MAX_FILE_BYTES} are taken"
-        raise _RefusedError(fault, "Remove what is not code and hand it in again.")
-    return content
+        raise RefusedError(fault, mend) from None
+    if b"\0" in content:
+        raise RefusedError(f"is not text: a NUL byte at position {content.index(0)}", mend)
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    except SyntaxError:
+        encoding = "one that Python does not know"
+    if encoding not in {"utf-8", "utf-8-sig", "ascii"}:
+        fault = f"declares another encoding than UTF-8 in its first two lines: {encoding}"
+        raise RefusedError(fault, "Remove that comment, save the file as UTF-8 and hand it in again.")

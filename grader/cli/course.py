@@ -87,10 +87,11 @@ def _parser() -> ArgumentParser:
 def course_doctor(_options: Namespace) -> int:
     """Print what this machine offers, and what each absence costs; return the command's exit code."""
     from course_env.doctor import examine
+    from grader.cli.walls import examine_walls
 
     console = make_console()
     with console.status("examining this machine"):
-        findings = examine()
+        findings = [*examine(), *examine_walls()]
     for finding in findings:
         mark, style = ("✓", "green") if finding.present else ("✗", "yellow")
         console.print(Text.assemble((mark, style), f" {finding.name:<14}", finding.detail))

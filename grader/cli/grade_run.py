@@ -77,7 +77,7 @@ def _seed(options: Namespace, out: Path) -> int:
 
 def _opening(batch: Batch, submissions: Sequence[Submission], workers: int) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
-    return f"Grading {_count(len(submissions), 'submission')} on {chapters}: {_count(workers, 'worker')}, seed {batch.seed}."
+    return f"Grading {_count(len(submissions), 'submission')} on {chapters}: {_count(workers, 'worker')}, seed {batch.seed}, wall {batch.wall}."
 
 
 def _count(amount: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from course_env.doctor import Finding
 from course_env.errors import LaunchError
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import NOT_INSTALLED, problem, strongest
@@ -9,15 +10,26 @@ from grader.harness.sandbox.probe import NOT_INSTALLED, problem, strongest
 ENOUGH_FOR_STRANGERS = (Wall.NESTED, Wall.FLAT)
 FOR_OWN_CODE = (Wall.NESTED, Wall.FLAT, Wall.NONE)
 
+PROMISES = {
+    Wall.NESTED: "submitted code reaches no file, process or network outside, and each launch starts clean.",
+    Wall.FLAT: "the same, but launches of one submission see what earlier ones left.",
+    Wall.LANDLOCK: "files outside are secret; the network is open. `grade run` takes it only when asked to: --wall landlock.",
+}
+NEEDS_BUBBLEWRAP = (
+    "apt install bubblewrap, or dnf install bubblewrap. Where user namespaces are forbidden (Ubuntu since 23.10: sysctl "
+    "kernel.apparmor_restrict_unprivileged_userns) an administrator must allow them. libseccomp must be installed too."
+)
+NEEDS_LANDLOCK = "Linux 6.12 or later with Landlock switched on (lsm=landlock,... at boot), and libseccomp."
+
 NO_WALL = "No sandbox: {whose} runs with your rights. {reason}"
 LANDLOCK_ONLY = (
-    "Wall: landlock. Files are secret and ranks are limited, but the network is open to them, and nobody counts what "
+    "A weak sandbox: files are secret and ranks are limited, but the network is open to them, and nobody counts what "
     "several ranks send each other: results of several ranks say so."
 )
 
 
 def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: bool) -> Wall:
-    """Return the wall for other people's code, and say which it is.
+    """Return the wall for other people's code; say what a weak one lacks.
 
     `asked_for`: this one and no other; `trusted`: the best there is, none included.
     Raises: LaunchError, in one sentence, if there is no such wall here.
@@ -28,8 +40,6 @@ def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: b
         console.print(NO_WALL.format(whose="what was handed in", reason=reason), style="yellow")
     elif wall is Wall.LANDLOCK:
         console.print(LANDLOCK_ONLY, style="yellow")
-    else:
-        console.print(f"Wall: {wall}.")
     return wall
 
 
@@ -40,6 +50,22 @@ def wall_for_own_code(console: Console) -> Wall:
     if wall is Wall.NONE:
         console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
     return wall
+
+
+def examine_walls() -> list[Finding]:
+    """Return which walls this machine offers, what each holds back, and what the missing ones need."""
+    return [_finding(wall, promise) for wall, promise in PROMISES.items()]
+
+
+def _finding(wall: Wall, promise: str) -> Finding:
+    reason = problem(wall)
+    return Finding(
+        name=f"wall {wall}",
+        present=reason is None,
+        detail=promise if reason is None else reason,
+        cost_of_absence=f"What it would do: {promise}",
+        how_to_get=NEEDS_LANDLOCK if wall is Wall.LANDLOCK else NEEDS_BUBBLEWRAP,
+    )
 
 
 def _only(wall: Wall) -> Wall:

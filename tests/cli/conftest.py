@@ -54,8 +54,13 @@ def run_course(root: Path, capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def run_grade(root: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return the `grade` command."""
-    return lambda *arguments: _run(grade.main, arguments, capsys)
+    """Return the `grade` command; what it grades is our own, so a machine without a wall will do."""
+
+    def run(*arguments: object) -> Shown:
+        trust = ["--trust-submissions"] if arguments[0] == "run" else []
+        return _run(grade.main, [*arguments, *trust], capsys)
+
+    return run
 
 
 def _run(main: Callable[[list[str]], int], arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> Shown:

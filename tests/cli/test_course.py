@@ -296,6 +296,7 @@ def test_doctor_says_what_an_absence_costs(run_course, monkeypatch):
         Finding(name="Slurm", present=False, detail="no sbatch", cost_of_absence="No cluster.", how_to_get="Ask."),
     )
     monkeypatch.setattr("course_env.doctor.examine", lambda: findings)
+    monkeypatch.setattr("grader.cli.walls.examine_walls", list)
 
     shown = run_course("doctor")
 

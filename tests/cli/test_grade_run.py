@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-NO_SANDBOX = "No sandbox: submissions run with your rights. Grade only what you would run yourself."
+from grader.cli import grade
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox import probe
 
 
 def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
@@ -22,8 +24,7 @@ def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
 
     lines = [line.strip() for line in shown.out.splitlines()]
     assert 1 == shown.code
-    assert "Grading 3 submissions on ch01: 2 workers, seed 5." == lines[0]
-    assert [NO_SANDBOX] == [line for line in lines if "sandbox" in line]
+    assert lines[0].startswith("Grading 3 submissions on ch01: 2 workers, seed 5, wall ")
     rows = [line.split() for line in lines]
     assert ["submission", "/4", "/6", "/5", "/15"] in rows
     assert ["right", "4", "P", "6", "P", "5", "P", "15"] in rows
@@ -116,7 +117,7 @@ def test_a_judge_that_dies_twice_is_exit_code_4(run_grade, tmp_path):
         "os.kill(pid, signal.SIGKILL)\n"
     )
 
-    shown = run_grade("run", folder.parent, "--chapters", "ch01")
+    shown = run_grade("run", folder.parent, "--chapters", "ch01", "--wall", "none")
 
     assert 4 == shown.code
     assert "; the judge of ch01_arithmetic died" in shown.out
@@ -184,3 +185,61 @@ def descendants(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     children = [int(child) for task in tasks for child in task.read_text().split()]
     return [*children, *(below for child in children for below in descendants(child))]
+
+
+def without_bubblewrap(monkeypatch, folder):
+    """Leave only what is in an empty folder on PATH, as on a machine where bubblewrap was never installed."""
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    probe.problem.cache_clear()
+
+
+@pytest.fixture
+def no_bubblewrap(monkeypatch, tmp_path):
+    """A machine without bubblewrap, for one test."""
+    without_bubblewrap(monkeypatch, tmp_path / "empty")
+    yield
+    probe.problem.cache_clear()
+
+
+def test_without_bubblewrap_nothing_is_graded(root, golden, no_bubblewrap, capsys):
+    """`grade run` ends with exit code 4 and one sentence that says what to install; no result is written."""
+    code = grade.main(["run", str(golden("right")), "--out", str(root / "out")])
+
+    said = capsys.readouterr().err
+    assert code == 4
+    assert "apt install bubblewrap" in said
+    assert "Nothing was graded" in said
+    assert not (root / "out").exists()
+
+
+def test_trusted_submissions_are_graded_without_a_wall(run_grade, golden, no_bubblewrap, monkeypatch):
+    """With --trust-submissions the batch runs, says once that there is no wall, and every result records it."""
+    monkeypatch.setattr(probe, "_look_out", lambda wall: {"files"})  # no Landlock either
+
+    shown = run_grade("run", golden("right"), "--chapters", "ch01")
+
+    assert shown.code == 0
+    assert shown.out.count("No sandbox: what was handed in runs with your rights.") == 1
+    assert json.loads(Path("out/grade/results/right.json").read_text())["wall"] == "none"
+
+
+def test_a_wall_that_is_not_there_is_refused(run_grade, golden, no_bubblewrap):
+    """--wall asks for one wall and accepts no other."""
+    shown = run_grade("run", golden("right"), "--wall", "nested")
+
+    assert shown.code == 4
+    assert "The wall 'nested' is not to be had here, so nothing was graded." in shown.err
+
+
+def test_each_result_records_its_wall(run_grade, golden):
+    """What a submission ran behind stands in its result, and a result from behind another wall is not kept."""
+    folder = golden("right")
+    run_grade("run", folder, "--chapters", "ch01", "--wall", "none")
+    assert json.loads(Path("out/grade/results/right.json").read_text())["wall"] == "none"
+
+    best = probe.strongest(Wall)
+    shown = run_grade("run", folder, "--chapters", "ch01", "--resume", "--wall", best)
+
+    assert json.loads(Path("out/grade/results/right.json").read_text())["wall"] == best
+    assert ("(kept)" in shown.out) == (best is Wall.NONE)

@@ -197,30 +197,6 @@ def test_slurm_with_its_version(add_command: AddCommand) -> None:
     assert finding.detail == "slurm 24.11.0"
 
 
-def test_no_bubblewrap(add_command: AddCommand) -> None:
-    """Without bwrap there is no sandbox, and the cost says what that means for grading, and which command it leaves alone."""
-    finding = find("sandbox")
-    assert not finding.present
-    assert "grade only what you trust" in finding.cost_of_absence
-    assert "`course check` is unaffected" in finding.cost_of_absence
-
-
-def test_bubblewrap_that_may_not_make_namespaces(add_command: AddCommand) -> None:
-    """A bwrap that is installed but forbidden to work counts as absent, in bwrap's own words."""
-    add_command("bwrap", "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1")
-    finding = find("sandbox")
-    assert not finding.present
-    assert finding.detail.endswith("bwrap failed: bwrap: setting up uid map: Permission denied")
-
-
-def test_bubblewrap_that_works(add_command: AddCommand) -> None:
-    """A bwrap that made a user namespace is a sandbox."""
-    add_command("bwrap", "case $1 in --unshare-user) exit 0;; --version) echo bubblewrap 0.8.0;; *) exit 1;; esac")
-    finding = find("sandbox")
-    assert finding.present
-    assert finding.detail == "bubblewrap 0.8.0, user namespaces work"
-
-
 def test_command_that_hangs(add_command: AddCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe that does not come back is ended, and counts as absence."""
     monkeypatch.setattr(doctor._output, "__kwdefaults__", {"timeout_s": 0.2})

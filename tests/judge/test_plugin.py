@@ -5,9 +5,12 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
+
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.probe import problem
+from tests.harness.test_kill import descendants, eventually, running
 
 TESTS = '''
 @pytest.mark.exercise("add", aspect="equivalence")
@@ -221,22 +224,22 @@ def test_a_module_that_cannot_be_imported_leaves_no_report(course):
     assert ["ended"] == [event["event"] for event in course.report()]
 
 
-def test_ctrl_c_leaves_nothing(course):
-    """Ctrl-C in the middle of a launch ends pytest at once, and its ranks with it."""
-    course.write(
-        TESTS,
-        student=f"import os, time\ndef add(a, b):\n    open('{course.root}/rank', 'w').write(str(os.getpid()))\n    time.sleep(60)\n",
-    )
+@pytest.mark.parametrize(("wall", "num_processes"), [("none", 3), ("nested", 5)])
+def test_ctrl_c_leaves_nothing(course, wall, num_processes):
+    """Ctrl-C in the middle of a launch ends pytest at once, and zygote, supervisor, rank and sandbox with it."""
+    if (reason := problem(Wall(wall))) is not None:
+        pytest.skip(f"This machine has no wall '{wall}': {reason}")
+    course.write(TESTS, student="import time\ndef add(a, b):\n    time.sleep(60)\n")
     # As in a terminal: under a shell's background job, as CI may be, Ctrl-C would be ignored from the start.
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    command = [sys.executable, "-m", "pytest"]
+    command = [sys.executable, "-m", "pytest", "--wall", wall]
     with subprocess.Popen(command, cwd=course.root, stdout=subprocess.PIPE, preexec_fn=hear) as judge:  # noqa: PLW1509 - one thread
-        while not (rank := course.root / "rank").exists() or not rank.read_text():
-            time.sleep(0.01)
+        assert eventually(lambda: len(descendants(judge.pid)) == num_processes, 30)
+        pids = descendants(judge.pid)
         judge.send_signal(signal.SIGINT)
         assert b"KeyboardInterrupt" in judge.communicate(timeout=10)[0]
 
-    assert not Path(f"/proc/{rank.read_text()}").exists()
+    assert eventually(lambda: not running(pids))
 
 
 def test_outside_a_course_the_plugin_is_silent(tmp_path, course):

@@ -25,10 +25,7 @@ def main() -> None:
     os.setgroups([])
     os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
     os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-    try:
-        os.execvpe(command[0], command, {"PATH": os.defpath})  # noqa: S606 - there is no shell to want
-    except FileNotFoundError:
-        sys.exit(f"{command[0]} is not installed.")
+    os.execve(command[0], command, {})  # noqa: S606 - there is no shell to want
 
 
 def _stage(paths: list[str]) -> None:

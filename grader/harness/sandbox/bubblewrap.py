@@ -4,6 +4,7 @@ https://github.com/containers/bubblewrap, version 0.8 or later.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def arguments(program: Sequence[str], environment: Mapping[str, str], files: Map
     shown = [str(path) for path in visible.paths()]
     as_root = os.geteuid() == 0
     sources = [f"/mnt/{number}" for number in range(len(shown))] if as_root else shown
-    command = [PROGRAM, *FLAGS]
+    command = [shutil.which(PROGRAM) or PROGRAM, *FLAGS]
     for folder in MEMORY_FOLDERS:
         command += ["--size", str(MEMORY_FOLDER_BYTES), "--tmpfs", folder]
     for source, place in zip(sources, shown, strict=True):

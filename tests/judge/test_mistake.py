@@ -1,0 +1,64 @@
+"""The kind of mistake in the judge's report: one of a closed list, whatever the code under test says."""
+
+import pytest
+
+from grader.harness.mistake import Mistake
+
+TESTS = '''
+from grader.harness import PerRank, assert_matches
+
+@pytest.mark.exercise("add", aspect="equivalence")
+def test_add(student):
+    """Adds."""
+    {check}
+
+@pytest.mark.exercise("double", aspect="equivalence")
+def test_double(student):
+    """Doubles."""
+    assert student.double(1) == 2
+'''
+
+
+def finished(course, check, returned):
+    """Return how test_add ended that makes this check of what the student returns."""
+    student = f"def add(a, b):\n    return {returned}\n\ndef double(a):\n    return 2 * a\n"
+    course.write(TESTS.format(check=check), student=student)
+    return next(event for event in course.report() if event["event"] == "finished")
+
+
+@pytest.mark.parametrize(
+    ("check", "returned", "mistake"),
+    [
+        ("assert student.add(1, 2) == 3", "3", None),
+        ("assert student.add(1, 2) == 3", "'more communication than needed'", Mistake.CHECK),
+        ("assert student.add(1, 2) < 3, 'more communication than needed'", "5", Mistake.MORE_COMMUNICATION),
+        ("assert student.add(1, 2) < 3, 'too much of it'", "5", Mistake.CHECK),
+        ("assert_matches(student.add(1, 2), 3)", "4", Mistake.VALUES),
+        ("assert_matches(student.add(1, 2), 3)", "None", Mistake.TYPE),
+        ("student.add(1, 2)[0]", "1", Mistake.UNUSABLE),
+        ("student.add(1, 2)", "1 / 0", Mistake.EXCEPTION),
+    ],
+)
+def test_a_failed_test_has_a_kind(course, check, returned, mistake):
+    """What the test's own message, the comparison or the launch names; a bare assertion has the kind of them all."""
+    event = finished(course, check, returned)
+
+    assert ("passed" if mistake is None else "failed") == event["outcome"]
+    assert mistake == event["mistake"]
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        ("assert_matches(PerRank([1, 2]), PerRank([1, 2, 3]))", "holds a value for 3 ranks, `actual` for 2."),
+        ("assert_matches(PerRank([]), 1)", "there is no rank to compare."),
+        ("assert_matches(1.0, 1.0, exact=1.0, rtol=0)", "pass one or the other."),
+    ],
+)
+def test_a_comparison_that_no_submission_could_pass_is_the_courses_fault(course, check, told):
+    """An author who compares what cannot be compared costs nobody a point: the test is not gradable, and says why."""
+    event = finished(course, check, "3")
+
+    assert ("not_gradable", None) == (event["outcome"], event["mistake"])
+    assert told in event["explanation"]
+    assert "orrect the test" in event["explanation"]
