@@ -7,9 +7,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .DELETE_ON_ERROR:
 
 # Grade a sample class on chapter 2: a table here, JSON under out/. Exit code 1 says that some of its tests failed, as they must.
+# The samples are our own, so the best wall that the machine has will do, and the first line says which that is.
 grade: .venv/ready
 	$(BIN)/python tests/sample_class/build.py out/sample_class
-	$(BIN)/grade run out/sample_class/* --chapters ch02 --out out/sample_run || test $$? -eq 1
+	$(BIN)/grade run out/sample_class/* --chapters ch02 --trust-submissions --out out/sample_run || test $$? -eq 1
 
 # Every test of the project.
 test: .venv/ready

@@ -43,6 +43,10 @@ class Batch:
         """The file with the JSON schema of the result files."""
         return self.out / "results.schema.json"
 
+    def feedback_path(self, submission: Submission) -> Path:
+        """Return where that part of a submission's result is kept which the student may read."""
+        return self.out / "feedback" / f"{submission.name}.md"
+
     def result_path(self, submission: Submission) -> Path:
         """Return where the result of a submission is kept."""
         return self.results / f"{submission.name}.json"

@@ -14,6 +14,7 @@ from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
 from grader.course.judge import JudgeEnd, SubprocessJudge, Watch
 from grader.course.record import Record
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
 MAX_RUNS = 2  # a judge that dies gets one more chance: it may have been the machine
@@ -80,7 +81,9 @@ def _run(
 
 
 def _crashed(record: Record, trouble: str) -> Record:
-    return msgspec.structs.replace(record, outcome=Outcome.CRASHED, explanation=f"This test has no result. {trouble}")
+    return msgspec.structs.replace(
+        record, outcome=Outcome.CRASHED, mistake=Mistake.CRASHED, explanation=f"This test has no result. {trouble}"
+    )
 
 
 def _require_sound_course(chapter: Chapter, selected: Sequence[Selected], folder: Path, batch: Batch) -> None:

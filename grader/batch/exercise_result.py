@@ -8,6 +8,9 @@ from grader.course.catalog import Exercise
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.wall import Wall
+
+UNCOUNTED = "Its ranks had no network of their own, so nobody counted what they sent each other: the score takes their word for it."
 
 
 def score_exercises(evidence: Evidence) -> tuple[ExerciseScore, ...]:
@@ -29,10 +32,12 @@ def _score(exercise: Exercise, evidence: Evidence) -> ExerciseScore:
     return score_exercise(exercise, records)
 
 
-def chapter_result(evidence: Evidence, scores: Sequence[ExerciseScore], course_digest: str) -> ResultOfChapter:
+def chapter_result(
+    evidence: Evidence, scores: Sequence[ExerciseScore], *, course_digest: str, wall: Wall
+) -> ResultOfChapter:
     """Return the chapter's part of the result."""
     pairs = zip(evidence.intake.chapter.exercises, scores, strict=True)
-    exercises = tuple(_exercise_result(exercise, score, evidence) for exercise, score in pairs)
+    exercises = tuple(_exercise_result(exercise, score, evidence, wall) for exercise, score in pairs)
     return ResultOfChapter(
         chapter=evidence.intake.chapter.id,
         course_digest=course_digest,
@@ -52,29 +57,37 @@ def total(parts: Sequence[ResultOfExercise | ResultOfChapter]) -> float:
     return round(sum(part.score or 0.0 for part in parts), 1)
 
 
-def _exercise_result(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> ResultOfExercise:
-    records = _records_of(exercise, evidence)
+def _exercise_result(exercise: Exercise, score: ExerciseScore, evidence: Evidence, wall: Wall) -> ResultOfExercise:
+    tests = tuple(_test_result(record) for record in _records_of(exercise, evidence))
+    deciding = _deciding(tests, score.outcome)
+    world_sizes = tuple(sorted({size for test in tests for size in test.world_sizes}))
+    uncounted = not wall.counts_bytes and any(size > 1 for size in world_sizes)
     return ResultOfExercise(
         exercise=exercise.id,
         points=score.points,
         score=score.score,
         outcome=score.outcome,
-        explanation=_explanation(exercise, score, evidence),
-        world_sizes=tuple(sorted({size for record in records for size in record.world_sizes})),
-        seconds=round(sum(record.seconds for record in records), 4),
-        tests=tuple(_test_result(record) for record in records),
+        explanation=deciding.told if deciding else _untested(exercise, score, evidence),
+        hidden_explanation=deciding.explanation if deciding and deciding.hidden else "",
+        caveat=UNCOUNTED if uncounted else "",
+        world_sizes=world_sizes,
+        seconds=round(sum(test.seconds for test in tests), 4),
+        tests=tests,
     )
 
 
-def _explanation(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> str:
-    """Return why the exercise ended as it did: what its file, or the first test that ended the same way, says."""
+def _deciding(tests: Sequence[ResultOfTest], outcome: Outcome) -> ResultOfTest | None:
+    """Return the test that says why the exercise ended as it did: the first that ended so too, a public one if any."""
+    alike = [test for test in tests if test.outcome is outcome is not Outcome.PASSED]
+    return min(alike, key=lambda test: test.hidden, default=None)
+
+
+def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> str:
+    """Return why an exercise of which no test decided did not pass."""
     if score.outcome is Outcome.PASSED:
         return ""
     fault = evidence.intake.faults.get(exercise.file)
-    if fault is not None:
-        return fault.explanation
-    said = [record.explanation for record in _records_of(exercise, evidence) if record.outcome == score.outcome]
-    return next(iter(said), score.problem or evidence.trouble)
+    return fault.explanation if fault else score.problem or evidence.trouble
 
 
 def _records_of(exercise: Exercise, evidence: Evidence) -> list[Record]:
@@ -89,6 +102,7 @@ def _test_result(record: Record) -> ResultOfTest:
         hidden=record.hidden,
         outcome=record.outcome,
         explanation=record.explanation,
+        mistake=record.mistake,
         world_sizes=record.world_sizes,
         seconds=record.seconds,
     )

@@ -96,6 +96,9 @@ class ResultOfExercise(_Struct, frozen=True):
     hidden_explanation: str
     """Where a hidden test decided, its whole explanation, for staff only; else empty."""
 
+    caveat: str
+    """What weakens the score, whatever it is: empty behind a wall that counts what ranks send each other."""
+
     world_sizes: tuple[int, ...]
     seconds: float
     tests: tuple[ResultOfTest, ...]

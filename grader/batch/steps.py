@@ -10,8 +10,9 @@ from typing import Any
 from grader.batch.batch import Batch
 from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.exercise_result import chapter_result, score_exercises, total
+from grader.batch.feedback import feedback
 from grader.batch.intake import Intake, list_beside, nothing_to_take, take_chapter
-from grader.batch.result import SubmissionResult, write_result
+from grader.batch.result import SubmissionResult, write_result, write_whole
 from grader.batch.submission import Layout, Submission, find_chapters
 from grader.course.judge import Watch
 from grader.course.score import ExerciseScore
@@ -113,7 +114,9 @@ def score(judged: Judged, _work: Work) -> Scored:
 def report(scored: Scored, work: Work) -> SubmissionResult:
     """Build the result."""
     chapters = tuple(
-        chapter_result(evidence, scores, work.batch.digests[evidence.intake.chapter.id])
+        chapter_result(
+            evidence, scores, course_digest=work.batch.digests[evidence.intake.chapter.id], wall=work.batch.wall
+        )
         for evidence, scores in zip(scored.evidence, scored.scores, strict=True)
     )
     exercises = [exercise for chapter in chapters for exercise in chapter.exercises]
@@ -131,7 +134,8 @@ def report(scored: Scored, work: Work) -> SubmissionResult:
 
 
 def record(result: SubmissionResult, work: Work) -> SubmissionResult:
-    """Write the result to its file."""
+    """Write what the student may read, and then the result itself, which says that all is done."""
+    write_whole(work.batch.feedback_path(work.submission), feedback(result).encode())
     write_result(result, work.batch.result_path(work.submission))
     return result
 

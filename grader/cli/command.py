@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import CourseError
-from grader.harness.outcome import Outcome
+from grader.harness.outcome import Outcome, shown
 
 ALL_PASSED = 0
 SOME_FAILED = 1
@@ -60,11 +60,11 @@ def run_command(body: Callable[[], int]) -> int:
     try:
         return body()
     except CourseError as error:
-        print(error, file=sys.stderr)
+        print(shown(str(error)), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         # A full disk, a folder without write permission: the machine's fault, and the message names the file.
-        print(f"The machine refused: {error}", file=sys.stderr)
+        print(shown(f"The machine refused: {error}"), file=sys.stderr)
         return INFRASTRUCTURE
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -90,11 +90,6 @@ def symbol(outcome: Outcome) -> Text:
 def words(outcome: Outcome) -> str:
     """Return an outcome as a person says it."""
     return outcome.value.replace("_", " ")
-
-
-def harmless(text: str) -> str:
-    """Return text from a submission without the control characters that could rewrite a terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 
 
 def indented(text: str, columns: int, width: int) -> str:

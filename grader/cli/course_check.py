@@ -13,7 +13,6 @@ from grader.batch.judging import stopped_by_signals, without_evidence
 from grader.cli.command import (
     ALL_PASSED,
     SOME_FAILED,
-    harmless,
     indented,
     make_console,
     number,
@@ -27,7 +26,7 @@ from grader.course.catalog import Course, Exercise, Selected, find_root, load_co
 from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
-from grader.harness.outcome import Outcome
+from grader.harness.outcome import Outcome, shown
 
 COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
 
@@ -81,7 +80,7 @@ def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Con
 
 
 def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
-    said = f"The last lines it printed:\n{harmless(end.tail)}"
+    said = f"The last lines it printed:\n{shown(end.tail)}"
     if end.exit_code in COLLECTION_FAILED:
         return CatalogError(f"The course's tests cannot be collected. {said}")
     return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {said}")
@@ -110,7 +109,7 @@ def _explanations(records: Sequence[Record], score: ExerciseScore, width: int) -
         yield Text(_below(score.problem, width))
     failing = [record for record in records if record.outcome in EXPLAINED]
     for position, record in enumerate(failing):
-        explanation = harmless(record.explanation)
+        explanation = shown(record.explanation)
         if position == 0:
             yield Text(_below(record.claim, width), style="bold")
             yield Text(_below(f"{_case(record)}\n{explanation}", width))

@@ -22,14 +22,13 @@ from grader.cli.command import (
     INFRASTRUCTURE,
     INTERRUPTED,
     SOME_FAILED,
-    harmless,
     make_console,
     number,
 )
 from grader.cli.result_table import print_results
 from grader.cli.walls import wall_for_submissions
 from grader.course.catalog import Chapter, Course, find_root, load_course
-from grader.harness.outcome import Outcome
+from grader.harness.outcome import Outcome, shown
 
 
 def grade_run(options: Namespace) -> int:
@@ -122,7 +121,7 @@ def _notes(result: SubmissionResult) -> Iterator[str]:
     """Yield what is odd: nothing to grade, with the whole reason if that is all there is, or a judge that died."""
     empty = [chapter for chapter in result.chapters if chapter.judge == "not_run"]
     if len(empty) == len(result.chapters):
-        yield harmless(empty[0].exercises[0].explanation)
+        yield shown(empty[0].exercises[0].explanation)
     elif empty:
         yield f"nothing to grade in {', '.join(chapter.chapter for chapter in empty)}"
     for chapter in result.chapters:

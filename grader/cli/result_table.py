@@ -12,6 +12,7 @@ from grader.cli.command import number, styled, words
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
+CAVEAT = "*"
 LETTERS = {
     Outcome.PASSED: "P",
     Outcome.FAILED: "F",
@@ -33,6 +34,9 @@ def print_results(console: Console, results: Sequence[SubmissionResult], chapter
     if len(chapters) > 1:
         console.print(_total_table(results, chapters))
     console.print(_legend(), style="dim")
+    caveats = {exercise.caveat for result in results for part in result.chapters for exercise in part.exercises}
+    for caveat in sorted(caveats - {""}):
+        console.print(f"{CAVEAT} {caveat}", style="yellow")
 
 
 def _new_table(title: str) -> Table:
@@ -71,7 +75,7 @@ def _broken(name: str) -> str:
 
 def _cell(exercise: ResultOfExercise) -> Text:
     score = "?" if exercise.score is None else number(exercise.score)
-    return styled(f"{score} {LETTERS[exercise.outcome]}", exercise.outcome)
+    return styled(f"{score}{CAVEAT * bool(exercise.caveat)} {LETTERS[exercise.outcome]}", exercise.outcome)
 
 
 def _legend() -> Text:

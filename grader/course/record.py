@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from course_env.errors import LaunchError
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
 Aspect = Literal["equivalence", "property", "robustness"]
@@ -31,7 +32,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hidden: bool
     outcome: Outcome
     explanation: str
-    """Empty when the test passed."""
+    """Empty when the test passed. Of a hidden test for staff only: it may hold inputs, values and texts of the test."""
+
+    mistake: Mistake | None = None
+    """What kind of mistake it is, for everybody; None when the test passed, or when nobody knows how it ended."""
 
     seconds: float
     world_sizes: tuple[int, ...]
@@ -64,6 +68,7 @@ class Finished(
     test: str
     outcome: Outcome
     explanation: str
+    mistake: Mistake | None
     seconds: float
     world_sizes: tuple[int, ...]
 
@@ -110,6 +115,7 @@ def _record(test: CollectedTest, finished: Finished | None, trouble: str) -> Rec
         test=test.test,
         outcome=Outcome.NOT_GRADABLE,
         explanation=f"The judge ended before this test did. {trouble}".rstrip(),
+        mistake=None,
         seconds=0.0,
         world_sizes=(),
     )
@@ -122,6 +128,7 @@ def _record(test: CollectedTest, finished: Finished | None, trouble: str) -> Rec
         hidden=test.hidden,
         outcome=end.outcome,
         explanation=end.explanation,
+        mistake=end.mistake,
         seconds=end.seconds,
         world_sizes=end.world_sizes,
     )

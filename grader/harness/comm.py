@@ -3,18 +3,20 @@
     assert run.comm.count("all_reduce", rank=0) == 1
     assert run.comm.bytes_sent_per_rank() == (Fraction(2 * (n - 1), n) * payload,) * n
     assert run.comm.within([0, 2]).rounds() == 3
+    run.comm.assert_only("send", "recv")
 
 An operation is asked for by its name or by its kind: "all_gather" means all_gather_single and the coalesced forms too.
-Making process groups is not counted.
+Making process groups is not counted; `groups_made` tells of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from fractions import Fraction
 from typing import NamedTuple
 
 from grader.harness.comm_op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages, read_ops
-from grader.harness.mismatch import find_mismatches
+from grader.harness.mismatch import find_mismatches, place, rank_list
 from grader.harness.protocol.journal import Event, Issue, NewGroup, RankJournal
 
 __all__ = ["CommLog", "CommOp"]
@@ -27,6 +29,11 @@ class CommLog:
         self.journals = tuple(journals)
         self._all = tuple(read_ops(rank, journal) for rank, journal in enumerate(self.journals))
         self._ops = tuple(tuple(op for op in ops if op.op != NEW_GROUP) for ops in self._all)
+
+    def __repr__(self) -> str:
+        counts = Counter(op.op for op in self.ops())
+        counted = ", ".join(f"{count} {op}" for op, count in counts.items()) or "nothing"
+        return f"<CommLog of {self.world_size} ranks: {counted}>"
 
     @property
     def world_size(self) -> int:
@@ -95,9 +102,50 @@ class CommLog:
         """
         return _Rounds(self._ops).count()
 
+    def groups_made(self, rank: int) -> tuple[tuple[int, ...], ...]:
+        """Return the process groups that a rank had a hand in making, beside the default one, in the order of making.
+
+        Each is the tuple of its global ranks in group order; the rank itself need not be one of them.
+        """
+        made = (op for op in self._all[rank] if op.op == NEW_GROUP and op.api != "init_process_group")
+        return tuple(op.ranks for op in made)
+
+    def assert_only(self, *allowed: str) -> None:
+        """Fail, with a sentence for the student, if a rank called any operation but the `allowed` ones.
+
+        Raises: AssertionError that names the first such call, its line, and the ranks that made it.
+        """
+        __tracebackhide__ = True
+        foreign = [op for op in self.ops() if not {op.op, op.kind} & {*allowed}]
+        if foreign:
+            raise AssertionError(
+                f"{_who_called(foreign)}. The exercise is to build the result from {' and '.join(allowed)}: "
+                "nothing else may communicate."
+            )
+
+    def assert_waited_for(self) -> None:
+        """Fail, with a sentence for the student, if a rank never learned that an operation it issued has ended.
+
+        Raises: AssertionError that names the first such call, its line, and the ranks that made it.
+        """
+        __tracebackhide__ = True
+        forgotten = [op for op in self.ops() if op.is_forgotten]
+        if forgotten:
+            raise AssertionError(
+                f"{_who_called(forgotten)} and never waited for it. "
+                "That it was complete in time was luck: call wait() on the handle that it returned."
+            )
+
     def mismatches(self) -> tuple[str, ...]:
         """Return a sentence for everything that ranks passed to torch and that does not fit together."""
         return find_mismatches(self._all)
+
+
+def _who_called(ops: Sequence[CommOp]) -> str:
+    """Return the first of these calls with all ranks that made it: "Ranks 0, 1 called all_gather at x.py:12"."""
+    first = ops[0]
+    ranks = sorted({op.rank for op in ops if (op.api, op.op, op.site) == (first.api, first.op, first.site)})
+    return f"{rank_list(ranks).capitalize()} called {first.api or first.op}{place(first)}"
 
 
 class _Rounds:

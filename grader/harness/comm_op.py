@@ -85,6 +85,20 @@ class CommOp:
         return self.op.removesuffix("_coalesced").removesuffix("_single")
 
     @property
+    def call(self) -> str:
+        """The call as it stands in a program: "isend(dst=1, tag=2)"; of a collective its name."""
+        if self.op not in POINT_TO_POINT:
+            return self.op
+        tag = f", tag={self.tag}" if self.tag else ""
+        return f"{'i' if self.is_async else ''}{self.op}({'dst' if self.op == 'send' else 'src'}={self.peer}{tag})"
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether its rank has neither waited for it nor found it complete, nor taken a future that would do so unseen."""
+        seen = (self.waited_at, self.done_at) != (None, None) or self.future_taken
+        return self.is_async and not seen and not self.error
+
+    @property
     def input_bytes(self) -> int:
         """Bytes that the operation reads on this rank."""
         return sum(self.inputs) * self.itemsize

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from grader.harness import wrong_order, wrong_rank, wrong_value
 from grader.harness.compared import Compared
-from grader.harness.hypothesis import Case, Hypothesis, believed
+from grader.harness.hypothesis import Case, Explanation, Hypothesis, believed
+from grader.harness.mistake import Mistake
 
-Diagnosis = Callable[[Case], Iterator[Hypothesis | str]]
+Diagnosis = Callable[[Case], Iterator[Hypothesis | Explanation]]
 
 # The first explanation that holds is told, so the order is an argument. First what leaves nothing to choose: plain facts,
 # values the test knows, factors the world size names, another rank's values. Then what is picked from a few arrangements,
@@ -41,28 +42,30 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 )
 
 
-def diagnose(ranks: Sequence[Compared], world_size: int) -> str | None:
-    """Return the sentence that explains every wrong entry of a tensor on every rank, or None."""
+def diagnose(ranks: Sequence[Compared], world_size: int) -> Explanation | None:
+    """Return what explains every wrong entry of a tensor on every rank, or None."""
     wrong = tuple(one for one in ranks if one.where.numel())
     if not wrong:
         return None
     case = Case(ranks=tuple(ranks), wrong=wrong, world_size=world_size)
     candidates = (candidate for diagnosis in DIAGNOSES for candidate in diagnosis(case))
-    sentences = (candidate if isinstance(candidate, str) else believed(candidate, case) for candidate in candidates)
-    return next((sentence for sentence in sentences if sentence), None)
+    found = (believed(one, case) if isinstance(one, Hypothesis) else one for one in candidates)
+    return next((explanation for explanation in found if explanation), None)
 
 
-def explain_shape(actual: Sequence[int], expected: Sequence[int], world_size: int) -> str | None:
+def explain_shape(actual: Sequence[int], expected: Sequence[int], world_size: int) -> Explanation | None:
     """Return what a wrong shape suggests, or None."""
     if tuple(actual) == tuple(reversed(expected)):
-        return "Transposed?"
+        return Explanation("Transposed?", Mistake.TRANSPOSED)
     if math.prod(actual) == math.prod(expected):
-        return "The number of elements is right: a reshape is missing?"
+        return Explanation("The number of elements is right: a reshape is missing?", Mistake.SHAPE)
     dims = [dim for dim, (a, e) in enumerate(zip(actual, expected, strict=False)) if a != e]
     if len(actual) == len(expected) and len(dims) == 1 and world_size > 1:
         (dim,) = dims
         if actual[dim] == expected[dim] * world_size:
-            return f"Dim {dim} is {world_size} times too long: the whole where this rank's shard is due?"
+            told = f"Dim {dim} is {world_size} times too long: the whole where this rank's shard is due?"
+            return Explanation(told, Mistake.WHOLE_FOR_SHARD)
         if actual[dim] * world_size == expected[dim]:
-            return f"Dim {dim} is {world_size} times too short: this rank's shard where the whole is due?"
+            told = f"Dim {dim} is {world_size} times too short: this rank's shard where the whole is due?"
+            return Explanation(told, Mistake.SHARD_FOR_WHOLE)
     return None

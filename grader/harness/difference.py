@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grader.harness.hypothesis import listed
+from grader.harness.mistake import Mistake
+from grader.harness.outcome import StudentFailure
 
 READABLE_INTEGER = 1e15
 
@@ -18,6 +20,8 @@ class Difference:
     index, actual, expected: where |difference| is largest; `allowed` is the bound there
     wrong_ranks, right_ranks: of the ranks that should hold a value at `path`
     also_wrong: other paths with something wrong
+    diagnosis: why, where the error has a shape
+    mistake: the kind of it; of all fields the only one without a value, a place or a name of the test
     """
 
     rank: int | None
@@ -35,6 +39,7 @@ class Difference:
     right_ranks: tuple[int, ...]
     also_wrong: tuple[str, ...] = ()
     diagnosis: str | None = None
+    mistake: Mistake
 
     def __str__(self) -> str:
         where = self.path if self.rank is None else f"rank {self.rank} of {self.world_size}: {self.path}"
@@ -62,11 +67,11 @@ class Difference:
         )
 
 
-class Mismatch(AssertionError):  # noqa: N818 - a verdict, not an error of this program
+class Mismatch(StudentFailure):
     """What the ranks returned is not what the reference says; `difference` says it as data."""
 
     def __init__(self, difference: Difference) -> None:
-        super().__init__(str(difference))
+        super().__init__(str(difference), mistake=difference.mistake)
         self.difference = difference
 
 

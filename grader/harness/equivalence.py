@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from course_env.errors import did_you_mean
+from course_env.errors import CatalogError, did_you_mean
 from grader.harness.compared import Bound, Compared, agrees
 from grader.harness.diagnosis import diagnose, explain_shape
 from grader.harness.difference import Difference, Mismatch
 from grader.harness.hypothesis import listed
+from grader.harness.mistake import Mistake
 from grader.harness.per_rank import PerRank
 
 RTOL = 1e-9
@@ -51,9 +52,10 @@ class Node(NamedTuple):
 
 
 class Misfit(NamedTuple):
-    """Something wrong that is no difference of numbers, and what it suggests."""
+    """Something wrong that is no difference of numbers, its kind, and what it suggests."""
 
     problem: str
+    mistake: Mistake
     hint: str | None = None
 
 
@@ -87,15 +89,17 @@ def assert_matches(
     exact: the same reference computed in float64, for dtypes below float64
     previous: the values from before the step, or the input: never compared, but "nothing changed" can be told by it
     what: how messages call the value
-    Raises: Mismatch; TypeError or ValueError if the arguments of the test itself do not fit together.
+    Raises: Mismatch; CatalogError if the test itself asks for what no submission could satisfy.
     """
     __tracebackhide__ = True
     if exact is not None and (rtol is not None or atol is not None):
-        raise TypeError("`exact` sets the bound, and so do `rtol` and `atol`. Pass one or the other.")
+        raise CatalogError(
+            "`exact` sets the bound, and so do `rtol` and `atol`. Correct the test: pass one or the other."
+        )
     in_launch = isinstance(actual, PerRank)
     returned: Sequence[Any] = actual if in_launch else [actual]
     if not returned:
-        raise ValueError("`actual` is an empty PerRank: there is no rank to compare.")
+        raise CatalogError("`actual` is an empty PerRank: there is no rank to compare. Correct the test.")
     tolerance = Tolerance(rtol=rtol, atol=atol, world_size=len(returned))
     due = (
         _spread(expected, returned, "expected"),
@@ -133,7 +137,8 @@ def _spread(value: Any, returned: Sequence[Any], name: str) -> Sequence[Any]:
     if not isinstance(value, PerRank):
         return [value] * len(returned)
     if len(value) != len(returned):
-        raise ValueError(f"`{name}` holds a value for {len(value)} ranks, `actual` for {len(returned)}.")
+        told = f"`{name}` holds a value for {len(value)} ranks, `actual` for {len(returned)}."
+        raise CatalogError(f"{told} Correct the test.")
     return value
 
 
@@ -175,7 +180,7 @@ def _compare(node: Node, rank: int, tolerance: Tolerance) -> Compared | Misfit |
         return _compare_numbers(node, rank, tolerance)
     if node.actual == node.expected:
         return None
-    return Misfit(f"is {_shown(node.actual)}, expected {_shown(node.expected)}.")
+    return Misfit(f"is {_shown(node.actual)}, expected {_shown(node.expected)}.", Mistake.VALUES)
 
 
 def _compare_numbers(node: Node, rank: int, tolerance: Tolerance) -> Compared:
@@ -214,9 +219,9 @@ def _bound(node: Node, due: Tensor, dtype: torch.dtype, tolerance: Tolerance) ->
     if rtol is not None:
         return Bound(rtol=rtol, atol=rtol * _magnitude(due) if atol is None else atol)
     if not isinstance(node.exact, Tensor) or node.exact.dtype != torch.float64 or node.exact.shape != due.shape:
-        raise TypeError(
+        raise CatalogError(
             f"{node.path} is expected in {_dtype(dtype)}, where no fixed bound is right. "
-            "Pass exact=: the same reference computed from the same inputs in float64, of the same shape. Or pass rtol=: 0 where values are only moved."
+            "Correct the test: pass exact=: the same reference computed from the same inputs in float64, of the same shape, or rtol=: 0 where values are only moved."
         )
     return own_error_bound(due, _widened(node.exact), dtype, tolerance.world_size)
 
@@ -226,24 +231,25 @@ def _misfit(node: Node, world_size: int) -> Misfit | None:
     actual, expected = node.actual, node.expected
     held, due = _kind(actual), _kind(expected)
     if held is not due and not (held is int and due is float):
-        return Misfit(f"is {_named(held)}, expected {_named(due)}.")
+        return Misfit(f"is {_named(held)}, expected {_named(due)}.", Mistake.TYPE)
     if due is Tensor:
         return _tensor_misfit(actual, expected, world_size)
     if due is dict:
         return _key_misfit(actual, expected)
     if due in (list, tuple) and len(actual) != len(expected):
-        return Misfit(f"has {len(actual)} entries, expected {len(expected)}.")
+        return Misfit(f"has {len(actual)} entries, expected {len(expected)}.", Mistake.LENGTH)
     return None
 
 
 def _tensor_misfit(actual: Tensor, expected: Tensor, world_size: int) -> Misfit | None:
     if expected.dtype.is_complex:
-        raise TypeError("Complex tensors are not compared. Pass torch.view_as_real(...) of both.")
+        raise CatalogError("Complex tensors are not compared. Correct the test: pass torch.view_as_real(...) of both.")
     if actual.shape != expected.shape:
-        hint = explain_shape(actual.shape, expected.shape, world_size)
-        return Misfit(f"has shape {tuple(actual.shape)}, expected {tuple(expected.shape)}.", hint)
+        problem = f"has shape {tuple(actual.shape)}, expected {tuple(expected.shape)}."
+        cause = explain_shape(actual.shape, expected.shape, world_size)
+        return Misfit(problem, cause.mistake, cause.sentence) if cause else Misfit(problem, Mistake.SHAPE)
     if actual.dtype != expected.dtype:
-        return Misfit(f"has dtype {_dtype(actual.dtype)}, expected {_dtype(expected.dtype)}.")
+        return Misfit(f"has dtype {_dtype(actual.dtype)}, expected {_dtype(expected.dtype)}.", Mistake.DTYPE)
     return None
 
 
@@ -254,7 +260,8 @@ def _key_misfit(actual: dict[Any, Any], expected: dict[Any, Any]) -> Misfit | No
     has = f"has {listed([_shown(key) for key in extra])}, which nobody expects" if extra else ""
     if not lacks and not has:
         return None
-    return Misfit(" and ".join(filter(None, (lacks, has))) + ".", _likely_key(extra, missing))
+    problem = " and ".join(filter(None, (lacks, has)))
+    return Misfit(f"{problem}.", Mistake.KEYS, _likely_key(extra, missing))
 
 
 def _likely_key(extra: Sequence[Any], missing: Sequence[Any]) -> str | None:
@@ -306,12 +313,13 @@ def _difference(wrong: Sequence[str], found: Found, world_size: int, *, in_launc
     }
     rank = min(misfits or wrong_ranks)
     if misfits:
-        explained: dict[str, Any] = {"problem": misfits[rank].problem, "diagnosis": misfits[rank].hint}
+        problem, mistake, hint = misfits[rank]
+        explained: dict[str, Any] = {"problem": problem, "diagnosis": hint, "mistake": mistake}
     else:
         compared = [result for result in results.values() if isinstance(result, Compared)]
-        explained = _worst(next(one for one in compared if one.rank == rank)) | {
-            "diagnosis": diagnose(compared, world_size)
-        }
+        sentence, mistake = diagnose(compared, world_size) or (None, Mistake.VALUES)
+        worst = _worst(next(one for one in compared if one.rank == rank))
+        explained = worst | {"diagnosis": sentence, "mistake": mistake}
     return Difference(rank=rank if in_launch else None, **place, **explained)
 
 

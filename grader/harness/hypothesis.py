@@ -9,11 +9,13 @@ So a lone scalar, a constant tensor or a few small integers prove nothing.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from grader.harness.compared import PROBED, Bound, Compared, agrees
+from grader.harness.mistake import Mistake
 
 ENOUGH_BITS = 24.0  # chance would do as well less than once in 16 million
 SAMPLED = 4096  # entries whose evidence is counted
@@ -41,11 +43,19 @@ class Case:
         return counts.pop() if len(counts) == 1 else 0
 
 
+class Explanation(NamedTuple):
+    """What explains an error: a sentence that may name ranks, places and numbers of the test, and a kind that does not."""
+
+    sentence: str
+    mistake: Mistake
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
     """A mistake, and what a wrong rank would hold had it been made.
 
     sentence: how to tell it; "{where}" in it becomes "everywhere" or "wherever it is wrong"
+    mistake: its kind
     predict: from a wrong rank to its values; None or another shape where the mistake is impossible
     whole: the entries that are right must be predicted as well
     fitted: one number was read off each rank, which costs the evidence of one entry there
@@ -54,6 +64,7 @@ class Hypothesis:
     """
 
     sentence: str
+    mistake: Mistake
     predict: Callable[[Compared], Tensor | None]
     whole: bool = True
     fitted: bool = False
@@ -61,9 +72,13 @@ class Hypothesis:
     slack: float = 1.0
 
 
-def rearranged(sentence: str, how: Callable[[Tensor], Tensor], arrangements: float = 0.0) -> Hypothesis:
+def rearranged(
+    sentence: str, mistake: Mistake, how: Callable[[Tensor], Tensor], *, arrangements: float = 0.0
+) -> Hypothesis:
     """Return the hypothesis that every wrong rank holds its reference rearranged by `how`."""
-    return Hypothesis(sentence=sentence, predict=lambda one: how(one.expected), arrangements=arrangements)
+    return Hypothesis(
+        sentence=sentence, mistake=mistake, predict=lambda one: how(one.expected), arrangements=arrangements
+    )
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -72,8 +87,8 @@ def listed(parts: Sequence[str]) -> str:
     return ", ".join(parts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def believed(hypothesis: Hypothesis, case: Case) -> str | None:
-    """Return the sentence if the hypothesis explains all that is wrong, on enough evidence."""
+def believed(hypothesis: Hypothesis, case: Case) -> Explanation | None:
+    """Return what to tell if the hypothesis explains all that is wrong, on enough evidence."""
     everywhere, evidence = True, 0.0
     seen: list[Tensor] = []
     for one in case.wrong:
@@ -88,7 +103,8 @@ def believed(hypothesis: Hypothesis, case: Case) -> str | None:
             evidence += _evidence(sample, one, bound, fitted=hypothesis.fitted) - hypothesis.arrangements
     if evidence < ENOUGH_BITS or (hypothesis.whole and not everywhere):
         return None
-    return hypothesis.sentence.replace("{where}", "everywhere" if everywhere else "wherever it is wrong")
+    sentence = hypothesis.sentence.replace("{where}", "everywhere" if everywhere else "wherever it is wrong")
+    return Explanation(sentence, hypothesis.mistake)
 
 
 def is_telling(values: Tensor, bound: Bound) -> bool:

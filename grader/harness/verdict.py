@@ -21,6 +21,7 @@ from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
 from grader.harness.waiting import who_waits
+from grader.harness.wire import unaccounted
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
@@ -42,7 +43,7 @@ def judge(remains: Remains) -> Run:
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
     results = tuple(_result(rank) for rank in remains.ranks)
     comm = CommLog(journals)
-    for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched):
+    for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched, _unaccounted):
         failure = explain(remains, results, comm)
         if failure is not None:
             raise failure
@@ -224,6 +225,16 @@ def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) ->
         )
     mismatches = comm.mismatches()
     return StudentFailure("\n".join(mismatches), mistake=Mistake.MISMATCH) if mismatches else None
+
+
+def _unaccounted(remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
+    assert remains.status is not None
+    request = remains.request
+    # Processes that a rank starts communicate unrecorded; groups that it makes for itself do so too.
+    if remains.status.traffic is None or not request.process_group or request.children:
+        return None
+    sentence = unaccounted(comm, remains.status.traffic)
+    return None if sentence is None else StudentFailure(sentence, mistake=Mistake.UNRECORDED_TRAFFIC)
 
 
 def _mismatch_hint(comm: CommLog) -> Iterable[str]:

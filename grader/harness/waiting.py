@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grader.harness.comm_op import NEW_GROUP, POINT_TO_POINT, CommOp, read_ops
+from grader.harness.comm_op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages, read_ops
 from grader.harness.mismatch import collectives_by_group, place, rank_list
 from grader.harness.protocol.journal import RankJournal
 
@@ -20,7 +20,7 @@ def who_waits(journals: Sequence[RankJournal], states: Sequence[str]) -> str:
     """
     launch = _Launch([read_ops(rank, journal) for rank, journal in enumerate(journals)], states)
     text = "; ".join(_clauses(launch))
-    reason = next(filter(None, (explain(launch) for explain in (_tags, _order, _circle, _missing_partner))), "")
+    reason = next(filter(None, (explain(launch) for explain in EXPLANATIONS)), "")
     return f"{text}: {reason}" if reason else f"{text}."
 
 
@@ -89,16 +89,12 @@ def _waits(op: CommOp, launch: _Launch) -> str:
 
 def _call(op: CommOp, launch: _Launch) -> str:
     """Return an operation as a call: "recv(src=1)", "all_reduce", "barrier of ranks 0, 2"."""
-    tag = f", tag={op.tag}" if op.tag else ""
-    match op.op:
-        case "send":
-            return f"{'isend' if op.is_async else 'send'}(dst={op.peer}{tag})"
-        case "recv":
-            return f"{'irecv' if op.is_async else 'recv'}(src={op.peer}{tag})"
+    if op.op in POINT_TO_POINT:
+        return op.call
     if op.op == NEW_GROUP and op.api == "init_process_group":
         return op.api
     group = "" if len(op.ranks) == len(launch.ops) else f" of {rank_list(op.ranks)}"
-    return f"{op.op}{group}"
+    return f"{op.call}{group}"
 
 
 def _plural(phrase: str) -> str:
@@ -107,6 +103,17 @@ def _plural(phrase: str) -> str:
             phrase = plural + phrase[len(singular) :]
             break
     return phrase.replace(": it has ", ": they have ").replace(": it is ", ": they are ").replace(" its ", " their ")
+
+
+def _forgotten(launch: _Launch) -> str:
+    """Explain a message that never arrives because the rank at its other end dropped it instead of waiting for it."""
+    blocked = launch.blocked().values()
+    pairs = [pair for send, receive in matched_messages(launch.ops) for pair in ((send, receive), (receive, send))]
+    forgotten = {other.rank: other for op, other in pairs if op in blocked and other.is_forgotten}
+    said = [
+        f"rank {rank} issued {op.call}{place(op)} and never waited for it" for rank, op in sorted(forgotten.items())
+    ]
+    return f"{', '.join(said)}. A message is lost with its handle: keep it and wait() for it." if said else ""
 
 
 def _tags(launch: _Launch) -> str:
@@ -177,3 +184,7 @@ def _missing_partner(launch: _Launch) -> str:
         if op.op in POINT_TO_POINT and op.peer is not None and op.peer not in blocked
     ]
     return f"{', '.join(missing)}." if missing else ""
+
+
+# The first that has something to say is told; the later ones would mislead where an earlier one applies.
+EXPLANATIONS = (_forgotten, _tags, _order, _circle, _missing_partner)

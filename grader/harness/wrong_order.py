@@ -13,12 +13,14 @@ from torch import Tensor
 
 from grader.harness.compared import Compared, agrees, same
 from grader.harness.hypothesis import SAMPLED, Case, Hypothesis, rearranged
+from grader.harness.mistake import Mistake
 
 
 def transposed(case: Case) -> Iterator[Hypothesis]:
     """Look for two dims exchanged."""
     for i, j in itertools.combinations(range(case.ndim), 2):
-        yield rearranged(f"Transposed: dims {i} and {j} are exchanged.", partial(torch.transpose, dim0=i, dim1=j))
+        told = f"Transposed: dims {i} and {j} are exchanged."
+        yield rearranged(told, Mistake.TRANSPOSED, partial(torch.transpose, dim0=i, dim1=j))
 
 
 def misread(case: Case) -> Iterator[Hypothesis]:
@@ -27,8 +29,8 @@ def misread(case: Case) -> Iterator[Hypothesis]:
         "The right numbers in the wrong memory order: a reshape where a transpose, or a cat along another dim, is due?"
     )
     for i, j in itertools.permutations(range(case.ndim), 2):
-        yield rearranged(told, partial(_reshaped, i=i, j=j))
-        yield rearranged(told, partial(_gathered_along, i=i, j=j, count=case.world_size))
+        yield rearranged(told, Mistake.ORDER, partial(_reshaped, i=i, j=j))
+        yield rearranged(told, Mistake.ORDER, partial(_gathered_along, i=i, j=j, count=case.world_size))
 
 
 def _reshaped(whole: Tensor, i: int, j: int) -> Tensor:
@@ -47,12 +49,13 @@ def interleaved(case: Case) -> Iterator[Hypothesis]:
     n = case.world_size
     told = "Contiguous and interleaved are exchanged along dim 0: blocks where every N-th entry is due, or the reverse?"
     if case.ndim and n > 1:
-        yield rearranged(told, partial(_dealt, sizes=(n, -1), count=n))
-        yield rearranged(told, partial(_dealt, sizes=(-1, n), count=n))
+        yield rearranged(told, Mistake.ORDER, partial(_dealt, sizes=(n, -1), count=n))
+        yield rearranged(told, Mistake.ORDER, partial(_dealt, sizes=(-1, n), count=n))
         if len({one.expected.shape for one in case.ranks}) == 1 and len(case.ranks) == n:
             rows = torch.stack([one.expected for one in case.ranks])
-            yield Hypothesis(sentence=told, predict=lambda one: rows.flatten(0, 1)[one.rank :: n])
-            yield Hypothesis(sentence=told, predict=lambda one: rows.transpose(0, 1).flatten(0, 1).chunk(n)[one.rank])
+            dealt, cut = rows.flatten(0, 1), rows.transpose(0, 1).flatten(0, 1).chunk(n)
+            yield Hypothesis(sentence=told, mistake=Mistake.ORDER, predict=lambda one: dealt[one.rank :: n])
+            yield Hypothesis(sentence=told, mistake=Mistake.ORDER, predict=lambda one: cut[one.rank])
 
 
 def _dealt(whole: Tensor, sizes: tuple[int, int], count: int) -> Tensor:
@@ -67,7 +70,8 @@ def blocks_reordered(case: Case) -> Iterator[Hypothesis]:
         if order:
             told = f"The {n} blocks along dim {dim} are in the wrong order; on rank {case.wrong[0].rank}: {str(order)[1:-1]}."
             predict = partial(_in_block_order, dim=dim, count=n)
-            yield Hypothesis(sentence=told, predict=predict, arrangements=math.log2(math.factorial(n)))
+            price = math.log2(math.factorial(n))
+            yield Hypothesis(sentence=told, mistake=Mistake.ORDER, predict=predict, arrangements=price)
 
 
 def _block_order(one: Compared, dim: int, count: int) -> list[int] | None:
@@ -90,7 +94,7 @@ def _in_block_order(one: Compared, dim: int, count: int) -> Tensor | None:
 def reversed_(case: Case) -> Iterator[Hypothesis]:
     """Look for a dim that runs backwards."""
     for dim in range(case.ndim):
-        yield rearranged(f"Reversed along dim {dim}.", partial(torch.flip, dims=(dim,)))
+        yield rearranged(f"Reversed along dim {dim}.", Mistake.ORDER, partial(torch.flip, dims=(dim,)))
 
 
 def rolled(case: Case) -> Iterator[Hypothesis]:
@@ -103,7 +107,7 @@ def rolled(case: Case) -> Iterator[Hypothesis]:
                 f"Shifted by {shift if 2 * shift <= size else shift - size} along dim {dim}: an index off by as much?"
             )
             roll = partial(torch.roll, shifts=shift, dims=dim)
-            yield rearranged(told, roll, arrangements=math.log2(size))
+            yield rearranged(told, Mistake.SHIFTED, roll, arrangements=math.log2(size))
 
 
 def _shifts(one: Compared, dim: int) -> list[int]:
@@ -120,7 +124,7 @@ def shuffled(case: Case) -> Iterator[Hypothesis]:
     weighed = min(size, SAMPLED)  # evidence is counted on a sample, so the price is that of placing the sample
     arrangements = (math.lgamma(size + 1) - math.lgamma(size - weighed + 1)) / math.log(2)
     told = "The right entries in the wrong order."
-    yield Hypothesis(sentence=told, predict=_ordered_alike, arrangements=arrangements)
+    yield Hypothesis(sentence=told, mistake=Mistake.ORDER, predict=_ordered_alike, arrangements=arrangements)
 
 
 def _ordered_alike(one: Compared) -> Tensor:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from grader.harness.compared import Compared, same
-from grader.harness.hypothesis import Case, Hypothesis, is_telling, listed
+from grader.harness.hypothesis import Case, Explanation, Hypothesis, is_telling, listed
+from grader.harness.mistake import Mistake
 
 FEWEST_ENTRIES = 4  # fewer wrong entries are read faster than a sentence about them
 MOSTLY = 0.5  # a slice is wrong, not hit by chance, from this share of its entries on
@@ -27,7 +28,12 @@ def ranks_mixed_up(case: Case) -> Iterator[Hypothesis]:
     chosen, sentence = _who_holds_what(sources, case.world_size)
     due = {other.rank: other.expected for other in case.ranks}
     arrangements = math.log2(len(case.ranks))
-    yield Hypothesis(sentence=sentence, predict=lambda one: due[chosen[one.rank]], arrangements=arrangements)
+    yield Hypothesis(
+        sentence=sentence,
+        mistake=Mistake.OTHER_RANK,
+        predict=lambda one: due[chosen[one.rank]],
+        arrangements=arrangements,
+    )
 
 
 def _holds(one: Compared, other: Compared) -> bool:
@@ -74,7 +80,10 @@ def only_local(case: Case) -> Iterator[Hypothesis]:
             f"The reference is the {combined} of what the ranks hold: each kept its own part, an all-reduce is missing?"
         )
         yield Hypothesis(
-            sentence=told, predict=partial(_rest_of, total=total, count=count), slack=float(case.world_size)
+            sentence=told,
+            mistake=Mistake.NOT_REDUCED,
+            predict=partial(_rest_of, total=total, count=count),
+            slack=float(case.world_size),
         )
 
 
@@ -82,7 +91,7 @@ def _rest_of(one: Compared, total: Tensor, count: int) -> Tensor:
     return count * one.expected - (total - one.actual)
 
 
-def own_block(case: Case) -> Iterator[str]:
+def own_block(case: Case) -> Iterator[Explanation]:
     """Look for each rank right in its own block of a whole that all should hold."""
     if len(case.wrong) != case.world_size or case.world_size == 1:
         return
@@ -92,26 +101,28 @@ def own_block(case: Case) -> Iterator[str]:
             run and run in _blocks(one.expected.shape[dim], one.rank, case.world_size)
             for one, run in zip(case.wrong, runs, strict=True)
         ):
-            yield f"Each rank is right only in its own block along dim {dim}: an all-gather is missing?"
+            told = f"Each rank is right only in its own block along dim {dim}: an all-gather is missing?"
+            yield Explanation(told, Mistake.NOT_GATHERED)
 
 
-def right_block(case: Case) -> Iterator[str]:
+def right_block(case: Case) -> Iterator[Explanation]:
     """Look for one contiguous block right and the rest wrong, or the reverse."""
     for dim in range(case.ndim if case.num_wrong >= FEWEST_ENTRIES else 0):
         right = [_right_run(one, dim) for one in case.wrong]
         wrong = [_wrong_run(one, dim) for one in case.wrong]
         if all(wrong) and (not all(right) or _entries(wrong) < _entries(right)):
-            yield f"Along dim {dim} only {_told(case, wrong, dim)} is wrong."
+            yield Explanation(f"Along dim {dim} only {_told(case, wrong, dim)} is wrong.", Mistake.ONE_BLOCK)
         elif all(right):
-            yield f"Along dim {dim} only {_told(case, right, dim)} is right."
+            yield Explanation(f"Along dim {dim} only {_told(case, right, dim)} is right.", Mistake.ONE_BLOCK)
 
 
-def single_right_rank(case: Case) -> Iterator[str]:
+def single_right_rank(case: Case) -> Iterator[Explanation]:
     """Look for one rank right where all should hold the same."""
     right = [one for one in case.ranks if not one.where.numel()]
     alike = all(same(one.expected, case.ranks[0].expected, one.bound) for one in case.ranks)
     if len(right) == 1 and len(case.wrong) > 1 and alike and is_telling(right[0].expected, right[0].bound):
-        yield f"Only rank {right[0].rank} is right: a result that was not sent to the others, or a step taken there alone?"
+        cause = "a result that was not sent to the others, or a step taken there alone?"
+        yield Explanation(f"Only rank {right[0].rank} is right: {cause}", Mistake.ONE_RANK)
 
 
 def _right_run(one: Compared, dim: int) -> Run | None:

@@ -28,6 +28,10 @@ def test_submission_ends_as_expected(graded_golden, case):
             assert wanted["explanation"] == exercise.explanation
         else:
             assert wanted["explanation_has"] in exercise.explanation
+        if "hidden_explanation_has" in wanted:
+            assert wanted["hidden_explanation_has"] in exercise.hidden_explanation
+        else:
+            assert "" == exercise.hidden_explanation
 
 
 def test_an_empty_folder_has_a_result_too(batch, submit, golden, grade_class):

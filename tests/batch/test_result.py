@@ -41,6 +41,7 @@ def test_a_result_fits_the_schema_that_lies_beside(written, graded_golden):
     [
         ('"schema_version": 1', '"schema_version": 2', "Invalid enum value 2 - at `$.schema_version`"),
         ('"outcome": "passed"', '"outcome": "brilliant"', "Invalid enum value 'brilliant'"),
+        ('"mistake": null', '"mistake": "not 21"', "Invalid enum value 'not 21'"),
         ('"score": 4.0', '"score": 5.0', "exercise 'gcd' has score 5 of 4"),
         ('"score": 6.0', '"score": null', "exercise 'sieve' has score None and outcome 'passed'"),
         ('"score": 10.0', '"score": 15.0', "the score of 'ch01_arithmetic' is not the sum of its parts"),

@@ -7,6 +7,7 @@ import pytest
 
 from course_env.errors import LaunchError
 from grader.course.record import read_report
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
 TEST = {"chapter": "ch01_a", "exercise": "gcd", "aspect": "property", "claim": "It holds.", "hidden": True}
@@ -16,6 +17,7 @@ FINISHED = {
     "test": "a",
     "outcome": "passed",
     "explanation": "",
+    "mistake": None,
     "seconds": 0.5,
     "world_sizes": [1, 4],
 }
@@ -35,6 +37,14 @@ def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
 
     assert (record.test, record.exercise, record.aspect, record.hidden) == ("a", "gcd", "property", True)
     assert (record.outcome, record.seconds, record.world_sizes) == (Outcome.PASSED, 0.5, (1, 4))
+    assert record.mistake is None
+
+
+def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:
+    """The kind comes through as a member of its list."""
+    failed = {**FINISHED, "outcome": "failed", "mistake": "a sum where a mean is due"}
+
+    assert read_report(report(tmp_path, COLLECTED, failed), trouble="")[0].mistake is Mistake.SUM_FOR_MEAN
 
 
 def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
@@ -71,6 +81,7 @@ def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
     "line",
     [
         {**FINISHED, "outcome": "perfect"},
+        {**FINISHED, "mistake": "gcd(1071, 462) is not 21"},
         {**FINISHED, "score": 100},
         {"event": "finished", "test": "a"},
         {"event": "graded"},
@@ -79,7 +90,7 @@ def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_no_judge_writes_is_refused(tmp_path: Path, line: object) -> None:
-    """Unknown events, keys, outcomes and types are errors, with the line."""
+    """Unknown events, keys, outcomes, kinds of mistake and types are errors, with the line."""
     with pytest.raises(LaunchError, match=r"report.jsonl:2: not a line of a judge's report: "):
         read_report(report(tmp_path, COLLECTED, line, ENDED), trouble="")
 

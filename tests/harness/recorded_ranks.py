@@ -53,10 +53,12 @@ class Recorded:
         """Call a blocking operation that returns."""
         return self.issue(op, numel, line=line, is_async=False, **fields).done()
 
-    def new_group(self, name: str, ranks: Sequence[int], line: int = 1, *, made: bool = True) -> "Recorded":
+    def new_group(
+        self, name: str, ranks: Sequence[int], line: int = 1, *, api: str = "new_group", made: bool = True
+    ) -> "Recorded":
         """Make a process group."""
         self.num_ops += 1
-        self._add(NewGroup, self.num_ops - 1, group=name, ranks=tuple(ranks), api="new_group", site=site(line))
+        self._add(NewGroup, self.num_ops - 1, group=name, ranks=tuple(ranks), api=api, site=site(line))
         return self.done() if made else self
 
     @property

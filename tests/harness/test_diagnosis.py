@@ -8,6 +8,7 @@ import torch
 from grader.harness import PerRank, assert_matches
 from grader.harness.diagnosis import explain_shape
 from grader.harness.difference import Mismatch
+from grader.harness.mistake import Mistake
 
 WORLD_SIZES = [2, 3, 4, 8]
 
@@ -244,10 +245,10 @@ def test_nan_and_inf_are_told():
 @pytest.mark.parametrize(
     ("actual", "expected", "world_size", "told"),
     [
-        ((4, 8), (8, 4), 4, "Transposed"),
-        ((32,), (8, 4), 4, "reshape"),
-        ((8, 16), (8, 4), 4, "Dim 1 is 4 times too long"),
-        ((2, 8), (8, 8), 4, "Dim 0 is 4 times too short"),
+        ((4, 8), (8, 4), 4, ("Transposed", Mistake.TRANSPOSED)),
+        ((32,), (8, 4), 4, ("reshape", Mistake.SHAPE)),
+        ((8, 16), (8, 4), 4, ("Dim 1 is 4 times too long", Mistake.WHOLE_FOR_SHARD)),
+        ((2, 8), (8, 8), 4, ("Dim 0 is 4 times too short", Mistake.SHARD_FOR_WHOLE)),
         ((8, 16), (8, 4), 1, None),
         ((8, 4, 1, 2), (8, 4), 2, None),
         ((8, 5), (8, 4), 4, None),
@@ -257,4 +258,5 @@ def test_nan_and_inf_are_told():
 def test_wrong_shapes_have_their_own_hints(actual, expected, world_size, told):
     """A shape that is the whole, the shard or the transpose of what is due says so."""
     said = explain_shape(actual, expected, world_size)
-    assert said is None if told is None else told in said
+    assert (said is None) == (told is None)
+    assert said is None or (told[0] in said.sentence and told[1] is said.mistake)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from course_env.errors import CatalogError
 from grader.harness import PerRank, assert_matches
 from grader.harness.difference import Mismatch
+from grader.harness.mistake import Mistake
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +88,7 @@ def test_a_value_from_outside_a_launch_has_no_rank():
 )
 def test_numbers_of_ranks_must_agree(actual, options):
     """A test that expects more or fewer ranks than there are, or none at all, is a mistake of the test."""
-    with pytest.raises(ValueError, match="rank"):
+    with pytest.raises(CatalogError, match=r"rank.*Correct the test\."):
         assert_matches(actual, **options)
 
 
@@ -166,29 +168,30 @@ def test_a_0d_tensor_is_shown_without_index():
 
 
 @pytest.mark.parametrize(
-    ("actual", "expected", "problem"),
+    ("actual", "expected", "problem", "mistake"),
     [
-        ([1.0], torch.ones(1), "is a list, expected a Tensor."),
-        (1.0, 1, "is a float, expected an int."),
-        (True, 1, "is a bool, expected an int."),
-        (1, True, "is an int, expected a bool."),
-        (True, 1.0, "is a bool, expected a float."),
-        ((1, 2), [1, 2], "is a tuple, expected a list."),
-        (None, "x", "is None, expected a str."),
-        (Layout(rank=0, scale=1.0), {"rank": 0}, "is a Layout, expected a dict."),
-        (torch.ones(2, 3), torch.ones(6), "has shape (2, 3), expected (6,)."),
-        (torch.ones(2).double(), torch.ones(2), "has dtype float64, expected float32."),
-        (torch.ones(2), torch.ones(2, dtype=torch.int64), "has dtype float32, expected int64."),
-        ([1, 2], [1, 2, 3], "has 2 entries, expected 3."),
-        ({"a": 1}, {"a": 1, "b": 2}, "lacks 'b'."),
-        ({"a": 1, 5: 2}, {"a": 1}, "has 5, which nobody expects."),
-        ({"x": 1}, {"a": 1, "b": 2}, "lacks 'a', 'b' and has 'x', which nobody expects."),
-        ("yes", "no", "is 'yes', expected 'no'."),
+        ([1.0], torch.ones(1), "is a list, expected a Tensor.", Mistake.TYPE),
+        (1.0, 1, "is a float, expected an int.", Mistake.TYPE),
+        (True, 1, "is a bool, expected an int.", Mistake.TYPE),
+        (1, True, "is an int, expected a bool.", Mistake.TYPE),
+        (True, 1.0, "is a bool, expected a float.", Mistake.TYPE),
+        ((1, 2), [1, 2], "is a tuple, expected a list.", Mistake.TYPE),
+        (None, "x", "is None, expected a str.", Mistake.TYPE),
+        (Layout(rank=0, scale=1.0), {"rank": 0}, "is a Layout, expected a dict.", Mistake.TYPE),
+        (torch.ones(2, 3), torch.ones(6), "has shape (2, 3), expected (6,).", Mistake.SHAPE),
+        (torch.ones(2).double(), torch.ones(2), "has dtype float64, expected float32.", Mistake.DTYPE),
+        (torch.ones(2), torch.ones(2, dtype=torch.int64), "has dtype float32, expected int64.", Mistake.DTYPE),
+        ([1, 2], [1, 2, 3], "has 2 entries, expected 3.", Mistake.LENGTH),
+        ({"a": 1}, {"a": 1, "b": 2}, "lacks 'b'.", Mistake.KEYS),
+        ({"a": 1, 5: 2}, {"a": 1}, "has 5, which nobody expects.", Mistake.KEYS),
+        ({"x": 1}, {"a": 1, "b": 2}, "lacks 'a', 'b' and has 'x', which nobody expects.", Mistake.KEYS),
+        ("yes", "no", "is 'yes', expected 'no'.", Mistake.VALUES),
     ],
 )
-def test_what_does_not_fit_is_told_in_words(actual, expected, problem):
-    """Types, shapes, dtypes, lengths and keys are told before any number is looked at."""
-    assert mismatch(actual, expected, rtol=0).problem == problem
+def test_what_does_not_fit_is_told_in_words(actual, expected, problem, mistake):
+    """Types, shapes, dtypes, lengths and keys are told before any number is looked at, each with its kind."""
+    difference = mismatch(actual, expected, rtol=0)
+    assert (difference.problem, difference.mistake) == (problem, mistake)
 
 
 def test_a_misspelt_key_is_suggested():
@@ -263,7 +266,7 @@ def test_absurd_structures_are_refused_in_one_line():
 def test_complex_tensors_are_refused():
     """The author is told how to compare complex tensors."""
     x = torch.ones(2, dtype=torch.complex128)
-    with pytest.raises(TypeError, match="view_as_real"):
+    with pytest.raises(CatalogError, match="view_as_real"):
         assert_matches(x, x)
 
 

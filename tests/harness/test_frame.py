@@ -70,13 +70,13 @@ def test_an_output_cannot_grow(output):
 def test_a_frame_that_does_not_fit_says_how_large_it_is(output):
     """The kernel's "not permitted" would explain nothing."""
     with pytest.raises(FrameTooLargeError, match=r"takes 2\.0 MiB, and at most 0\.00390625 travel"):
-        write_frame(output, pack("returned", "x" * (2 << 20)))
+        write_frame(output, pack("returned", ["x" * (1 << 16)] * 32))
 
 
 def test_a_frame_that_would_not_be_read_is_not_written():
     """The limit on what is no tensor holds where the value is packed, with a message that names it."""
     with pytest.raises(UnsupportedValueError, match="too large: 17 MiB without its tensors, of at most 16"):
-        pack("returned", "x" * (17 << 20))
+        pack("returned", ["x" * (1 << 16)] * (17 << 4))
 
 
 def test_an_output_cannot_be_cut_short(output):

@@ -261,9 +261,9 @@ def test_the_kernel_counts_what_ranks_send(behind, wall):
         """
     )
 
-    idle, busy = (ranks.remains(1, process_group=False, size=size).status.loopback_bytes for size in (0, 1 << 20))
+    idle, busy = (ranks.remains(1, process_group=False, size=size).status.traffic for size in (0, 1 << 20))
 
-    assert 1 << 20 < busy - idle < 1.3 * (1 << 20)
+    assert 1 << 20 < (busy - idle).num_bytes < 1.3 * (1 << 20)
 
 
 @pytest.mark.parametrize("wall", BUBBLEWRAP)

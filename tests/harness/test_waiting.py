@@ -139,6 +139,42 @@ def test_a_send_to_a_rank_that_computes():
     )
 
 
+def test_a_send_that_nobody_waited_for():
+    """A receive that waits for a message which its sender issued and dropped is not told that nothing was sent."""
+    sender = Recorded().call("send", peer=1).issue("send", peer=1, line=12)
+    receiver = Recorded().call("recv", peer=0).stuck("recv", 20, peer=0)
+
+    assert told(sender, receiver, states=["has returned", ""]) == (
+        "rank 1 waits in recv(src=0) at x.py:20; rank 0 has returned: "
+        "rank 0 issued isend(dst=1) at x.py:12 and never waited for it. A message is lost with its handle: keep it and wait() for it."
+    )
+
+
+def test_a_receive_that_nobody_waited_for():
+    """The same holds for a send whose receive was dropped, although the receiver waits for something else."""
+    text = told(
+        Recorded().stuck("send", 5, peer=1), Recorded().issue("recv", peer=0, line=7, tag=0).stuck("recv", 8, peer=0)
+    )
+
+    assert "rank 1 issued irecv(src=0) at x.py:7 and never waited for it." in text
+    assert "circle" not in text
+
+
+def test_a_ring_of_sends_that_nobody_waited_for():
+    """Ranks that all wait for dropped messages are not told that nobody sends."""
+    ring = [
+        Recorded(3).issue("send", peer=(rank + 1) % 3, line=12).stuck("recv", 13, peer=(rank - 1) % 3)
+        for rank in range(3)
+    ]
+
+    assert told(*ring).endswith(
+        "rank 0 issued isend(dst=1) at x.py:12 and never waited for it, "
+        "rank 1 issued isend(dst=2) at x.py:12 and never waited for it, "
+        "rank 2 issued isend(dst=0) at x.py:12 and never waited for it. "
+        "A message is lost with its handle: keep it and wait() for it."
+    )
+
+
 def test_an_operation_that_only_ddp_waits_for():
     """An all-reduce whose future was taken, and to which a rank has not come, is what keeps its rank."""
     rank = Recorded().issue("all_reduce", line=40).take_future()
@@ -178,6 +214,7 @@ def test_no_rank_communicates():
 HANGS = {
     "dist.recv(x, other)": "rank 0 waits in recv(src=1) at work.py:5; rank 1 waits in recv(src=0) at work.py:5: both wait",
     "dist.irecv(x, other).wait()": "rank 0 waits in irecv(src=1) at work.py:5",
+    "dist.isend(x, 1) and None if other else (time.sleep(0.3), dist.recv(x, 0))": "rank 0 issued isend(dst=1) at work.py:5 and never waited for it",
     "dist.send(x, 1, tag=1) if other else dist.recv(x, 0, tag=2)": "the tags differ: rank 0 sends with tag 1",
     "dist.all_reduce(x) if other else None": "rank 0 waits in all_reduce at work.py:5; rank 1 never called it: it has returned.",
     "dist.all_reduce(x) if other else dist.barrier()": "must call the same collectives in the same order",

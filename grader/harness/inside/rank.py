@@ -13,8 +13,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -24,11 +25,11 @@ import msgspec
 from course_env.errors import did_you_mean
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
-from grader.harness.protocol.messages import LaunchRequest, RankError, SourceLine
+from grader.harness.protocol.messages import MAX_FRAMES, MAX_TEXT, LaunchRequest, RankError, SourceLine
 from grader.harness.protocol.sources import roots
 
-MAX_TEXT = 4000
-MAX_FRAMES = 20
+MAX_MEMBERS = 10  # shown of an exception group
+MAX_DEPTH = 5
 
 
 class Descriptors(NamedTuple):
@@ -203,9 +204,17 @@ def describe(error: BaseException, phase: str, folders: Sequence[str]) -> RankEr
 def _message(error: BaseException) -> str:
     try:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
-        return _text(str(text))
+        return _text("\n".join([str(text), *islice(_members(error), MAX_MEMBERS)]))
     except BaseException as second:  # noqa: BLE001 - a student's __str__ may do anything
         return f"(its message could not be formed: {type(second).__name__})"
+
+
+def _members(error: BaseException, depth: int = 1) -> Iterator[str]:
+    """Yield a line for each exception in a group, those of groups within it set in."""
+    if isinstance(error, BaseExceptionGroup) and depth < MAX_DEPTH:
+        for member in BaseExceptionGroup.exceptions.__get__(error):
+            yield f"{'  ' * depth}{type(member).__name__}: {member}"
+            yield from _members(member, depth + 1)
 
 
 def _text(text: str) -> str:
@@ -228,7 +237,9 @@ def _relative(file: str, line: int, function: str, text: str, folders: Sequence[
     for root in folders:
         if file.startswith(root + os.sep):
             shown = text or linecache.getline(file, line).strip()
-            return SourceLine(file=file[len(root) + 1 :], line=line, function=function, text=shown[:200])
+            return SourceLine(
+                file=_text(file[len(root) + 1 :]), line=line, function=_text(function), text=_text(shown[:200])
+            )
     return None
 
 

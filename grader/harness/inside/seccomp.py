@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from grader.harness.inside.linux import call, prctl
@@ -87,6 +87,10 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...] = ()
 
 
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+DATAGRAM = (Condition(1, MASKED_EQUAL, 0xF, socket.SOCK_DGRAM),)
+
+
 def rules(*, children: bool) -> tuple[Rule, ...]:
     """Return what is forbidden to ranks; `children`: they may start processes and programs."""
     always = (
@@ -103,11 +107,13 @@ def rules(*, children: bool) -> tuple[Rule, ...]:
     return always if children else (*always, *_rules_against_children())
 
 
-def _socket_rules(allowed: Set[int]) -> tuple[Rule, ...]:
+def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
     others = [family for family in range(max(allowed)) if family not in allowed]
     return (
         *(Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, family),)) for family in others),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, GREATER, max(allowed)),)),
+        # the judge subtracts TCP's headers from what the kernel counted; shorter ones would make room for hidden traffic
+        *(Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, EQUAL, family), *DATAGRAM)) for family in INTERNET),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, socket.AF_NETLINK), Condition(2, NOT_EQUAL, 0))),
     )
 

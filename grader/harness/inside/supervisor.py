@@ -67,7 +67,7 @@ def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Des
     linux.adopt_orphans()
     os.setsid()
     _furnish(place, sources, children=request.children)
-    carried_before = namespaces.loopback_bytes() if place.wall.counts_bytes else 0
+    before = namespaces.loopback_traffic() if place.wall.counts_bytes else None
     launch = _Launch(request, ranks, place, status, deadline)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
         signal.signal(signal.SIGTERM, _cut)
@@ -77,8 +77,8 @@ def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Des
     launch.kill_remaining()
     orphans = linux.settle(GRACE_FOR_CHILDREN_S)
     linux.end_children()
-    carried = namespaces.loopback_bytes() - carried_before if place.wall.counts_bytes else None
-    told = LaunchStatus(ranks=launch.exits(), orphans=orphans, folder=str(place.folder), loopback_bytes=carried)
+    traffic = None if before is None else namespaces.loopback_traffic() - before
+    told = LaunchStatus(ranks=launch.exits(), orphans=orphans, folder=str(place.folder), traffic=traffic)
     os.write(status, msgspec.json.encode(told))
 
 

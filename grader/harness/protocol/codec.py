@@ -16,6 +16,7 @@ from course_env.value_types import VALUE_TYPES
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_TEXT = 100_000  # where a comparison fails, pytest shows how two texts differ, which takes its time
 MAX_DEPTH = 40
 MAX_NODES = 1_000_000
 
@@ -51,6 +52,8 @@ def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
 
     # Exact types: a subclass may lie about itself, and must not travel under its base's name.
     kind = type(value)
+    if kind is str and len(value) > MAX_TEXT:
+        raise UnsupportedValueError(f"{where} has {len(value)} characters, and at most {MAX_TEXT} travel.")
     if value is None or kind in (bool, int, float, str):
         return value
     if kind is list:
@@ -102,6 +105,8 @@ def _decode(tree: Any, tensors: Mapping[str, "Tensor"], budget: list[int], depth
     def inner(child: Any) -> Any:
         return _decode(child, tensors, budget, depth + 1)
 
+    if isinstance(tree, str) and len(tree) > MAX_TEXT:
+        raise MalformedTreeError(f"A text has more than {MAX_TEXT} characters.")
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     if isinstance(tree, list):

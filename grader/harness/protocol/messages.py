@@ -4,12 +4,19 @@ Descriptors travel beside a LaunchRequest in this order: the status pipe, the so
 its inputs, result, journal, stacks (memory files) and log (a pipe).
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from grader.harness.protocol.wall import Wall
 
 MAX_MESSAGE_BYTES = 64 << 10
 DESCRIPTORS_PER_RANK = 5
+MAX_TEXT = 4000
+MAX_FRAMES = 20
+
+_Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
 class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,33 +80,53 @@ class RankExit(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What a loopback interface carried, by the kernel's count.
+
+    num_bytes: headers included
+    retransmits: segments of data that TCP sent a second time; connections that are asked for twice do not count
+    """
+
+    num_bytes: int
+    packets: int
+    retransmits: int
+
+    def __sub__(self, earlier: "Traffic") -> "Traffic":
+        """Return what was carried since `earlier`."""
+        return Traffic(
+            num_bytes=self.num_bytes - earlier.num_bytes,
+            packets=self.packets - earlier.packets,
+            retransmits=self.retransmits - earlier.retransmits,
+        )
+
+
 class LaunchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Supervisor to judge, on the status pipe: what only the ranks' parent can know.
 
     orphans: processes that ranks left behind
     folder: where the sources lay
-    loopback_bytes: what the launch's own network carried, by the kernel's count; None where it had no network of its own
+    traffic: what the launch's own network carried; None where it had none of its own
     """
 
     ranks: tuple[RankExit, ...]
     orphans: int
     folder: str
-    loopback_bytes: int | None
+    traffic: Traffic | None
 
 
 class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a traceback."""
 
-    file: str
+    file: _Text
     line: int
-    function: str
-    text: str
+    function: _Text
+    text: _Text
 
 
 class RankError(msgspec.Struct, frozen=True, kw_only=True):
     """What a rank reports instead of a value. Written in the rank, so shown to people and never trusted."""
 
-    phase: str
-    type: str
-    message: str
-    frames: tuple[SourceLine, ...]
+    phase: _Text
+    type: _Text
+    message: _Text
+    frames: Annotated[tuple[SourceLine, ...], Meta(max_length=MAX_FRAMES)]

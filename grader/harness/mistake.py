@@ -1,0 +1,72 @@
+"""The kinds of mistake that a graded test can tell apart: a closed list of phrases.
+
+A kind may be told where the explanation may not, as of a hidden test. So no phrase holds an input, a value, a name or a text
+of anybody's code, and whoever passes one on passes on a member of this list, never a text that was put together.
+"""
+
+from enum import StrEnum
+
+
+class Mistake(StrEnum):
+    """What kind of mistake it is, in words that complete "Kind of mistake: ..."."""
+
+    VALUES = "wrong values"
+    NOT_FINITE = "nan or inf where finite numbers are due"
+    ZEROS = "zeros where other numbers are due"
+    SIGN = "a flipped sign"
+    SUM_FOR_MEAN = "a sum where a mean is due"
+    MEAN_FOR_SUM = "a mean where a sum is due, or one division too many"
+    COUNTED_TWICE = "something counted twice"
+    HALVED_TWICE = "something halved twice"
+    WORLD_SIZE = "the world size on the wrong side of a division"
+    ROOT = "a root on the wrong side of a reduction"
+    SCALE = "a wrong scale"
+    OFFSET = "a constant too much or too little"
+    STALE = "values from before the step"
+    STALE_COUNTED = "values from before the step counted in or left out"
+    FRACTION_LOST = "an integer dtype on the way"
+    DIGITS_LOST = "a narrower dtype on the way"
+
+    OTHER_RANK = "values of another rank"
+    NOT_REDUCED = "values that were never reduced over the ranks"
+    NOT_GATHERED = "each rank right only in its own block"
+    ONE_BLOCK = "one block right, or one block wrong"
+    ONE_RANK = "right on one rank only"
+
+    TRANSPOSED = "dims exchanged"
+    SHIFTED = "an index that is off"
+    ORDER = "the right numbers in the wrong order"
+
+    TYPE = "a value of another type"
+    DTYPE = "a wrong dtype"
+    SHAPE = "a wrong shape"
+    WHOLE_FOR_SHARD = "the whole where a shard is due"
+    SHARD_FOR_WHOLE = "a shard where the whole is due"
+    LENGTH = "a wrong number of entries"
+    KEYS = "missing or unexpected keys"
+
+    CHECK = "a check that does not hold"
+    MORE_COMMUNICATION = "more communication than needed"
+    UNUSABLE = "a result that the test cannot use"
+
+    NOT_ATTEMPTED = "not attempted yet"
+    IMPORT = "a file that cannot be imported"
+    MISSING_NAME = "a name of the stub that is missing"
+    EXCEPTION = "raises an exception"
+    EXIT = "leaves with sys.exit()"
+    NOT_DATA = "returns something that cannot be judged"
+    UNREADABLE = "leaves a result that cannot be read"
+    CRASHED = "crashed"
+    FLOODED = "prints without end"
+    KILLED = "ends processes that it did not start"
+    DEADLINE = "not done by its deadline"
+    DEADLOCK = "a deadlock, or a communication that never completes"
+    MISMATCH = "communications that do not fit together"
+    RECORD_INCOMPLETE = "a record of its communication that is not complete"
+    UNRECORDED_TRAFFIC = "traffic that the record does not account for"
+
+
+def named_mistake(message: str) -> Mistake | None:
+    """Return the kind that an assertion's message names in its first line, as in `assert x, "a wrong scale"`; else None."""
+    first = message.partition("\n")[0]
+    return next((mistake for mistake in Mistake if mistake == first), None)

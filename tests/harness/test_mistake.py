@@ -1,0 +1,119 @@
+"""The kind of mistake that travels beside an explanation, and holds nothing of what was compared."""
+
+import math
+
+import pytest
+import torch
+
+from grader.harness import PerRank, assert_matches
+from grader.harness.difference import Mismatch
+from grader.harness.mistake import Mistake
+from grader.harness.outcome import StudentFailure
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test draws the same numbers each time."""
+    torch.manual_seed(0)
+
+
+def weights(*shape):
+    """Return random numbers of full precision."""
+    return torch.randn(shape, dtype=torch.float64)
+
+
+def kind(actual, expected, **options):
+    """Return the kind of mistake, of lists of one tensor per rank."""
+    with pytest.raises(Mismatch) as caught:
+        assert_matches(PerRank(actual), PerRank(expected), **options)
+    assert caught.value.mistake is caught.value.difference.mistake
+    return caught.value.mistake
+
+
+VALUE = {
+    Mistake.SUM_FOR_MEAN: lambda x: 4 * x,
+    Mistake.MEAN_FOR_SUM: lambda x: x / 4,
+    Mistake.SIGN: lambda x: -x,
+    Mistake.COUNTED_TWICE: lambda x: 2 * x,
+    Mistake.HALVED_TWICE: lambda x: x / 2,
+    Mistake.WORLD_SIZE: lambda x: 16 * x,
+    Mistake.SCALE: lambda x: 1.37 * x,
+    Mistake.OFFSET: lambda x: x + 0.75,
+    Mistake.ZEROS: torch.zeros_like,
+    Mistake.NOT_FINITE: lambda x: x * math.nan,
+    Mistake.DIGITS_LOST: lambda x: x.float().double(),
+    Mistake.FRACTION_LOST: torch.trunc,
+    Mistake.TRANSPOSED: lambda x: x.T.contiguous(),
+    Mistake.SHIFTED: lambda x: x.roll(1, 0),
+    Mistake.ORDER: lambda x: x.flip(0),
+    Mistake.VALUES: lambda x: x + weights(7, 7),
+}
+
+
+@pytest.mark.parametrize(("mistake", "wrong"), VALUE.items(), ids=VALUE.keys())
+def test_wrong_numbers_have_a_kind(mistake, wrong):
+    """Each mistake that has an explanation has its kind; one without has the kind "wrong values"."""
+    due = 100 * weights(7, 7)
+    assert mistake is kind([wrong(due)] * 4, [due] * 4)
+
+
+def test_a_root_on_the_wrong_side_has_a_kind():
+    """The root of the world size is told apart from other factors."""
+    due = weights(37)
+    assert Mistake.ROOT is kind([due * 3**0.5] * 3, [due] * 3)
+
+
+def test_a_step_from_the_values_before_has_a_kind():
+    """A step not taken, one too long, and old values left in are three kinds."""
+    before, step = weights(37), 0.1 * weights(37)
+    due = [before + step] * 4
+    assert Mistake.STALE is kind([before] * 4, due, previous=before)
+    assert Mistake.SUM_FOR_MEAN is kind([before + 4 * step] * 4, due, previous=before)
+    assert Mistake.SCALE is kind([before + 1.7 * step] * 4, due, previous=before)
+    assert Mistake.STALE_COUNTED is kind([2 * before + step] * 4, due, previous=before)
+
+
+def test_numbers_on_the_wrong_rank_have_a_kind():
+    """Another rank's values, parts never reduced or gathered, and one right rank or block are told apart."""
+    parts, whole = [weights(8, 3) for _ in range(4)], weights(8, 3)
+    own = [torch.zeros_like(whole) for _ in range(4)]
+    for rank, rows in enumerate(own):
+        rows[2 * rank : 2 * rank + 2] = whole[2 * rank : 2 * rank + 2]
+    block = torch.cat([whole[:6], weights(2, 3)])
+    assert Mistake.OTHER_RANK is kind(parts[1:] + parts[:1], parts)
+    assert Mistake.NOT_REDUCED is kind(parts, [sum(parts)] * 4)
+    assert Mistake.NOT_GATHERED is kind(own, [whole] * 4)
+    assert Mistake.ONE_BLOCK is kind([block] * 4, [whole] * 4)
+    assert Mistake.ONE_RANK is kind([weights(8, 3), whole, weights(8, 3)], [whole] * 3)
+
+
+def test_the_kind_is_that_of_what_is_told():
+    """Where structures part, that is the kind, whatever numbers differ elsewhere."""
+    assert Mistake.LENGTH is kind([{"a": 2.0, "b": []}], [{"a": 1.0, "b": [1]}])
+
+
+SOLVE = "import os, sys, time, torch\nimport torch.distributed as dist\ndef solve():\n    rank = dist.get_rank()\n    "
+
+ENDS = {
+    Mistake.IMPORT: "return 1\nthis is no Python",
+    Mistake.MISSING_NAME: "return 1\ndel solve",
+    Mistake.NOT_ATTEMPTED: "raise NotImplementedError('TODO(solve)')",
+    Mistake.EXCEPTION: "raise ValueError('no')",
+    Mistake.EXIT: "sys.exit(0)",
+    Mistake.NOT_DATA: "return object()",
+    Mistake.CRASHED: "os._exit(0)",
+    Mistake.DEADLINE: "time.sleep(60)",
+    Mistake.DEADLOCK: "dist.barrier() if rank == 0 else time.sleep(60)",
+    Mistake.MISMATCH: "dist.recv(torch.ones(2, dtype=torch.int32), 0) if rank else dist.send(torch.ones(2), 1)",
+}
+
+
+@pytest.mark.parametrize(("mistake", "body"), ENDS.items(), ids=ENDS.keys())
+def test_an_end_of_a_launch_has_a_kind(ranks, mistake, body):
+    """However a launch fails, it says of which kind that was."""
+    ranks.write(SOLVE + body)
+
+    with pytest.raises(StudentFailure) as caught:
+        ranks.run(2, timeout_s=2.0)
+
+    assert mistake is caught.value.mistake, caught.value
