@@ -45,7 +45,8 @@ def launch(
         counts), and `reason` holds the traceback as text; or its process ended without a result, because of sys.exit,
         os._exit or a signal, and `reason` holds "exit code 3" (0 is no better) or a signal's name like "SIGABRT".
         Ranks that wait for a dead one fail too, a moment later ("Connection closed by peer"). `rank` is the cause,
-        not a victim: a rank that ended without a result, if there is one; otherwise the one that raised first.
+        not a victim: a rank that ended without a result, if there is one (any of them, if there are several); otherwise
+        the one that raised first.
     Raises: TimeoutError if, `timeout` seconds after the call, a rank has neither returned nor failed. The message names
         every rank of which this is true.
     Source: PyTorch documentation, torchrun (Elastic Launch), section Environment Variables, https://docs.pytorch.org/docs/stable/elastic/run.html

@@ -3,8 +3,10 @@
 import contextlib
 import copy
 import os
+import secrets
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -38,106 +40,144 @@ def dist_envs(student, *, environments):
     return call_each(student, function="dist_env_from_slurm", calls=[{"env": one} for one in environments])
 
 
-def place(rank, world_size, *args):
+def sign_in(folder, rank):
+    """Draw a secret, leave it and this process's id in `folder`, and return it: only a rank that runs can know it."""
+    secret = secrets.randbelow(1 << 40)
+    Path(folder, str(rank)).write_text(f"{os.getpid()} {secret}")
+    return secret
+
+
+def place(rank, world_size, folder, *args):
     """Return what this rank was given: its arguments and its environment."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-    return {"given": [rank, world_size, *args], "environment": [os.environ.get(name) for name in names]}
+    given = [rank, world_size, *args]
+    return {"given": given, "environment": [os.environ.get(name) for name in names], "secret": sign_in(folder, rank)}
 
 
-def sum_of_ranks(rank, world_size):
-    """Return what the default process group says of itself, and the sum of all ranks, taken by an all-reduce."""
-    total = torch.tensor(rank)
+def sum_of_secrets(rank, world_size, folder):
+    """Return what the default process group says of itself, this rank's secret, and the sum of all by an all-reduce."""
+    secret = sign_in(folder, rank)
+    total = torch.tensor(secret)
     dist.all_reduce(total)
-    return [dist.get_rank(), dist.get_world_size(), int(total)]
+    return [dist.get_rank(), dist.get_world_size(), secret, int(total)]
 
 
-def last_rank_first(rank, world_size):
+def last_rank_first(rank, world_size, folder):
     """Return later the lower the rank is."""
     time.sleep(0.1 * (world_size - rank))
-    return f"from rank {rank}"
+    return sign_in(folder, rank)
 
 
-def large_tensor(rank, world_size, numel):
+def large_tensor(rank, world_size, folder, numel):
     """Return a tensor far larger than what a pipe holds."""
-    return torch.full((numel,), rank, dtype=torch.float64)
+    return torch.full((numel,), sign_in(folder, rank), dtype=torch.float64)
 
 
-def nothing(rank, world_size):
+def nothing(rank, world_size, folder):
     """Return None, which is a result like any other."""
+    sign_in(folder, rank)
 
 
-def linger(rank, world_size, value):
-    """Return the number of ranks and 4 * value, by two all-reduces of 2 ranks with half a second between them."""
-    total = torch.tensor(value)
+def linger(rank, world_size, folder):
+    """Return the number of ranks and the sum of all secrets, by two all-reduces with half a second between them."""
+    total = torch.tensor(sign_in(folder, rank))
     dist.all_reduce(total)
     time.sleep(0.5)
     dist.all_reduce(total)
-    return [world_size, int(total)]
+    return [world_size, int(total) // world_size]
 
 
-def rank_0_is_there(rank, world_size):
-    """Return at once on rank 0; half a second later, return on the others whether its process still runs."""
-    pid = torch.tensor(os.getpid())
+def rank_0_is_there(rank, world_size, folder):
+    """Return at once on rank 0; half a second later, say on the others whether its process still runs."""
+    secret, pid = sign_in(folder, rank), torch.tensor(os.getpid())
     dist.broadcast(pid, src=0)
     if rank > 0:
         time.sleep(0.5)
     status = Path(f"/proc/{int(pid)}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    return [secret, status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"]
 
 
-def raise_on(rank, world_size, bad_rank):
+def raise_on(rank, world_size, folder, bad_rank):
     """Raise on one rank, while the others wait for it in a barrier that it never reaches."""
+    secret = sign_in(folder, rank)
     if rank == bad_rank:
-        raise ZeroDivisionError(f"planted on rank {rank}")
+        raise ZeroDivisionError(f"planted on rank {rank}: {secret}")
     dist.barrier()
 
 
-def raise_alone(rank, world_size, bad_rank):
+def raise_alone(rank, world_size, folder, bad_rank):
     """Raise on one rank, while the others are busy for a minute with something else."""
+    secret = sign_in(folder, rank)
     if rank == bad_rank:
-        raise ZeroDivisionError(f"planted on rank {rank}")
+        raise ZeroDivisionError(f"planted on rank {rank}: {secret}")
     time.sleep(60)
 
 
-def return_unpicklable(rank, world_size):
+def return_unpicklable(rank, world_size, folder):
     """Return something that pickle cannot carry."""
+    sign_in(folder, rank)
     return lambda: rank
 
 
-def end_on(rank, world_size, bad_rank, how, code):
-    """End the process of one rank without a result, while the others wait for it in a barrier."""
+def end_on(rank, world_size, folder, bad_rank, ending):
+    """End the process of one rank without a result, while the others wait for it in a barrier.
+
+    `ending` is how, and with which exit code or signal; None is an exit code that follows from the rank's secret.
+    """
+    secret = sign_in(folder, rank)
+    how, code = ending
     ways = {"sys.exit": sys.exit, "os._exit": os._exit, "signal": signal.raise_signal}
     if rank == bad_rank:
-        ways[how](code)
+        ways[how](exit_code_of(secret) if code is None else code)
     dist.barrier()
 
 
-def hang_on(rank, world_size, stuck):
-    """Never return on the ranks in `stuck`, and do not heed SIGTERM there."""
-    if rank in stuck:
+def exit_code_of(secret):
+    """Return an exit code from 100 to 199."""
+    return 100 + secret % 100
+
+
+def hang_on_some(rank, world_size, folder, num_stuck):
+    """Never return on some ranks, and do not heed SIGTERM there; which ones follows from the secret of rank 0."""
+    secret = torch.tensor(sign_in(folder, rank))
+    dist.broadcast(secret, src=0)
+    if rank in stuck_ranks(int(secret), world_size, num_stuck):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
     return rank
 
 
+def stuck_ranks(secret, world_size, num_stuck):
+    """Return `num_stuck` ranks in a row, the last rank being followed by rank 0."""
+    return [(secret + i) % world_size for i in range(num_stuck)]
+
+
 def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False):
     """Launch one of the functions above, perhaps after a launch that fails, and say what came of it.
 
-    Either `results` is a list, or `error` is the name of what was raised and `text` what it says.
+    Either `results` is a list, or `error` is the name of what was raised and `text` what it says. `signed` holds for
+    every rank the process id and the secret that it left, or None.
     """
     environment = dict(os.environ)
     if after_a_failure:
-        with contextlib.suppress(student.RemoteError):
-            student.launch(raise_on, 3, (1,), ctx=start_method, timeout=timeout)
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(student.RemoteError):
+            student.launch(raise_on, 3, (folder, 1), ctx=start_method, timeout=timeout)
     outcome = {"results": None, "error": "", "rank": None, "text": ""}
-    try:
-        fn = globals()[function]
-        outcome["results"] = student.launch(fn, num_ranks, tuple(args), ctx=start_method, timeout=timeout)
-    except (student.RemoteError, TimeoutError, ValueError) as error:
-        outcome |= {"error": type(error).__name__, "text": str(error)}
-        if isinstance(error, student.RemoteError):
-            outcome |= {"rank": error.rank, "text": error.reason}
-    return outcome | {"environment_changed": dict(os.environ) != environment}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fn = globals()[function]
+            outcome["results"] = student.launch(fn, num_ranks, (folder, *args), ctx=start_method, timeout=timeout)
+        except (student.RemoteError, TimeoutError, ValueError) as error:
+            outcome |= {"error": type(error).__name__, "text": str(error)}
+            if isinstance(error, student.RemoteError):
+                outcome |= {"rank": error.rank, "text": error.reason}
+        outcome["signed"] = [_signature(Path(folder, str(rank))) for rank in range(num_ranks)]
+    changed = sorted({name for name, _ in environment.items() ^ os.environ.items()})
+    return outcome | {"caller": os.getpid(), "environment_changed": changed}
+
+
+def _signature(file):
+    return [int(number) for number in file.read_text().split()] if file.exists() else None
 
 
 # What a rank outside the group reports: it never calls the student's function.

@@ -7,6 +7,7 @@ what makes data parallelism affordable.
 
 Use send and receive only (`dist.send`, `dist.recv`, `dist.isend`, `dist.irecv`, `dist.batch_isend_irecv`), and only
 between neighbours: every rank sends to the next rank of the group (r + 1) and receives from the one before (r - 1).
+Every isend and irecv is waited for before a function returns.
 
 All ranks do so at the same time. Count in rounds, where in one round a rank sends one message and receives one: M
 messages per rank take M rounds if every rank starts to send before it waits for what it receives, and 2 M rounds are

@@ -45,8 +45,11 @@ def dist_env_from_slurm(env: Mapping[str, str]) -> DistEnv:
     two jobs on one node rarely clash. SLURM_JOB_ID differs between the tasks of a job array, SLURM_ARRAY_JOB_ID does not.
     Without RANK, a MASTER_ADDR or MASTER_PORT in `env` is a left-over and is ignored.
 
+    A whole number is one or more of the digits 0 to 9 and nothing else: no sign, space or underscore, no digits of another
+    script. A variable that is set but empty is malformed, not missing: with RANK="" torchrun's variables are read.
+
     Raises: ValueError that names RANK and SLURM_PROCID if `env` has neither; ValueError that names the variable
-        if one that is needed is missing, is no whole number where one is due, or is a malformed node list.
+        if one that is needed is missing or empty, is no whole number where one is due, or is a malformed node list.
     """
     # TODO(slurm_env): write this part, and delete the line below.
     raise NotImplementedError("TODO(slurm_env)")

@@ -1,127 +1,164 @@
-"""Public tests of exercise `launch`. The launching process is one rank of the judge; it calls the student's launcher."""
+"""Public tests of exercise `launch`. The launching process is one rank of the judge; it calls the student's launcher.
 
+Every rank draws a secret, which only a process that was really started can know, and which only ranks that really
+communicate can add up.
+"""
+
+import re
 import signal
 
 import pytest
+import torch
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import assert_matches
+from grader.harness import PerRank, assert_matches
 
 exercise = pytest.mark.exercise
 
 
-@pytest.fixture
-def start(launch):
-    """Call the student's launcher in a process of its own, which may have children."""
+def start(launch, function, num_ranks, *args, num_callers=1, timeout_s=None, **options):
+    """Call the student's launcher in processes of their own, which may have children."""
+    shared = {"function": function, "num_ranks": num_ranks, "args": args, **options}
+    return launch(
+        programs.call_launch, num_callers, shared=shared, process_group=False, needs=("children",), timeout_s=timeout_s
+    )
 
-    def start(function, num_ranks, *args, num_callers=1, timeout_s=None, **options):
-        shared = {"function": function, "num_ranks": num_ranks, "args": args, **options}
-        return launch(
-            programs.call_launch,
-            num_callers,
-            shared=shared,
-            process_group=False,
-            needs=("children",),
-            timeout_s=timeout_s,
-        )
 
-    return start
+def secret_of(run, rank, caller=0):
+    """Return the secret that a rank drew, of the launch that `caller` made."""
+    signed, error, text = (run[name][caller] for name in ("signed", "error", "text"))
+    ended = f"raised {error}: {text}" if error else "returned."
+    assert signed[rank] is not None, f"`fn` was never called on rank {rank}, and launch {ended}"
+    return signed[rank][1]
+
+
+def secrets_of(run, caller=0):
+    """Return the secrets of all ranks of one launch, after a check that each rank was a process of its own."""
+    secrets = [secret_of(run, rank, caller) for rank in range(len(run["signed"][caller]))]
+    pids = [pid for pid, _ in run["signed"][caller]]
+    assert len({run["caller"][caller], *pids}) == 1 + len(pids), (
+        f"Every rank must be a child process of its own, but their process ids were {pids}, "
+        f"and launch was called in process {run['caller'][caller]}."
+    )
+    return secrets
 
 
 def assert_results(run, expected):
-    """Fail with the launcher's own error where it raised one, else compare the results."""
+    """Fail with the launcher's own error where it raised one, else compare with what `expected` makes of the secrets."""
     for error, text in zip(run["error"], run["text"], strict=True):
         assert not error, f"launch raised {error}, but no rank failed: {text}"
-    assert_matches(run["results"], expected)
+    callers = range(len(run.values))
+    assert_matches(run["results"], PerRank(expected(secrets_of(run, caller)) for caller in callers))
+
+
+def assert_remote_error(run, rank, *reasons):
+    """Fail unless launch raised a RemoteError that names `rank` with all of `reasons`, and left no trace."""
+    assert_matches(run["error"], "RemoteError", what="the exception's type")
+    assert_matches(run["rank"], rank, what="the exception's rank")
+    for reason in reasons:
+        assert reason in run["text"][0], f"The exception's reason must hold {reason!r}, but it is: {run['text'][0]}"
+    assert_no_trace(run)
+
+
+def assert_timeout(run, num_ranks, num_stuck):
+    """Fail unless launch raised a TimeoutError that names the ranks which hang, and left no trace."""
+    assert_matches(run["error"], "TimeoutError", what="the exception's type")
+    stuck = programs.stuck_ranks(secret_of(run, 0), num_ranks, num_stuck)
+    named = {int(number) for number in re.findall(r"(?<![\d.])\d+(?!\.?\d)", run["text"][0])}
+    assert named >= {*stuck}, f"TimeoutError must name the ranks {sorted(stuck)}, but it says: {run['text'][0]}"
+    assert_no_trace(run)
+
+
+def assert_no_trace(run):
+    """Fail unless no process is left of a launch, and the environment of its caller is as it was."""
+    assert run.orphans == 0, f"{run.orphans} processes outlived the launch."
+    for names in run["environment_changed"]:
+        assert not names, f"launch changed os.environ of its caller: {', '.join(names)}. Set them on the rank itself."
 
 
 @exercise("launch", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_results_come_in_rank_order(start, world_size):
+def test_results_come_in_rank_order(launch, world_size):
     """The results stand in rank order, although the last rank returns first."""
-    run = start("last_rank_first", world_size)
-    assert_results(run, [f"from rank {rank}" for rank in range(world_size)])
+    run = start(launch, "last_rank_first", world_size)
+    assert_results(run, lambda secrets: secrets)
 
 
 @exercise("launch", aspect="equivalence")
-def test_each_rank_knows_its_place(start):
+def test_each_rank_knows_its_place(launch):
     """Every rank gets its rank, the world size and the arguments, and finds torchrun's variables in its environment."""
-    run = start("place", 2, "a", 2.5)
-    expected = [{"given": [r, 2, "a", 2.5], "environment": [str(r), str(r), "2", "2"]} for r in range(2)]
-    assert_results(run, expected)
+    run = start(launch, "place", 2, "a", 2.5)
+    assert_results(
+        run,
+        lambda secrets: [
+            {"given": [r, 2, "a", 2.5], "environment": [str(r), str(r), "2", "2"], "secret": secrets[r]}
+            for r in range(2)
+        ],
+    )
 
 
 @exercise("launch", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 3])
-def test_ranks_can_communicate(start, world_size):
+def test_ranks_can_communicate(launch, world_size):
     """Every rank finds the default process group initialised, with itself in its place."""
-    run = start("sum_of_ranks", world_size)
-    assert_results(run, [[r, world_size, sum(range(world_size))] for r in range(world_size)])
+    run = start(launch, "sum_of_secrets", world_size)
+    assert_results(run, lambda secrets: [[r, world_size, secrets[r], sum(secrets)] for r in range(world_size)])
 
 
 @exercise("launch", aspect="property")
-def test_the_first_exception_ends_the_launch(start):
+def test_the_first_exception_ends_the_launch(launch):
     """An exception on one rank becomes a RemoteError with its traceback, at once, and no process is left behind."""
-    run = start("raise_alone", 3, 1)
-    assert_matches(run["error"], "RemoteError")
-    assert_matches(run["rank"], 1)
-    assert "Traceback" in run["text"][0]
-    assert "ZeroDivisionError: planted on rank 1" in run["text"][0]
-    assert run.orphans == 0, f"{run.orphans} processes outlived the launch"
+    run = start(launch, "raise_alone", 3, 1)
+    assert_remote_error(run, 1, "Traceback", f"ZeroDivisionError: planted on rank 1: {secret_of(run, 1)}")
 
 
 @exercise("launch", aspect="property")
-def test_the_cause_is_reported_and_not_its_victims(start):
+def test_the_cause_is_reported_and_not_its_victims(launch):
     """The RemoteError names the rank that raised, not the ranks that lost it in the middle of a barrier."""
-    run = start("raise_on", 3, 2)
-    assert_matches(run["error"], "RemoteError")
-    assert_matches(run["rank"], 2)
+    run = start(launch, "raise_on", 3, 2)
+    assert_remote_error(run, 2, f"ZeroDivisionError: planted on rank 2: {secret_of(run, 2)}")
 
 
 @exercise("launch", aspect="property")
-def test_a_hang_ends_with_the_timeout(start):
+def test_a_hang_ends_with_the_timeout(launch):
     """A rank that never returns makes launch raise TimeoutError, and is gone even though it ignores SIGTERM."""
-    run = start("hang_on", 2, [1], timeout=1.0)
-    assert_matches(run["error"], "TimeoutError")
-    assert run.orphans == 0, f"{run.orphans} processes outlived the launch"
+    assert_timeout(start(launch, "hang_on_some", 2, 1, timeout=1.5), 2, 1)
 
 
 @exercise("launch", aspect="property")
-def test_launches_do_not_collide(start):
+def test_launches_do_not_collide(launch):
     """Two launches at the same time on one machine form two separate process groups."""
-    run = start("linger", 2, 5, num_callers=2)
-    assert_results(run, [[2, 20], [2, 20]])
-    assert run.orphans == 0, f"{run.orphans} processes outlived the launch"
+    run = start(launch, "linger", 2, num_callers=2)
+    assert_results(run, lambda secrets: [[2, sum(secrets)]] * 2)
+    assert_no_trace(run)
 
 
 @exercise("launch", aspect="robustness")
-def test_a_rank_stays_until_all_have_returned(start):
+def test_a_rank_stays_until_all_have_returned(launch):
     """A rank that returned early is still there while another works, so that no connection breaks."""
-    assert_results(start("rank_0_is_there", 2), [True, True])
+    assert_results(start(launch, "rank_0_is_there", 2), lambda secrets: [[secret, True] for secret in secrets])
 
 
 @exercise("launch", aspect="robustness")
-def test_a_large_result_does_not_block(start):
+def test_a_large_result_does_not_block(launch):
     """A result of a megabyte arrives whole from every rank."""
     numel = 1 << 17
-    run = start("large_tensor", 2, numel)
-    assert_results(run, [programs.large_tensor(rank, 2, numel) for rank in range(2)])
+    run = start(launch, "large_tensor", 2, numel)
+    assert_results(run, lambda secrets: [torch.full((numel,), secret, dtype=torch.float64) for secret in secrets])
 
 
 @exercise("launch", aspect="robustness")
 @pytest.mark.parametrize(
-    ("how", "code", "reason"), [("os._exit", 3, "exit code 3"), ("signal", signal.SIGABRT, "SIGABRT")]
+    ("how", "code", "reason"), [("os._exit", None, None), ("signal", int(signal.SIGABRT), "SIGABRT")]
 )
-def test_a_rank_that_ends_without_a_result_is_an_error(start, how, code, reason):
+def test_a_rank_that_ends_without_a_result_is_an_error(launch, how, code, reason):
     """A rank that ends without a result becomes a RemoteError that says how it ended."""
-    run = start("end_on", 2, 1, how, int(code))
-    assert_matches(run["error"], "RemoteError")
-    assert_matches(run["rank"], 1)
-    assert reason in run["text"][0]
+    run = start(launch, "end_on", 2, 1, (how, code))
+    assert_remote_error(run, 1, reason or f"exit code {programs.exit_code_of(secret_of(run, 1))}")
 
 
 @exercise("launch", aspect="robustness")
-def test_the_fork_server_works_too(start):
+def test_the_fork_server_works_too(launch):
     """With the start method "forkserver" the ranks begin in fresh processes, and everything else is the same."""
-    run = start("sum_of_ranks", 2, start_method="forkserver", timeout_s=60)
-    assert_results(run, [[0, 2, 1], [1, 2, 1]])
+    run = start(launch, "sum_of_secrets", 2, start_method="forkserver", timeout_s=60)
+    assert_results(run, lambda secrets: [[r, 2, secrets[r], sum(secrets)] for r in range(2)])

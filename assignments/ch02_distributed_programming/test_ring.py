@@ -22,11 +22,13 @@ def chunks_of(x, world_size):
 
 
 def assert_ring_traffic(comm, world_size, num_hops, numel):
-    """Every rank sends `num_hops` messages of `numel` elements to the next rank, and the ranks do not wait in a row."""
-    assert {op.op for op in comm.ops()} == {"send", "recv"}
+    """Every rank sends `num_hops` messages of `numel` doubles to the next rank, and ranks do not wait in a row."""
+    comm.assert_only("send", "recv")
+    comm.assert_waited_for()
     assert comm.messages_sent_per_rank() == comm.messages_received_per_rank() == (num_hops,) * world_size
     assert all(op.peer == (op.rank + 1) % world_size for op in comm.ops("send"))
     assert {op.inputs for op in comm.ops("send")} == {(numel,)}
+    assert comm.bytes_sent_per_rank() == (num_hops * numel * 8,) * world_size
     assert comm.rounds() <= 2 * num_hops
 
 
@@ -36,6 +38,7 @@ def test_reduce_scatter_leaves_chunk_r_on_rank_r(launch, world_size):
     """Rank r ends with chunk r of the sum, the last rank with what is left: 37 elements do not divide evenly."""
     xs = one_per_rank(world_size, 37)
     run = launch(programs.ring_reduce_scatter, world_size, per_rank={"x": xs})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], chunks_of(sum(xs), world_size))
 
 
@@ -45,6 +48,7 @@ def test_all_gather_puts_the_ranks_in_order(launch, world_size):
     """Every rank ends with the tensors of rank 0, 1, 2, ... one after another."""
     xs = one_per_rank(world_size, 5)
     run = launch(programs.ring_all_gather, world_size, per_rank={"x": xs})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], torch.cat(xs))
 
 
@@ -54,6 +58,7 @@ def test_all_reduce_gives_everybody_the_sum(launch, world_size):
     """Every rank ends with the sum over all ranks, in the shape of x."""
     xs = one_per_rank(world_size, 5, 7)
     run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], sum(xs))
 
 
@@ -62,6 +67,7 @@ def test_all_reduce_gives_everybody_the_average(launch):
     """With op="avg", every rank ends with the sum divided by the number of ranks."""
     xs = one_per_rank(3, 37)
     run = launch(programs.ring_all_reduce, 3, per_rank={"x": xs}, shared={"op": "avg"})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], sum(xs) / 3)
 
 
@@ -70,30 +76,32 @@ def test_reduce_scatter_of_the_maximum(launch):
     """With op="max", rank r ends with chunk r of the elementwise maximum."""
     xs = one_per_rank(3, 37)
     run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs}, shared={"op": "max"})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], chunks_of(torch.stack(xs).amax(0), 3))
 
 
 @exercise("ring_all_reduce", aspect="property")
 @pytest.mark.parametrize(
-    ("program", "num_hops", "numel"),
-    [
-        (programs.ring_reduce_scatter, 2, 13),  # 37 elements are chunks of 13, 13 and 11, and the last one is padded
-        (programs.ring_all_gather, 2, 37),
-        (programs.ring_all_reduce, 4, 13),
-    ],
+    ("program", "loops"),
+    [(programs.ring_reduce_scatter, 1), (programs.ring_all_gather, 1), (programs.ring_all_reduce, 2)],
 )
-def test_every_rank_sends_its_share_to_the_next(launch, program, num_hops, numel):
-    """Of three ranks each sends two messages in a reduce-scatter or an all-gather, four in an all-reduce."""
-    run = launch(program, 3, per_rank={"x": one_per_rank(3, 37)})
-    assert_ring_traffic(run.comm, 3, num_hops, numel)
+@pytest.mark.parametrize(("world_size", "numel"), [(3, 37), (4, 13_001)])
+def test_every_rank_sends_its_share_to_the_next(launch, program, loops, world_size, numel):
+    """Each rank sends N - 1 messages in a reduce-scatter or an all-gather, twice as many in an all-reduce.
+
+    37 elements on three ranks are chunks of 13, 13 and 11, and the last one is padded.
+    """
+    run = launch(program, world_size, per_rank={"x": one_per_rank(world_size, numel)})
+    size = numel if program is programs.ring_all_gather else -(-numel // world_size)
+    assert_ring_traffic(run.comm, world_size, loops * (world_size - 1), size)
 
 
 @exercise("ring_all_reduce", aspect="property")
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_an_all_reduce_sends_less_than_twice_the_tensor(launch, world_size):
+@pytest.mark.parametrize(("world_size", "chunk"), [(2, 5), (4, 5), (4, 13_001)])
+def test_an_all_reduce_sends_less_than_twice_the_tensor(launch, world_size, chunk):
     """Of a tensor of S bytes every rank sends 2 (N - 1) / N * S, however many ranks there are."""
-    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, 5 * world_size)})
-    assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * 5 * 8,) * world_size
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, chunk * world_size)})
+    assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * chunk * 8,) * world_size
 
 
 @exercise("ring_all_reduce", aspect="property")
@@ -103,7 +111,18 @@ def test_shares_are_added_along_the_ring(launch):
     run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs})
     a, b, c = ([x[3 * rank : 3 * rank + 3] for rank in range(3)] for x in xs)
     expected = [(b[0] + c[0]) + a[0], (c[1] + a[1]) + b[1], (a[2] + b[2]) + c[2]]
-    assert all(torch.equal(y, chunk) for y, chunk in zip(run["y"], expected, strict=True))
+    assert_matches(run["y"], PerRank(expected), rtol=0.0, atol=0.0)
+
+
+@exercise("ring_all_reduce", aspect="property")
+@pytest.mark.parametrize("op", ["sum", "avg"])
+@pytest.mark.parametrize(("world_size", "numel"), [(3, 37), (4, 13_001)])
+def test_all_ranks_end_with_the_same_bits(launch, op, world_size, numel):
+    """Every element is reduced on one rank and then copied, so the ranks do not differ in the last bit."""
+    run = launch(
+        programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, numel)}, shared={"op": op}
+    )
+    assert_matches(run["y"], run["y"][0], rtol=0.0, atol=0.0, what="the result, compared with rank 0's,")
 
 
 @exercise("ring_all_reduce", aspect="robustness")
@@ -131,9 +150,9 @@ def test_the_callers_tensor_is_left_alone(launch, program, world_size, strided):
     """The input may have strides, keeps its values, and shares no memory with the result."""
     xs = one_per_rank(world_size, 12)
     run = launch(program, world_size, per_rank={"x": xs}, shared={"strided": strided})
-    assert_matches(run["x"], PerRank(xs))
-    assert not any(run["written_to_input"])
-    assert not any(run["shares_memory"])
+    assert_matches(run["x"], PerRank(xs), what="x after the call")
+    assert not any(run["written_to_input"]), "x was written to. It is the caller's: work on a copy."
+    assert not any(run["shares_memory"]), "The result shares memory with x. Return a new tensor, whatever N is."
 
 
 @exercise("ring_all_reduce", aspect="robustness")

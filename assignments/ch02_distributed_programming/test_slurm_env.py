@@ -1,6 +1,9 @@
 """Public tests of exercise `slurm_env`: node lists, and environments as srun and torchrun set them."""
 
+import re
+
 import pytest
+import torch
 
 from assignments.ch02_distributed_programming import programs
 from course_env.topology import DistEnv
@@ -20,21 +23,27 @@ NODELISTS = {
     "a[1-2]b[3-4]": ["a1b3", "a1b4", "a2b3", "a2b4"],
 }
 
-# Two nodes, two ranks on each, one srun.
-SLURM = {
-    "SLURM_JOB_ID": "54321",
-    "SLURM_JOB_NODELIST": "gpu[10,17]",
-    "SLURM_STEP_NODELIST": "gpu[10,17]",
-    "SLURM_NNODES": "2",
-    "SLURM_NTASKS": "4",
-}
+
+def drawn(low, high):
+    """Return a number from `low` to `high` - 1."""
+    return int(torch.randint(low, high, ()))
 
 
-def slurm_rank(rank):
-    """Return the environment that srun gives to one of four ranks on two nodes."""
+def slurm_rank(rank, *, job=54321, nodes=(10, 17)):
+    """Return the environment that srun gives to one of four ranks, two on each of two nodes."""
     node = rank // 2
-    own = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank % 2, "SLURM_NODEID": node}
-    return SLURM | {name: str(value) for name, value in own.items()} | {"SLURMD_NODENAME": f"gpu{(10, 17)[node]}"}
+    environment = {
+        "SLURM_JOB_ID": job,
+        "SLURM_JOB_NODELIST": f"gpu[{nodes[0]},{nodes[1]}]",
+        "SLURM_STEP_NODELIST": f"gpu[{nodes[0]},{nodes[1]}]",
+        "SLURM_NNODES": 2,
+        "SLURM_NTASKS": 4,
+        "SLURM_PROCID": rank,
+        "SLURM_LOCALID": rank % 2,
+        "SLURM_NODEID": node,
+        "SLURMD_NODENAME": f"gpu{nodes[node]}",
+    }
+    return {name: str(value) for name, value in environment.items()}
 
 
 @exercise("slurm_env", aspect="equivalence")
@@ -45,42 +54,60 @@ def test_a_node_list_becomes_host_names(student, nodelist):
 
 
 @exercise("slurm_env", aspect="equivalence")
+def test_drawn_ranges(launch):
+    """A range of drawn numbers stands for every number from its first to its last, all as wide as the first."""
+    calls, expected = [], []
+    for _ in range(20):
+        width, first = drawn(1, 5), drawn(0, 200)
+        last = first + drawn(0, 15)
+        calls.append({"s": f"gpu[{first:0{width}d}-{last:0{width}d}]"})
+        expected.append([f"gpu{number:0{width}d}" for number in range(first, last + 1)])
+    run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
+    assert_matches(run["errors"], [""] * len(calls), what="the errors")
+    assert_matches(run["values"], expected, what="the host names")
+
+
+@exercise("slurm_env", aspect="equivalence")
 def test_srun_gives_each_rank_its_place(launch):
     """Every rank of an srun step finds its own place, and all find the first node and one port to meet at."""
-    run = launch(
-        programs.dist_envs, 1, shared={"environments": [slurm_rank(rank) for rank in range(4)]}, process_group=False
-    )
+    job, nodes = drawn(1, 10**7), (drawn(100, 200), drawn(200, 300))
+    environments = [slurm_rank(rank, job=job, nodes=nodes) for rank in range(4)]
+    run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
     expected = [
         DistEnv(
             rank=rank,
             local_rank=rank % 2,
             world_size=4,
             node_rank=rank // 2,
-            master_addr="gpu10",
-            master_port=10000 + 54321 % 20000,
+            master_addr=f"gpu{nodes[0]}",
+            master_port=10000 + job % 20000,
         )
         for rank in range(4)
     ]
+    assert_matches(run["errors"], [""] * 4, what="the errors")
     assert_matches(run["values"], expected)
 
 
 @exercise("slurm_env", aspect="property")
 def test_torchrun_comes_before_slurm(student):
     """Under `srun torchrun` the ranks are torchrun's: Slurm's variables only count the torchruns."""
-    torchrun = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "GROUP_RANK": "1"}
-    torchrun |= {"MASTER_ADDR": "gpu10", "MASTER_PORT": "12345"}
+    rank, port = drawn(0, 64), drawn(1024, 65536)
+    torchrun = {"RANK": str(rank), "LOCAL_RANK": str(rank % 8), "WORLD_SIZE": "64", "GROUP_RANK": str(rank // 8)}
+    torchrun |= {"MASTER_ADDR": "gpu10", "MASTER_PORT": str(port)}
     found = student.dist_env_from_slurm(slurm_rank(3) | torchrun)
-    assert_matches(
-        found,
-        DistEnv(rank=5, local_rank=1, world_size=8, node_rank=1, master_addr="gpu10", master_port=12345),
+    place = DistEnv(
+        rank=rank, local_rank=rank % 8, world_size=64, node_rank=rank // 8, master_addr="gpu10", master_port=port
     )
+    assert_matches(found, place)
 
 
 @exercise("slurm_env", aspect="property")
 def test_rank_0_lives_on_the_first_node_of_its_step(student):
     """A step that runs on a part of the job's nodes meets on the first of its own."""
-    environment = slurm_rank(0) | {"SLURM_JOB_NODELIST": "gpu[10-13]", "SLURM_STEP_NODELIST": "gpu[12-13]"}
-    assert student.dist_env_from_slurm(environment).master_addr == "gpu12"
+    first = drawn(11, 90)
+    environment = slurm_rank(0) | {"SLURM_JOB_NODELIST": "gpu[10-99]", "SLURM_STEP_NODELIST": f"gpu[{first}-99]"}
+    found = student.dist_env_from_slurm(environment)
+    assert_matches(found.master_addr, f"gpu{first}", what="the master's address")
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -91,7 +118,18 @@ def test_malformed_node_lists_are_refused(launch):
     run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
         assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
-        assert nodelist in error
+        assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"
+
+
+@exercise("slurm_env", aspect="robustness")
+@pytest.mark.parametrize("text", ["", "four", "-4", " 4", "4.0", "1_000"])
+def test_what_is_no_whole_number_is_refused(launch, text):
+    """A number is made of the digits 0 to 9 alone; the error names the variable that is not."""
+    environment = slurm_rank(2) | {"SLURM_NTASKS": text}
+    run = launch(programs.dist_envs, 1, shared={"environments": [environment]}, process_group=False)
+    (error,), (value,) = run["errors"][0], run["values"][0]
+    assert error, f"SLURM_NTASKS={text!r} was read as {value} instead of raising ValueError"
+    assert "SLURM_NTASKS" in error, f"The error must name SLURM_NTASKS, but it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -99,5 +137,5 @@ def test_an_environment_without_a_launcher_is_refused(launch):
     """Where neither torchrun nor srun has left a trace, the error names the variable of each that would be one."""
     run = launch(programs.dist_envs, 1, shared={"environments": [{"HOME": "/home/ada"}]}, process_group=False)
     (error,) = run["errors"][0]
-    assert "RANK" in error.replace("SLURM_", "")
-    assert "SLURM_PROCID" in error
+    for name in (r"(?<!_)RANK", "SLURM_PROCID"):
+        assert re.search(name, error), f"The error must name RANK and SLURM_PROCID, but it is: {error}"

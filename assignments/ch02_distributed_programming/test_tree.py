@@ -8,11 +8,12 @@ from grader.harness import PerRank, assert_matches
 
 exercise = pytest.mark.exercise
 sizes_and_roots = pytest.mark.parametrize(("world_size", "root"), [(1, 0), (3, 1), (4, 2)])
+worlds_and_sizes = pytest.mark.parametrize(("world_size", "numel"), [(5, 37), (4, 13_001)])
 
 
-def one_per_rank(world_size, *shape):
+def one_per_rank(world_size, *shape, dtype=torch.float64):
     """Return a different tensor for every rank."""
-    return [torch.randn(shape, dtype=torch.float64) for _ in range(world_size)]
+    return [torch.randn(shape).mul(10).to(dtype) for _ in range(world_size)]
 
 
 def only_on(root, world_size, value):
@@ -21,8 +22,9 @@ def only_on(root, world_size, value):
 
 
 def assert_tree_traffic(comm, num_ranks, numel):
-    """N - 1 messages of the whole tensor, in ceil(log2 N) rounds."""
-    assert {op.op for op in comm.ops()} == {"send", "recv"}
+    """N - 1 messages of the whole tensor, each waited for, in ceil(log2 N) rounds."""
+    comm.assert_only("send", "recv")
+    comm.assert_waited_for()
     assert [op.inputs for op in comm.ops("send")] == [(numel,)] * (num_ranks - 1)
     assert comm.rounds() <= (num_ranks - 1).bit_length()  # ceil(log2 N) in integers
 
@@ -33,6 +35,7 @@ def test_broadcast_gives_everybody_the_roots_tensor(launch, world_size, root):
     """Every rank ends with the tensor of src, which need not be rank 0."""
     xs = one_per_rank(world_size, 37)
     run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": root})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], xs[root])
 
 
@@ -42,6 +45,7 @@ def test_reduce_gives_the_root_the_sum(launch, world_size, root):
     """Rank dst ends with the sum over all ranks, every other rank with None."""
     xs = one_per_rank(world_size, 37)
     run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": root})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], only_on(root, world_size, sum(xs)))
 
 
@@ -50,6 +54,7 @@ def test_reduce_gives_the_root_the_maximum(launch):
     """With op="max", dst ends with the elementwise maximum."""
     xs = one_per_rank(3, 4, 5)
     run = launch(programs.tree_reduce, 3, per_rank={"x": xs}, shared={"dst": 1, "op": "max"})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], only_on(1, 3, torch.stack(xs).amax(0)))
 
 
@@ -61,6 +66,7 @@ def test_scatter_gives_every_rank_its_chunk(launch, world_size, root):
     given = [chunks if rank == root else None for rank in range(world_size)]
     like = [torch.zeros(37, dtype=torch.float64)] * world_size
     run = launch(programs.p2p_scatter, world_size, per_rank={"chunks": given, "like": like}, shared={"src": root})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], PerRank(chunks))
 
 
@@ -70,45 +76,54 @@ def test_gather_gives_the_root_everybodys_tensor(launch, world_size, root):
     """Rank dst ends with the list of all tensors in rank order, every other rank with None."""
     xs = one_per_rank(world_size, 37)
     run = launch(programs.p2p_gather, world_size, per_rank={"x": xs}, shared={"dst": root})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], only_on(root, world_size, xs))
 
 
 @exercise("tree_collectives", aspect="property")
-def test_broadcast_is_a_tree(launch):
+@worlds_and_sizes
+def test_broadcast_is_a_tree(launch, world_size, numel):
     """Ranks that have the tensor help to spread it: five ranks need three rounds, and none receives it twice."""
-    run = launch(programs.tree_broadcast, 5, per_rank={"x": one_per_rank(5, 37)}, shared={"src": 1})
-    assert_tree_traffic(run.comm, 5, 37)
-    assert run.comm.messages_received_per_rank() == (1, 0, 1, 1, 1)
-    assert max(run.comm.messages_sent_per_rank()) <= 3
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": 1})
+    assert_tree_traffic(run.comm, world_size, numel)
+    assert run.comm.messages_received_per_rank() == tuple(int(rank != 1) for rank in range(world_size))
+    assert max(run.comm.messages_sent_per_rank()) <= (world_size - 1).bit_length()
 
 
 @exercise("tree_collectives", aspect="property")
-def test_reduce_is_a_tree(launch):
+@worlds_and_sizes
+def test_reduce_is_a_tree(launch, world_size, numel):
     """Partial sums meet on the way: five ranks need three rounds, and every rank but dst sends once."""
-    run = launch(programs.tree_reduce, 5, per_rank={"x": one_per_rank(5, 37)}, shared={"dst": 1})
-    assert_tree_traffic(run.comm, 5, 37)
-    assert run.comm.messages_sent_per_rank() == (1, 0, 1, 1, 1)
-    assert max(run.comm.messages_received_per_rank()) <= 3
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": 1})
+    assert_tree_traffic(run.comm, world_size, numel)
+    assert run.comm.messages_sent_per_rank() == tuple(int(rank != 1) for rank in range(world_size))
+    assert max(run.comm.messages_received_per_rank()) <= (world_size - 1).bit_length()
 
 
 @exercise("tree_collectives", aspect="property")
-def test_scatter_ships_no_foreign_chunk(launch):
+@pytest.mark.parametrize("numel", [37, 13_001])
+def test_scatter_ships_no_foreign_chunk(launch, numel):
     """The root sends every other rank one message that holds that rank's chunk and nothing else."""
-    chunks = one_per_rank(4, 37)
-    given = {"chunks": [None, None, chunks, None], "like": [torch.zeros(37, dtype=torch.float64)] * 4}
+    chunks = one_per_rank(4, numel)
+    given = {"chunks": [None, None, chunks, None], "like": [torch.zeros(numel, dtype=torch.float64)] * 4}
     run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 2})
-    assert {op.op for op in run.comm.ops()} == {"send", "recv"}
+    run.comm.assert_only("send", "recv")
+    run.comm.assert_waited_for()
     assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
-        (2, peer, (37,)) for peer in (0, 1, 3)
+        (2, peer, (numel,)) for peer in (0, 1, 3)
     ]
 
 
 @exercise("tree_collectives", aspect="property")
-def test_gather_sends_every_tensor_once(launch):
+@pytest.mark.parametrize("numel", [37, 13_001])
+def test_gather_sends_every_tensor_once(launch, numel):
     """Every rank but the root sends its tensor, once, to the root."""
-    run = launch(programs.p2p_gather, 4, per_rank={"x": one_per_rank(4, 37)}, shared={"dst": 2})
-    assert {op.op for op in run.comm.ops()} == {"send", "recv"}
-    assert [(op.rank, op.peer, op.inputs) for op in run.comm.ops("send")] == [(rank, 2, (37,)) for rank in (0, 1, 3)]
+    run = launch(programs.p2p_gather, 4, per_rank={"x": one_per_rank(4, numel)}, shared={"dst": 2})
+    run.comm.assert_only("send", "recv")
+    run.comm.assert_waited_for()
+    assert [(op.rank, op.peer, op.inputs) for op in run.comm.ops("send")] == [(rank, 2, (numel,)) for rank in (0, 1, 3)]
 
 
 @exercise("tree_collectives", aspect="robustness")
@@ -141,9 +156,9 @@ def test_the_callers_tensor_is_left_alone(launch, program, root, world_size, str
     """The input may have strides, keeps its values, and shares no memory with the result, on the root too."""
     xs = one_per_rank(world_size, 4, 5)
     run = launch(program, world_size, per_rank={"x": xs}, shared={root: 0, "strided": strided})
-    assert_matches(run["x"], PerRank(xs))
-    assert not any(run["written_to_input"])
-    assert not any(run["shares_memory"])
+    assert_matches(run["x"], PerRank(xs), what="x after the call")
+    assert not any(run["written_to_input"]), "x was written to. It is the caller's: work on a copy."
+    assert not any(run["shares_memory"]), "The result shares memory with x. Return a new tensor, whatever N is."
 
 
 @exercise("tree_collectives", aspect="robustness")

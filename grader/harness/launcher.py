@@ -34,6 +34,7 @@ from grader.harness.protocol.messages import (
 from grader.harness.protocol.scratch import remove_tree
 from grader.harness.protocol.sources import Sources, pack_sources
 from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.cgroup import make_groups, remove_groups
 from grader.harness.sandbox.command import Command, zygote_command
 
 MAX_RESULT_BYTES = 256 << 20
@@ -102,14 +103,18 @@ class Zygote:
         # Whether a launch was left before its end, by Ctrl-C or a test's time-out: its Ended would answer the next one.
         self._in_launch = False
         self._scratch = Path(tempfile.mkdtemp(prefix="ranks-", dir=_scratch_parent()))
+        self._groups = make_groups() if self._wall.is_bubblewrap else ()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            with theirs, zygote_command(self._wall, theirs.fileno(), self._scratch, self._preload) as command:
+            with theirs, self._command(theirs.fileno()) as command:
                 self._process = self._run(command)
         except OSError:
             self._forget()
             raise
+
+    def _command(self, control: int) -> contextlib.AbstractContextManager[Command]:
+        return zygote_command(self._wall, control, self._scratch, self._groups, self._preload)
 
     def _run(self, command: Command) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -156,6 +161,7 @@ class Zygote:
         self._control.close()
         self._log.close()
         remove_tree(self._scratch)
+        remove_groups(self._groups)
 
     def wait_until_ready(self) -> Ready:
         """Return when launches can be served.

@@ -80,8 +80,11 @@ def dist_env_from_slurm(env: Mapping[str, str]) -> DistEnv:
     two jobs on one node rarely clash. SLURM_JOB_ID differs between the tasks of a job array, SLURM_ARRAY_JOB_ID does not.
     Without RANK, a MASTER_ADDR or MASTER_PORT in `env` is a left-over and is ignored.
 
+    A whole number is one or more of the digits 0 to 9 and nothing else: no sign, space or underscore, no digits of another
+    script. A variable that is set but empty is malformed, not missing: with RANK="" torchrun's variables are read.
+
     Raises: ValueError that names RANK and SLURM_PROCID if `env` has neither; ValueError that names the variable
-        if one that is needed is missing, is no whole number where one is due, or is a malformed node list.
+        if one that is needed is missing or empty, is no whole number where one is due, or is a malformed node list.
     """
     ### BEGIN SOLUTION
     if "RANK" in env:
@@ -110,8 +113,9 @@ def dist_env_from_slurm(env: Mapping[str, str]) -> DistEnv:
 
 ### BEGIN SOLUTION
 def _text(env: Mapping[str, str], name: str) -> str:
-    if name not in env:
-        raise ValueError(f"The environment has no {name}. It is set by the same launcher as the rank.")
+    if not env.get(name):
+        state = "is empty" if name in env else "is not set"
+        raise ValueError(f"{name} {state} in the environment. The launcher that sets the rank sets it, too.")
     return env[name]
 
 

@@ -25,7 +25,8 @@ def split_by_color(color: int, key: int, group: ProcessGroup | None = None) -> P
     one call, and of earlier and later calls, can be used side by side.
 
     Communicates: to agree on the members, any collectives you like among all ranks; then one `dist.new_group` per new
-        group, called by every rank of the job in the same order.
+        group, called by every rank of the job in the same order, members or not; so without
+        `use_local_synchronization=True`. No other group is made.
     Source: MPI Forum 2021, MPI: A Message-Passing Interface Standard, version 4.0, section 7.4.2 (MPI_Comm_split)
     """
     ### BEGIN SOLUTION

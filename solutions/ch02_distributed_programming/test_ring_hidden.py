@@ -4,20 +4,10 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from assignments.ch02_distributed_programming.test_ring import assert_ring_traffic, chunks_of, one_per_rank
 from grader.harness import PerRank, assert_matches
 
 exercise = pytest.mark.exercise
-
-
-def one_per_rank(world_size, *shape):
-    """Return a different tensor for every rank."""
-    return [torch.randn(shape, dtype=torch.float64) for _ in range(world_size)]
-
-
-def chunks_of(x, world_size):
-    """Return x in chunks of ceil(n / N) elements; the last ones may be short or empty."""
-    length = -(-len(x) // world_size)
-    return PerRank(x[rank * length : (rank + 1) * length] for rank in range(world_size))
 
 
 def reduced(xs, op):
@@ -26,21 +16,13 @@ def reduced(xs, op):
 
 
 def in_sequence(launch, program, cases, **shared):
-    """Run a program in one launch, once per case of one x for each rank; return every rank's results."""
+    """Run a program in one launch of sends and receives, once per case of one x for each rank; return all results."""
     arguments = [[{"x": x, **shared} for x in xs] for xs in zip(*cases, strict=True)]
     run = launch(
         programs.in_sequence, len(arguments), per_rank={"cases": arguments}, shared={"program": program.__name__}
     )
+    run.comm.assert_only("send", "recv")
     return run["ys"]
-
-
-def assert_traffic(comm, num_hops, numel):
-    """Every rank sends `num_hops` messages of `numel` doubles to the next one, and they do not wait in a row."""
-    assert comm.count("send") == comm.count("recv") == comm.count() / 2
-    assert comm.messages_sent_per_rank() == (num_hops,) * comm.world_size
-    assert comm.bytes_sent_per_rank() == (num_hops * numel * 8,) * comm.world_size
-    assert all(op.peer == (op.rank + 1) % comm.world_size and op.inputs == (numel,) for op in comm.ops("send"))
-    assert comm.rounds() <= 2 * num_hops
 
 
 def sums_along_the_ring(xs):
@@ -62,6 +44,7 @@ def test_reduce_scatter_of_any_length(launch, world_size, numel):
     """Rank r ends with chunk r; with 9 elements on 4 ranks, the last rank has nothing."""
     xs = one_per_rank(world_size, numel)
     run = launch(programs.ring_reduce_scatter, world_size, per_rank={"x": xs})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], chunks_of(sum(xs), world_size))
 
 
@@ -85,6 +68,7 @@ def test_all_reduce_of_any_shape(launch, world_size, shape, op):
     """Every rank ends with the reduction over all ranks, in the shape of x."""
     xs = one_per_rank(world_size, *shape)
     run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs}, shared={"op": op})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], reduced(xs, op))
 
 
@@ -93,6 +77,7 @@ def test_the_maximum_of_negative_numbers(launch):
     """Zeros that fill up a chunk never win against negative numbers."""
     xs = [-x.abs() - 1 for x in one_per_rank(3, 7)]
     run = launch(programs.ring_all_reduce, 3, per_rank={"x": xs}, shared={"op": "max"})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], reduced(xs, "max"))
 
 
@@ -103,28 +88,32 @@ def test_the_maximum_of_negative_numbers(launch):
         (programs.ring_reduce_scatter, (9,), 3, 3),
         (programs.ring_all_gather, (5,), 3, 5),
         (programs.ring_all_reduce, (2, 3, 2), 6, 3),
+        (programs.ring_all_gather, (13_001,), 3, 13_001),
+        (programs.ring_all_reduce, (131, 101), 6, 3308),
     ],
 )
 def test_traffic_of_four_ranks(launch, program, shape, num_hops, numel):
     """Every rank sends N - 1 or 2 (N - 1) padded chunks to the next rank and nothing else."""
-    assert_traffic(launch(program, 4, per_rank={"x": one_per_rank(4, *shape)}).comm, num_hops, numel)
+    assert_ring_traffic(launch(program, 4, per_rank={"x": one_per_rank(4, *shape)}).comm, 4, num_hops, numel)
 
 
 @exercise("ring_all_reduce", aspect="property")
 def test_traffic_of_eight_ranks(launch):
     """Of eight ranks each sends 14 messages in an all-reduce, and none sends twice the tensor."""
     run = launch(programs.ring_all_reduce, 8, per_rank={"x": one_per_rank(8, 40)})
-    assert_traffic(run.comm, num_hops=14, numel=5)
+    assert_ring_traffic(run.comm, 8, num_hops=14, numel=5)
     assert run.comm.bytes_sent_per_rank() == (560,) * 8  # of 320 bytes
 
 
 @exercise("ring_all_reduce", aspect="property")
-def test_a_ring_in_a_sub_group(launch):
+@pytest.mark.parametrize(("numel", "chunk"), [(10, 4), (13_001, 4334)])
+def test_a_ring_in_a_sub_group(launch, numel, chunk):
     """In the group 3, 0, 2 the next of 3 is 0, of 0 is 2, of 2 is 3, and rank 1 takes part in nothing."""
     shared = {"members": [3, 0, 2]}
-    comm = launch(programs.ring_all_reduce, 4, per_rank={"x": one_per_rank(4, 10)}, shared=shared).comm
+    comm = launch(programs.ring_all_reduce, 4, per_rank={"x": one_per_rank(4, numel)}, shared=shared).comm
+    comm.assert_waited_for()
     assert comm.count() == comm.within([0, 2, 3]).count()
-    assert comm.bytes_sent_per_rank() == (4 * 4 * 8, 0, 4 * 4 * 8, 4 * 4 * 8)
+    assert comm.bytes_sent_per_rank() == (4 * chunk * 8, 0, 4 * chunk * 8, 4 * chunk * 8)
     assert {(op.rank, op.peer) for op in comm.ops("send")} == {(3, 0), (0, 2), (2, 3)}
 
 
@@ -138,12 +127,12 @@ def test_nothing_is_sent_where_nothing_is_due(launch, world_size, numel):
 
 
 @exercise("ring_all_reduce", aspect="property")
-def test_all_ranks_end_with_the_same_bits(launch):
+@pytest.mark.parametrize(("world_size", "numel"), [(5, 21), (4, 13_001)])
+def test_every_bit_follows_from_the_order_of_addition(launch, world_size, numel):
     """The sum has the bits of the ring's order of addition, on every rank."""
-    xs = one_per_rank(5, 21)
-    run = launch(programs.ring_all_reduce, 5, per_rank={"x": xs})
-    expected = torch.cat(sums_along_the_ring(xs))
-    assert all(torch.equal(y, expected) for y in run["y"])
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], torch.cat(sums_along_the_ring(xs)), rtol=0.0, atol=0.0)
 
 
 @exercise("ring_all_reduce", aspect="robustness")

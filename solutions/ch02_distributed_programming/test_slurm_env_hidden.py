@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 
 import pytest
 import torch
@@ -92,14 +93,14 @@ def test_random_node_lists(launch):
 def test_uneven_jobs(launch):
     """Ranks of a job with 3, 1 and 2 tasks on its nodes find places that no arithmetic on the rank would give them."""
     environments, expected = [], []
+    job = seeded().randrange(10**8)
     places = [(node, local) for node, tasks in enumerate([3, 1, 2]) for local in range(tasks)]
     for rank, (node, local) in enumerate(places):
         own = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(local), "SLURM_NODEID": str(node)}
-        environments.append(SLURM | own)
-        place = DistEnv(
-            rank=rank, local_rank=local, world_size=6, node_rank=node, master_addr="rack1n08", master_port=24567
-        )
-        expected.append(place)
+        environments.append(SLURM | own | {"SLURM_JOB_ID": str(job)})
+        port = 10000 + job % 20000
+        place = {"rank": rank, "local_rank": local, "world_size": 6, "node_rank": node}
+        expected.append(DistEnv(**place, master_addr="rack1n08", master_port=port))
     run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
     assert_matches(run["errors"], [""] * 6)
     assert_matches(run["values"], expected)
@@ -108,9 +109,17 @@ def test_uneven_jobs(launch):
 @exercise("slurm_env", aspect="equivalence")
 def test_torchrun_without_slurm(launch):
     """On a machine without Slurm, torchrun's variables say it all."""
-    found, error = read_one(launch, TORCHRUN | {"LOCAL_WORLD_SIZE": "2", "HOME": "/root"})
+    rng = seeded()
+    place = {
+        "rank": rng.randrange(900),
+        "local_rank": rng.randrange(8),
+        "world_size": 999,
+        "node_rank": rng.randrange(99),
+    }
+    names = {"RANK": "rank", "LOCAL_RANK": "local_rank", "WORLD_SIZE": "world_size", "GROUP_RANK": "node_rank"}
+    environment = TORCHRUN | {name: str(place[field]) for name, field in names.items()}
+    found, error = read_one(launch, environment | {"LOCAL_WORLD_SIZE": "8", "HOME": "/root"})
     assert not error
-    place = {"rank": 5, "local_rank": 1, "world_size": 8, "node_rank": 2}
     assert_matches(found, DistEnv(**place, master_addr="10.0.0.7", master_port=29400))
 
 
@@ -150,7 +159,7 @@ def test_malformed_node_lists_are_refused(launch):
     run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
         assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
-        assert nodelist in error
+        assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -166,7 +175,7 @@ def test_the_missing_variable_is_named(launch):
     run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
     for (name, _), error, value in zip(cases, run["errors"][0], run["values"][0], strict=True):
         assert error, f"without {name} the answer was {value} instead of a ValueError"
-        assert name in error
+        assert name in error, f"The error must name {name}, but it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -177,8 +186,18 @@ def test_the_malformed_variable_is_named(launch):
         ("SLURM_LOCALID", SLURM | {"SLURM_LOCALID": ""}),
         ("SLURM_JOB_NODELIST", SLURM | {"SLURM_JOB_NODELIST": "gpu[1-"}),
         ("MASTER_PORT", TORCHRUN | {"MASTER_PORT": "http"}),
+        ("SLURM_STEP_NODELIST", SLURM | {"SLURM_STEP_NODELIST": ""}),
+        ("MASTER_ADDR", TORCHRUN | {"MASTER_ADDR": ""}),
+        ("RANK", SLURM | TORCHRUN | {"RANK": ""}),
+        ("SLURM_PROCID", SLURM | {"SLURM_PROCID": ""}),
+    ]
+    cases += [
+        (name, environment | {name: text})
+        for name, environment in (("WORLD_SIZE", TORCHRUN), ("SLURM_JOB_ID", SLURM))
+        for text in ("-1", "+4", " 4", "4\n", "4.0", "1_000", "0x4", "\N{FULLWIDTH DIGIT FOUR}", "\N{SUPERSCRIPT TWO}")
     ]
     environments = [environment for _, environment in cases]
     run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
-    for (name, _), error in zip(cases, run["errors"][0], strict=True):
-        assert name in error
+    for (name, environment), error, value in zip(cases, run["errors"][0], run["values"][0], strict=True):
+        assert error, f"{name}={environment[name]!r} was read as {value} instead of raising ValueError"
+        assert re.search(rf"(?<!_){name}", error), f"The error must name {name}, but it is: {error}"

@@ -4,14 +4,10 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from assignments.ch02_distributed_programming.test_split import as_seen_by, assert_made_together
 from grader.harness import PerRank, assert_matches
 
 exercise = pytest.mark.exercise
-
-
-def as_seen_by(members, rank):
-    """Return what `rank` must see of its new group: the members in order, and its own place among them."""
-    return {"members": members, "group_rank": members.index(rank), "met": members, "first": members[0]}
 
 
 def members_by_rank(parents, colors, keys):
@@ -47,6 +43,15 @@ def test_drawn_splits_in_sequence(launch, world_size):
         for k in range(4)
     ]
     assert_matches(run["parts"], PerRank([part[rank] for part in splits] for rank in range(world_size)))
+
+
+@exercise("split_by_color", aspect="property")
+def test_no_group_is_made_but_those_asked_for(launch):
+    """Of five ranks one joins nothing and three colors make three groups, which every rank makes, in one order."""
+    colors, keys = [3, 0, -1, 3, 1], drawn(-2, 3, 5)
+    given = {"colors": [[color] for color in colors], "keys": [[key] for key in keys]}
+    run = launch(programs.split_in_sequence, 5, per_rank=given)
+    assert_made_together(run.comm, [(colors, keys)])
 
 
 @exercise("split_by_color", aspect="property")

@@ -4,19 +4,15 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from assignments.ch02_distributed_programming.test_tree import assert_tree_traffic, one_per_rank, only_on
 from grader.harness import PerRank, assert_matches
 
 exercise = pytest.mark.exercise
 
 
-def one_per_rank(world_size, *shape, dtype=torch.float64):
-    """Return a different tensor for every rank."""
-    return [torch.randn(shape).mul(10).to(dtype) for _ in range(world_size)]
-
-
-def only_on(root, world_size, value):
-    """Return `value` on rank `root` and None on the others."""
-    return PerRank(value if rank == root else None for rank in range(world_size))
+eight_and_four_ranks = pytest.mark.parametrize(
+    ("world_size", "root", "shape"), [(8, 3, (4, 5)), (4, 1, (131, 101))], ids=["eight", "four"]
+)
 
 
 def scatter_arguments(chunks, members, root):
@@ -34,6 +30,7 @@ def test_broadcast_to_five_ranks(launch):
     """A broadcast reaches every rank, also where the last round is not full."""
     xs = one_per_rank(5, 3, 4)
     run = launch(programs.tree_broadcast, 5, per_rank={"x": xs}, shared={"src": 3})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], xs[3])
 
 
@@ -43,6 +40,7 @@ def test_reduce_of_five_ranks(launch, op):
     """A reduce counts every rank once, also where the first round is not full."""
     xs = one_per_rank(5, 3, 4)
     run = launch(programs.tree_reduce, 5, per_rank={"x": xs}, shared={"dst": 4, "op": op})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], only_on(4, 5, sum(xs) if op == "sum" else torch.stack(xs).amax(0)))
 
 
@@ -51,6 +49,7 @@ def test_scatter_of_unequal_chunks(launch):
     """Chunks may have different shapes, empty ones too."""
     chunks = [torch.randn(shape, dtype=torch.float64) for shape in [(3, 2), (0,), (), (5,)]]
     run = launch(programs.p2p_scatter, 4, per_rank=scatter_arguments(chunks, range(4), root=2), shared={"src": 2})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], PerRank(chunks))
 
 
@@ -59,55 +58,56 @@ def test_gather_to_the_last_rank(launch):
     """A gather lists the tensors in rank order, wherever the root is."""
     xs = one_per_rank(3, 3, 4)
     run = launch(programs.p2p_gather, 3, per_rank={"x": xs}, shared={"dst": 2})
+    run.comm.assert_only("send", "recv")
     assert_matches(run["y"], only_on(2, 3, xs))
 
 
 @exercise("tree_collectives", aspect="property")
-def test_a_broadcast_tree_of_eight_ranks(launch):
+@eight_and_four_ranks
+def test_the_tree_of_a_broadcast_is_full(launch, world_size, root, shape):
     """Eight ranks have the tensor after three rounds, and no rank sends more than three messages."""
-    xs = one_per_rank(8, 4, 5)
-    run = launch(programs.tree_broadcast, 8, per_rank={"x": xs}, shared={"src": 3})
-    assert_matches(run["y"], xs[3])
-    assert run.comm.count("send") == run.comm.count("recv") == run.comm.count() / 2 == 7
-    assert sum(run.comm.bytes_sent_per_rank()) == 7 * 20 * 8
-    assert max(run.comm.messages_sent_per_rank()) <= 3
+    xs = one_per_rank(world_size, *shape)
+    run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": root})
+    assert_matches(run["y"], xs[root])
+    assert_tree_traffic(run.comm, world_size, xs[0].numel())
+    assert sum(run.comm.bytes_sent_per_rank()) == (world_size - 1) * xs[0].numel() * 8
+    assert max(run.comm.messages_sent_per_rank()) == run.comm.rounds()
     assert max(run.comm.messages_received_per_rank()) == 1
-    assert run.comm.rounds() == 3
 
 
 @exercise("tree_collectives", aspect="property")
-def test_a_reduce_tree_of_eight_ranks(launch):
+@eight_and_four_ranks
+def test_the_tree_of_a_reduce_is_full(launch, world_size, root, shape):
     """The sum of eight ranks is complete after three rounds, and no rank receives more than three messages."""
-    xs = one_per_rank(8, 4, 5)
-    run = launch(programs.tree_reduce, 8, per_rank={"x": xs}, shared={"dst": 5})
-    assert_matches(run["y"], only_on(5, 8, sum(xs)))
-    assert run.comm.count("send") == run.comm.count("recv") == run.comm.count() / 2 == 7
-    assert sum(run.comm.bytes_sent_per_rank()) == 7 * 20 * 8
+    xs = one_per_rank(world_size, *shape)
+    run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": root})
+    assert_matches(run["y"], only_on(root, world_size, sum(xs)))
+    assert_tree_traffic(run.comm, world_size, xs[0].numel())
+    assert sum(run.comm.bytes_sent_per_rank()) == (world_size - 1) * xs[0].numel() * 8
     assert max(run.comm.messages_sent_per_rank()) == 1
-    assert max(run.comm.messages_received_per_rank()) <= 3
-    assert run.comm.rounds() == 3
+    assert max(run.comm.messages_received_per_rank()) == run.comm.rounds()
 
 
 @exercise("tree_collectives", aspect="property")
-def test_a_tree_in_a_sub_group(launch):
+@pytest.mark.parametrize("numel", [7, 13_001])
+def test_a_tree_in_a_sub_group(launch, numel):
     """In the group 3, 0, 2 a tree has two messages, and rank 1 takes part in none."""
-    comm = launch(
-        programs.tree_broadcast, 4, per_rank={"x": one_per_rank(4, 7)}, shared={"src": 0, "members": [3, 0, 2]}
-    ).comm
+    xs = one_per_rank(4, numel)
+    comm = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 0, "members": [3, 0, 2]}).comm
+    comm.assert_waited_for()
     assert comm.count() == comm.within([0, 2, 3]).count() == 4
     assert comm.messages_received_per_rank() == (0, 0, 1, 1)
     assert comm.rounds() == 2
 
 
 @exercise("tree_collectives", aspect="property")
-def test_unequal_chunks_are_sent_as_they_are(launch):
+@pytest.mark.parametrize("sizes", [(3, 8, 5, 2), (13_003, 13_008, 1, 26_001)])
+def test_unequal_chunks_are_sent_as_they_are(launch, sizes):
     """Every message of a scatter is exactly as large as the chunk of the rank that gets it."""
-    chunks = [torch.randn(numel, dtype=torch.float64) for numel in (3, 8, 5, 2)]
+    chunks = [torch.randn(numel, dtype=torch.float64) for numel in sizes]
     run = launch(programs.p2p_scatter, 4, per_rank=scatter_arguments(chunks, range(4), root=0), shared={"src": 0})
     assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
-        (0, 1, (8,)),
-        (0, 2, (5,)),
-        (0, 3, (2,)),
+        (0, peer, (sizes[peer],)) for peer in (1, 2, 3)
     ]
 
 
@@ -168,9 +168,9 @@ def test_the_chunks_are_left_alone(launch, world_size, strided):
         shared={"src": 0, "strided": strided},
     )
     assert_matches(run["y"], PerRank(chunks))
-    assert_matches(run["x"], PerRank(given))
-    assert not any(run["written_to_input"])
-    assert not any(run["shares_memory"])
+    assert_matches(run["x"], PerRank(given), what="chunks after the call")
+    assert not any(run["written_to_input"]), "chunks or `like` were written to. They are the caller's."
+    assert not any(run["shares_memory"]), "The result shares memory with chunks or `like`. Return a new tensor."
 
 
 @exercise("tree_collectives", aspect="robustness")

@@ -4,7 +4,9 @@ A root that sends N - 1 messages one after another keeps everybody waiting for N
 has the data helps to spread it, so the number of ranks that have it doubles in every round: 8 ranks need 3 rounds, 1000
 ranks need 10. Scatter and gather move a different chunk for every rank; here they stay direct messages.
 
-Use send and receive only (`dist.send`, `dist.recv`, `dist.isend`, `dist.irecv`, `dist.batch_isend_irecv`).
+Use send and receive only (`dist.send`, `dist.recv`, `dist.isend`, `dist.irecv`, `dist.batch_isend_irecv`), and wait for
+every isend and irecv before a function returns. For empty tensors it does not matter whether empty messages are sent.
+
 `group=None` is the group of all ranks. As everywhere in `torch.distributed`, `src` and `dst` are global ranks, also
 when `group` is a sub-group; `dist.get_group_rank` translates. Only the ranks of `group` call these functions.
 """

@@ -88,6 +88,19 @@ def test_the_first_listing_runs_by_its_own_command(tmp_path):
     assert sorted(re.findall(r"rank \d of \d: 1 \+ 2 = 3\.0", done.stdout)) == listing.output.splitlines()
 
 
+def test_the_lesson_quotes_the_recorder_in_its_own_words():
+    """What the lesson shows of a hang and of a mismatch is what the harness says."""
+    # Not at the top: as a script, this file knows nothing of where the course's packages are.
+    from grader.harness.waiting import who_waits
+    from tests.harness.recorded_ranks import Recorded, log
+
+    hung = [Recorded(3).stuck("send", 11, peer=(rank + 1) % 3) for rank in range(3)]
+    mismatched = [Recorded().call("all_reduce", line=8, reduce_op=op) for op in ("SUM", "MAX")]
+    said = [who_waits([rank.journal for rank in hung], [""] * 3), *log(*mismatched).mismatches()]
+    for sentence in said:
+        assert f"\n{sentence.replace('x.py', 'ring_shift.py')}\n" in README
+
+
 ALPHA, BETA = 10e-6, 1 / 25e9  # seconds, seconds per byte: what the lesson's worked numbers take
 GPT2_BYTES = 124_439_808 * 4
 MICRO, MILLI = 1e6, 1e3

@@ -8,8 +8,12 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
 
 from grader.harness.sandbox import visible
+from grader.harness.sandbox.enter import STAGE, Entry
 
 PROGRAM = "bwrap"
 USER = 1000  # a name inside the sandbox, nobody outside
@@ -48,18 +52,34 @@ def _memory_file(text: str) -> int:
     return descriptor
 
 
-def arguments(program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int]) -> list[str]:
-    """Return the command that runs `program` in a sandbox of its own.
+def arguments(
+    program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int], groups: Sequence[Path]
+) -> list[str]:
+    """Return the command that runs `program` in a sandbox of its own, in these control groups.
 
-    As root it goes by way of `as_root`, which gives root up first.
+    As root, and to join groups, it goes by way of `enter`.
     """
     shown = [str(path) for path in visible.paths()]
-    as_root = os.geteuid() == 0
-    sources = [f"/mnt/{number}" for number in range(len(shown))] if as_root else shown
+    if os.geteuid() != 0 and not groups:
+        return _bubblewrap(dict(zip(shown, shown, strict=True)), program, environment, files)
+    staged = shown if os.geteuid() == 0 else []
+    sources = [str(STAGE / str(number)) for number in range(len(shown))] if staged else shown
+    entry = Entry(
+        groups=tuple(map(str, groups)),
+        staged=tuple(staged),
+        command=tuple(_bubblewrap(dict(zip(shown, sources, strict=True)), program, environment, files)),
+    )
+    return [sys.executable, "-I", "-m", "grader.harness.sandbox.enter", msgspec.json.encode(entry).decode()]
+
+
+def _bubblewrap(
+    shown: Mapping[str, str], program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int]
+) -> list[str]:
+    """Return bubblewrap's own command; `shown`: by its place in the sandbox, where it finds a file or folder."""
     command = [shutil.which(PROGRAM) or PROGRAM, *FLAGS]
     for folder in MEMORY_FOLDERS:
         command += ["--size", str(MEMORY_FOLDER_BYTES), "--tmpfs", folder]
-    for source, place in zip(sources, shown, strict=True):
+    for place, source in shown.items():
         command += ["--ro-bind", source, place]
     for link, target in visible.links().items():
         command += ["--symlink", target, str(link)]
@@ -69,7 +89,4 @@ def arguments(program: Sequence[str], environment: Mapping[str, str], files: Map
         command += ["--ro-bind-data", str(descriptor), place]
     for name, value in environment.items():
         command += ["--setenv", name, value]
-    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--", *program]
-    if as_root:
-        return [sys.executable, "-I", "-m", "grader.harness.sandbox.as_root", *shown, "--", *command]
-    return command
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--", *program]

@@ -38,11 +38,13 @@ class Command:
 
 
 @contextmanager
-def zygote_command(wall: Wall, control: int, scratch: Path, preload: Sequence[str]) -> Iterator[Command]:
+def zygote_command(
+    wall: Wall, control: int, scratch: Path, groups: Sequence[Path], preload: Sequence[str]
+) -> Iterator[Command]:
     """Yield the command that starts a zygote; it may be run while the block lasts.
 
     `control` is the zygote's end of the judge's socket, `scratch` a folder outside that a zygote without a file
-    system of its own may write to.
+    system of its own may write to, `groups` the control groups that a sandbox joins.
     Raises: OSError if the wall's program is not installed.
     """
     home = bubblewrap.HOME if wall.is_bubblewrap else str(scratch)
@@ -57,7 +59,7 @@ def zygote_command(wall: Wall, control: int, scratch: Path, preload: Sequence[st
     environment = _environment(home)
     if wall.is_bubblewrap:
         with bubblewrap.etc_files() as files:
-            arguments = bubblewrap.arguments(zygote, environment, files)
+            arguments = bubblewrap.arguments(zygote, environment, files, groups)
             yield Command(arguments=arguments, descriptors=(control, *files.values()), environment={})
     else:
         yield Command(arguments=zygote, descriptors=(control,), environment=environment)
