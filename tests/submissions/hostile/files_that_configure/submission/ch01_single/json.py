@@ -1,0 +1,5 @@
+open("/tmp/left-behind-by-json", "w").close()
+
+
+def dumps(*_, **__):
+    return "[]"

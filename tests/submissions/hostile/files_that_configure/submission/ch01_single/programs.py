@@ -1,0 +1,2 @@
+def sum_over_ranks(student, **_):
+    return {}

@@ -1,0 +1,6 @@
+def randrange(*_):
+    return 0
+
+
+def seed(*_):
+    pass

@@ -1,0 +1,1 @@
+open("/tmp/left-behind-by-usercustomize", "w").close()
