@@ -41,7 +41,7 @@ MAX_RESULT_BYTES = 256 << 20
 MAX_STACK_BYTES = 64 << 10
 MAX_LOG_BYTES = 64 << 10
 # A rank that writes more than this in one launch is a fault; the launch is cut.
-FLOOD_BYTES = 256 << 20
+FLOOD_BYTES = 64 << 20
 # Ranks dump their stacks at the deadline itself; the cut must come after that, and soon.
 CUT_AFTER_S = 0.3
 ZYGOTE_START_S = 60.0

@@ -233,6 +233,7 @@ def made(*, tests=(), outcome=Outcome.FAILED, score=0.0, left_out=(), wall=Wall.
         outcome=outcome,
         explanation="Why.",
         hidden_explanation="",
+        caveat="",
         world_sizes=(),
         seconds=0.1,
         tests=tuple(tests),

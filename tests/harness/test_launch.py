@@ -377,10 +377,10 @@ def test_no_launch_costs_a_descriptor(ranks):
 
 
 def test_ranks_hold_no_descriptor_of_the_supervisor(ranks):
-    """A rank holds the standard streams, what the judge gave it, and one end each of two pipes."""
+    """A rank holds the standard streams, what the judge gave it, and the gate by which it leaves."""
     ranks.write("import os\ndef solve():\n    return len(os.listdir('/proc/self/fd')) - 1")
 
-    assert ranks.run(4, process_group=False)["value"] == (9, 9, 9, 9)
+    assert ranks.run(4, process_group=False)["value"] == (8, 8, 8, 8)
 
 
 def test_processes_left_behind_are_counted_and_ended(ranks):

@@ -224,7 +224,7 @@ def test_a_module_that_cannot_be_imported_leaves_no_report(course):
     assert ["ended"] == [event["event"] for event in course.report()]
 
 
-@pytest.mark.parametrize(("wall", "num_processes"), [("none", 3), ("nested", 5)])
+@pytest.mark.parametrize(("wall", "num_processes"), [("none", 3), ("nested", 6)])
 def test_ctrl_c_leaves_nothing(course, wall, num_processes):
     """Ctrl-C in the middle of a launch ends pytest at once, and zygote, supervisor, rank and sandbox with it."""
     if (reason := problem(Wall(wall))) is not None:

@@ -42,6 +42,8 @@ def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, re
     if wall is Wall.NESTED:
         namespaces.mount_private_folders(visible)
         settle_in(Path("/tmp"))  # noqa: S108 - its own
+        if not request.children:
+            namespaces.hide_processes()
     if filters is None:
         return
     _limit(wall, request)
@@ -68,7 +70,7 @@ def _limit(wall: Wall, request: LaunchRequest) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
     }
     if wall.is_bubblewrap:  # without a user namespace of its own it counts all processes of the user
-        children = PROCESSES_FOR_CHILDREN if request.children else 0
-        limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + children
+        others = PROCESSES_FOR_CHILDREN if request.children else request.world_size  # who keep the pid namespaces
+        limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + others
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))

@@ -1,7 +1,8 @@
-"""Fresh namespaces for one launch, and fresh mounts for each of its ranks: Linux calls that Python 3.11 does not offer."""
+"""Fresh namespaces for one launch, fresh mounts and processes for each of its ranks: what Python 3.11 does not offer."""
 
 import ctypes
 import fcntl
+import mmap
 import os
 import platform
 import signal
@@ -10,10 +11,12 @@ import stat
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from grader.harness.inside.linux import CLONE, call, prctl, syscall
+from grader.harness.inside.linux import CLONE, call, prctl, set_dumpable, syscall
 from grader.harness.protocol.messages import Traffic
 
+CLONE_VM = 0x00000100
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -37,6 +40,11 @@ NUM_CAPABILITIES = 64
 PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - each rank's own
 SOURCES_LIMIT = "size=16m,nr_inodes=1k,mode=0755"
 PRIVATE_LIMIT = "size=64m,nr_inodes=4k,mode=0700"
+PRIVATE_TERMINALS = "newinstance,ptmxmode=0666,mode=0600"
+NOTHING = "size=4k,nr_inodes=1,mode=0555"
+HOLDER_STACK_BYTES = 64 << 10
+
+_stacks: list[mmap.mmap] = []  # of the holders, which use them to the end of this process
 
 
 def fork_into_fresh() -> int:
@@ -58,15 +66,12 @@ def fork_into_fresh() -> int:
     return pid
 
 
-def furnish(uid: int, gid: int, folder: Path, *, hide_processes: bool) -> None:
-    """Make fresh namespaces usable: ids as outside, the loopback interface, an own /proc, and room at `folder`.
-
-    With `hide_processes`, ranks do not see each other in /proc: it would be a way to exchange data past the network.
-    """
+def furnish(uid: int, gid: int, folder: Path) -> None:
+    """Make fresh namespaces usable: ids as outside, the loopback interface, an own /proc, and room at `folder`."""
     _map_ids(uid, gid)
     _raise_loopback()
     keep_mounts_private()
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2" if hide_processes else "")
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _send_nothing_twice()
     mount("tmpfs", str(folder), "tmpfs", MS_NOSUID | MS_NODEV, SOURCES_LIMIT)
 
@@ -81,8 +86,49 @@ def make_read_only(folder: Path) -> None:
     mount("none", str(folder), None, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
+class PidNamespace(NamedTuple):
+    """A pid namespace for one rank.
+
+    holder: pid of its first process, which sleeps until it is killed and so keeps the namespace
+    descriptor: for `enter`
+    """
+
+    holder: int
+    descriptor: int
+
+    def enter(self) -> None:
+        """Have what this process forks next live there, where it can name no other: no signal, limit or clock of theirs.
+
+        It will not be the first of its namespace, which the signals of its own crash would not end.
+        """
+        call("setns", self.descriptor, CLONE_NEWPID)
+
+
+def make_pid_namespaces(num: int) -> tuple[PidNamespace, ...]:
+    """Return `num` fresh pid namespaces, for a process that has capabilities in its user namespace."""
+    set_dumpable(True)  # the kernel opens no namespace of a process that is not
+    made = tuple(_make_pid_namespace() for _ in range(num))
+    set_dumpable(False)
+    return made
+
+
+def _make_pid_namespace() -> PidNamespace:
+    # The holder shares this process's memory, so that no page table is copied, and runs the C library's pause().
+    stack = mmap.mmap(-1, HOLDER_STACK_BYTES)
+    _stacks.append(stack)
+    top = ctypes.addressof(ctypes.c_char.from_buffer(stack)) + HOLDER_STACK_BYTES
+    flags = CLONE_VM | CLONE_NEWPID | signal.SIGCHLD
+    holder = call("clone", ctypes.CDLL(None).pause, ctypes.c_void_p(top), flags, None)
+    return PidNamespace(holder, os.open(f"/proc/{holder}/ns/pid", os.O_RDONLY))
+
+
+def hide_processes() -> None:
+    """Cover /proc: it tells of the network and of shared files what would be a way to exchange data past the counter."""
+    mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, NOTHING)
+
+
 def mount_private_folders(visible: Sequence[str]) -> None:
-    """Give this process a /tmp and a /dev/shm that no other rank sees; what of `visible` lies there stays."""
+    """Give this process a /tmp, a /dev/shm and terminals that no other rank sees; what of `visible` lies there stays."""
     call("unshare", CLONE_NEWNS)
     for folder in PRIVATE_FOLDERS:
         kept = {path: os.open(path, os.O_PATH) for path in visible if path.startswith(f"{folder}/")}
@@ -90,6 +136,7 @@ def mount_private_folders(visible: Sequence[str]) -> None:
         for path, descriptor in kept.items():
             bind(descriptor, Path(path))
             os.close(descriptor)
+    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, PRIVATE_TERMINALS)
 
 
 def bind(descriptor: int, place: Path) -> None:

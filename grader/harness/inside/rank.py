@@ -9,7 +9,6 @@ import linecache
 import os
 import random
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -42,6 +41,17 @@ class Descriptors(NamedTuple):
     log: int
 
 
+class Meeting(NamedTuple):
+    """Where the ranks of a launch find the store of the default process group.
+
+    listening: descriptor of the socket at that address, for the rank that serves the store; None for all others
+    """
+
+    host: str
+    port: int
+    listening: int | None
+
+
 class MissingSymbolError(AttributeError):
     """A name that the exercise asks for is not in the student's file."""
 
@@ -70,13 +80,13 @@ def run_rank(
     request: LaunchRequest,
     descriptors: Descriptors,
     folder: str,
-    rendezvous: socket.socket | None,
+    meeting: Meeting | None,
     *,
     deadline: float,
 ) -> bool:
     """Run the request's program as `rank` and write its outcome; return whether the program returned.
 
-    `folder` holds the launch's sources; on `rendezvous` rank 0 serves the store of the default process group.
+    `folder` holds the launch's sources; at `meeting` rank 0 serves the store of the default process group.
     At `deadline`, by the monotonic clock, this rank's stack is written where the judge will look for it.
     """
     submission, course = folders = roots(folder)
@@ -90,9 +100,9 @@ def run_rank(
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
         _seed(request.seed + rank)
-        if rendezvous is not None:
+        if meeting is not None:
             _record(descriptors.journal, folders)
-            _join_process_group(rank, request, rendezvous)
+            _join_process_group(rank, request, meeting)
         phase = "program"
         returned = program(student, **arguments)
         phase = "result"
@@ -154,7 +164,7 @@ def _record(journal: int, folders: Sequence[str]) -> None:
     recorder.install(journal, folders)
 
 
-def _join_process_group(rank: int, request: LaunchRequest, rendezvous: socket.socket) -> None:
+def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> None:
     import torch.distributed as dist
 
     os.environ.update(
@@ -167,17 +177,15 @@ def _join_process_group(rank: int, request: LaunchRequest, rendezvous: socket.so
     # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.
     timeout = timedelta(seconds=10 * request.timeout_s)
     dist.distributed_c10d.default_pg_timeout = timeout
-    host, port = rendezvous.getsockname()
     store = dist.TCPStore(  # type: ignore[attr-defined] # a re-export of C++
-        host,
-        port,
+        meeting.host,
+        meeting.port,
         request.world_size,
         is_master=rank == 0,
         timeout=timeout,
         wait_for_workers=False,
-        master_listen_fd=rendezvous.detach() if rank == 0 else None,
+        master_listen_fd=meeting.listening,
     )
-    rendezvous.close()
     dist.init_process_group("gloo", rank=rank, world_size=request.world_size, store=store, timeout=timeout)
 
 

@@ -7,6 +7,7 @@ Unless an exercise needs children, a rank makes threads only, and runs no other 
 
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -34,6 +35,8 @@ PR_SET_PTRACER = 0x59616D61
 CLONE_THREAD = 0x00010000
 CLONE_NEW = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+F_SETOWN_EX = 15
+SOCKET_TYPE = 0xF
 
 FORBIDDEN = (
     # into other processes
@@ -52,7 +55,24 @@ FORBIDDEN = (
     *("memfd_create", "memfd_secret"),
     # data between ranks past the network
     *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
+    *("inotify_init", "inotify_init1", "flock", "mincore", "cachestat", "futex_wake", "futex_requeue"),
 )
+# Of locks and notices that ranks could leave for each other on files which all of them can read.
+FILE_COMMANDS = {
+    *(fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_GETLK, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW),
+    *(fcntl.F_SETLEASE, fcntl.F_NOTIFY, fcntl.F_SETOWN, fcntl.F_SETSIG, F_SETOWN_EX),
+}
+# What wakes those who wait at an address. Threads of one process ask for it with a flag: what lacks it reaches others.
+WAKING = {
+    "WAKE": 1,
+    "REQUEUE": 3,
+    "CMP_REQUEUE": 4,
+    "WAKE_OP": 5,
+    "UNLOCK_PI": 7,
+    "WAKE_BITSET": 10,
+    "CMP_REQUEUE_PI": 12,
+}
+FUTEX_OPERATION, FUTEX_PRIVATE = 0x7F, 0x80
 # The loopback counter counts the first two; netlink lists interfaces. Processes of one rank also talk through AF_UNIX.
 SOCKET_FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK))
 STARTING_A_PROCESS = ("fork", "vfork")
@@ -88,7 +108,7 @@ class Rule(NamedTuple):
 
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
-DATAGRAM = (Condition(1, MASKED_EQUAL, 0xF, socket.SOCK_DGRAM),)
+DATAGRAM = (Condition(1, MASKED_EQUAL, SOCKET_TYPE, socket.SOCK_DGRAM),)
 
 
 def rules(*, children: bool) -> tuple[Rule, ...]:
@@ -119,10 +139,19 @@ def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
 
 
 def _rules_against_children() -> tuple[Rule, ...]:
+    """Return what only those need who have children, which could use it to tell another rank something."""
+    private = FUTEX_OPERATION | FUTEX_PRIVATE
     return (
         *(Rule(name, errno.EAGAIN) for name in STARTING_A_PROCESS),
         Rule("clone", errno.EAGAIN, (Condition(0, MASKED_EQUAL, CLONE_THREAD, 0),)),
         *(Rule(name, errno.EPERM) for name in STARTING_A_PROGRAM),
+        *(Rule("fcntl", errno.EPERM, (Condition(1, EQUAL, command),)) for command in sorted(FILE_COMMANDS)),
+        *(Rule("futex", errno.EPERM, (Condition(1, MASKED_EQUAL, private, number),)) for number in WAKING.values()),
+        # a pair without connections can be parted, and each end be given a name; asyncio needs those with
+        *(
+            Rule("socketpair", errno.EPERM, (Condition(1, MASKED_EQUAL, SOCKET_TYPE, kind),))
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+        ),
     )
 
 

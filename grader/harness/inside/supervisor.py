@@ -18,7 +18,7 @@ import msgspec
 
 from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
-from grader.harness.inside.rank import Descriptors, leave, restore_signals, run_rank
+from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
 from grader.harness.protocol import frame
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
@@ -66,7 +66,7 @@ def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Des
     linux.die_with_parent(place.parent)
     linux.adopt_orphans()
     os.setsid()
-    _furnish(place, sources, children=request.children)
+    _furnish(place, sources)
     before = namespaces.loopback_traffic() if place.wall.counts_bytes else None
     launch = _Launch(request, ranks, place, status, deadline)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
@@ -82,11 +82,11 @@ def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Des
     os.write(status, msgspec.json.encode(told))
 
 
-def _furnish(place: Place, sources: int, *, children: bool) -> None:
+def _furnish(place: Place, sources: int) -> None:
     """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
     if place.wall is Wall.NESTED:
         linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
-        namespaces.furnish(place.uid, place.gid, place.folder, hide_processes=not children)
+        namespaces.furnish(place.uid, place.gid, place.folder)
         linux.set_dumpable(False)
     unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(place.folder)
     os.close(sources)
@@ -123,27 +123,35 @@ class _Launch:
         self._descriptors = ranks
         self._place = place
         self._rendezvous = _listen() if request.process_group else None
+        is_alone = place.wall is Wall.NESTED and not request.children
+        self._namespaces = namespaces.make_pid_namespaces(request.world_size) if is_alone else ()
         self._status = status
         self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
+        self._gates: dict[int, tuple[int, socket.socket]] = {}  # descriptor -> rank, and the socket it leaves by
         self._pids: dict[int, int] = {}  # rank -> pid
         self._exits: dict[int, RankExit] = {}
-        self._num_done = 0
-        self._done_read, self._done_write = os.pipe()
-        self._leave_read, self._leave_write = os.pipe()
+        self._done: set[int] = set()
         self._poll = select.poll()
-        self._poll.register(self._done_read, select.POLLIN)
 
     def start(self) -> None:
-        supervisor = os.getpid()
+        supervisor = 0 if self._namespaces else os.getpid()  # not visible from a pid namespace of a rank's own
         for rank in range(self._request.world_size):
+            if self._namespaces:
+                self._namespaces[rank].enter()
+            # A gate for each: of one that they shared, a rank could tell its peers something by the settings.
+            gate, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
             if pid == 0:
-                self._be_rank(rank, supervisor)
+                gate.close()
+                self._be_rank(rank, supervisor, inner)
+            inner.close()
             self._pids[rank] = pid
             pidfd = os.pidfd_open(pid)
             self._running[pidfd] = rank
+            self._gates[gate.fileno()] = (rank, gate)
             self._poll.register(pidfd, select.POLLIN)
+            self._poll.register(gate, select.POLLIN)
         for descriptors in self._descriptors:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -152,26 +160,37 @@ class _Launch:
         if self._place.wall is Wall.NESTED:
             namespaces.drop_capabilities()
 
-    def _be_rank(self, rank: int, supervisor: int) -> None:
+    def _be_rank(self, rank: int, supervisor: int, gate: socket.socket) -> None:
         code = 1
         try:
             restore_signals()
             linux.die_with_parent(supervisor)
-            # A rank that could read "done" would make the supervisor wait for it in vain.
-            for descriptor in (self._done_read, self._leave_write, self._status, *self._running):
+            entrances = (namespace.descriptor for namespace in self._namespaces)
+            for descriptor in (self._status, *self._running, *self._gates, *entrances):
                 os.close(descriptor)
             own = self._descriptors[rank]
             for descriptors in self._descriptors:
                 if descriptors is not own:
                     for descriptor in descriptors:
                         os.close(descriptor)
+            meeting = self._meeting(rank)
             confine_rank(self._place.wall, self._place.visible, self._place.filters, self._request)
-            if run_rank(rank, self._request, own, str(self._place.folder), self._rendezvous, deadline=self._deadline):
-                os.write(self._done_write, b"d")
-                os.read(self._leave_read, 1)  # returns at end of file, when every rank is done
+            if run_rank(rank, self._request, own, str(self._place.folder), meeting, deadline=self._deadline):
+                gate.send(b"d")
+                gate.recv(1)  # returns at end of file, when every rank is done
                 code = 0
         finally:
             leave(code)
+
+    def _meeting(self, rank: int) -> Meeting | None:
+        """Return where the ranks meet; only rank 0 keeps the socket."""
+        if self._rendezvous is None:
+            return None
+        host, port = self._rendezvous.getsockname()
+        if rank == 0:
+            return Meeting(host, port, self._rendezvous.detach())
+        self._rendezvous.close()
+        return Meeting(host, port, None)
 
     def wait(self) -> None:
         """Return when every rank has ended, or some grace after one of them died."""
@@ -179,21 +198,27 @@ class _Launch:
         while self._running:
             patience_ms = None if end is None else max(0.0, 1000 * (end - time.monotonic()))
             for descriptor, _ in self._poll.poll(patience_ms):
-                if descriptor == self._done_read:
-                    self._num_done += len(os.read(self._done_read, 64))
-                else:
+                if descriptor in self._running:
                     self._collect(descriptor, cut=False)
-            if self._num_done >= len(self._running):
+                else:
+                    self._hear(descriptor)
+            if self._done.issuperset(self._running.values()):
                 self._release()
             if end is None and any(exited.exit_code != 0 for exited in self._exits.values()):
                 end = time.monotonic() + GRACE_AFTER_FAILURE_S
             if end is not None and time.monotonic() >= end:
                 return
 
+    def _hear(self, descriptor: int) -> None:
+        rank, gate = self._gates[descriptor]
+        self._poll.unregister(descriptor)  # it has nothing to say after that
+        if gate.recv(1):
+            self._done.add(rank)
+
     def _release(self) -> None:
-        if self._leave_write >= 0:
-            os.close(self._leave_write)
-            self._leave_write = -1
+        for _, gate in self._gates.values():
+            gate.close()
+        self._gates.clear()
 
     def _collect(self, pidfd: int, *, cut: bool) -> None:
         rank = self._running.pop(pidfd)
@@ -215,6 +240,9 @@ class _Launch:
                 signal.pidfd_send_signal(pidfd, number)
         for pidfd in list(self._running):
             self._collect(pidfd, cut=True)
+        for namespace in self._namespaces:
+            os.kill(namespace.holder, signal.SIGKILL)
+            os.waitpid(namespace.holder, 0)
 
     def exits(self) -> tuple[RankExit, ...]:
         """How each rank ended, in rank order. A rank that was never forked counts as cut."""

@@ -80,7 +80,8 @@ def main() -> None:
         pass  # the judge was killed
     finally:
         linux.end_children()
-        remove_tree(Path(settings.scratch))  # the judge does this, unless it was killed
+        if not settings.wall.is_bubblewrap:  # there it goes with the sandbox's mounts
+            remove_tree(Path(settings.scratch))  # the judge does this, unless it was killed
 
 
 def _confine(settings: ZygoteSettings) -> Filters | None:

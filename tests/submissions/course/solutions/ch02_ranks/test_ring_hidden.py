@@ -25,8 +25,11 @@ def test_four_ranks_have_the_sum(launch):
 def test_the_ring_of_three_sends_as_little_as_can_be(launch):
     """Three ranks send what the optimum is for three."""
     world_size, numel = 3, 16_411
-    run = launch(programs.sum_over_ranks, world_size, per_rank={"x": one_per_rank(world_size, numel)})
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.sum_over_ranks, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], sum(xs))  # of this run: one that only sends as it should has done nothing yet
     run.comm.assert_only("send", "recv")
+    assert run.comm.messages_sent_per_rank() == (2 * (world_size - 1),) * world_size
     chunk_bytes = 8 * -(-numel // world_size)
     assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * chunk_bytes,) * world_size
 
