@@ -20,6 +20,7 @@ from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
+from grader.harness.streams import misdirected
 from grader.harness.waiting import who_waits
 from grader.harness.wire import unaccounted
 
@@ -234,6 +235,8 @@ def _unaccounted(remains: Remains, _results: Sequence[Result], comm: CommLog) ->
     if remains.status.traffic is None or not request.process_group or request.children:
         return None
     sentence = unaccounted(comm, remains.status.traffic)
+    if sentence is None and remains.status.streams is not None:
+        sentence = misdirected(comm, remains.status.streams)
     return None if sentence is None else StudentFailure(sentence, mistake=Mistake.UNRECORDED_TRAFFIC)
 
 

@@ -38,8 +38,6 @@ from grader.harness.comm import CommLog
 from grader.harness.comm_op import NEW_GROUP, CommOp, read_ops
 from grader.harness.protocol.messages import Traffic
 
-# IPv4 and TCP with timestamps, which Linux uses on every connection.
-HEADER_BYTES = 20 + 20 + 12
 PREAMBLE_BYTES = 48
 WRITES_PER_MESSAGE = 3
 MAX_SEGMENT_BYTES = 1 << 20
@@ -59,7 +57,7 @@ MAX_PACKET_BYTES = 1 << 16
 RETRANSMITTED_AT_MOST = 0.05
 
 # An upper bound: every write in a packet of its own that is acknowledged by itself, and data in far smaller packets than
-# were ever seen. It keeps out packets with headers shorter than HEADER_BYTES, such as UDP's, that would lower the payload.
+# were ever seen. It keeps out packets with headers shorter than TCP_HEADER_BYTES, such as UDP's, that would lower the payload.
 PACKETS_PER_WRITE = 2
 BYTES_PER_PACKET = 1 << 13
 PACKETS_PER_CONNECTION = 16
@@ -109,7 +107,7 @@ def expected_traffic(comm: CommLog) -> Bounds:
     """
     costs = [(op, _cost(op)) for rank, journal in enumerate(comm.journals) for op in read_ops(rank, journal)]
     everything = _sum(cost for _, cost in costs)
-    certain = _sum(cost for op, cost in costs if not _may_be_partial(op))
+    certain = _sum(cost for op, cost in costs if not may_be_partial(op))
     return Bounds(
         low=max(0, round(certain.gloo_bytes + certain.store_low - RESET_BYTES * certain.connections - TOLERANCE_BYTES)),
         high=round(everything.gloo_bytes + everything.store_high + TOLERANCE_BYTES),
@@ -123,7 +121,7 @@ def unaccounted(comm: CommLog, traffic: Traffic) -> str | None:
     Ask only of a complete record (`CommLog.is_complete`) of a launch that ended well.
     """
     expected = expected_traffic(comm)
-    carried = payload_bytes(traffic)
+    carried = traffic.payload_bytes
     most = expected.high + _sent_again(traffic, expected)
     if carried < expected.low:
         return (
@@ -150,18 +148,14 @@ _NO_OTHER_WAY = (
 )
 
 
-def payload_bytes(traffic: Traffic) -> int:
-    """Return what was carried, without headers."""
-    return traffic.num_bytes - HEADER_BYTES * traffic.packets
-
-
 def _sent_again(traffic: Traffic, expected: Bounds) -> int:
     """Return the most bytes that may have been carried twice."""
     limit = max(2 * MAX_PACKET_BYTES, int(RETRANSMITTED_AT_MOST * expected.high))
     return min(traffic.retransmits * MAX_PACKET_BYTES, limit)
 
 
-def _may_be_partial(op: CommOp) -> bool:
+def may_be_partial(op: CommOp) -> bool:
+    """Return whether an operation may have sent only a part of what it would."""
     # A blocking call that neither returned nor raised cannot be in a launch that ended well.
     return op.done_at is None and (op.is_async or op.error != "")
 

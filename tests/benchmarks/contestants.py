@@ -167,9 +167,10 @@ def served(script: str, *arguments: str) -> Iterator[Served]:
 def contestants_that_stay() -> Iterator[dict[str, Contestant]]:
     """Start the contestants that serve every world size."""
     with ExitStack() as stack:
-        zygote = stack.enter_context(Zygote(wall=Wall.NONE, preload=["torch"]))
+        bare, walled = (stack.enter_context(Zygote(wall=wall, preload=["torch"])) for wall in (Wall.NONE, Wall.NESTED))
         yield {
-            "ours": Ours(zygote),
+            "ours": Ours(bare),
+            "ours_walled": Ours(walled),
             "floor": stack.enter_context(served("floor.py")),
             "mp_spawn": stack.enter_context(served("mp_spawn.py")),
             "torchrun": Torchrun(),

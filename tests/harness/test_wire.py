@@ -12,7 +12,7 @@ from grader.harness import wire
 from grader.harness.comm import CommLog
 from grader.harness.launcher import Zygote
 from grader.harness.protocol.journal import Failed, read_journal
-from grader.harness.protocol.messages import Traffic
+from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import problem
 from grader.harness.wire import expected_traffic, unaccounted
@@ -73,7 +73,7 @@ def payload(comm: CommLog) -> int:
 
 def counted(num_bytes: int, *, packets: int = 0, retransmits: int = 0) -> Traffic:
     """Return a count with this payload."""
-    return Traffic(num_bytes=num_bytes + wire.HEADER_BYTES * packets, packets=packets, retransmits=retransmits)
+    return Traffic(num_bytes=num_bytes + TCP_HEADER_BYTES * packets, packets=packets, retransmits=retransmits)
 
 
 def everywhere(size: int, op: str, numel: int = 4, **fields) -> CommLog:
@@ -155,13 +155,13 @@ def test_less_than_recorded_is_told():
 def test_packets_with_short_headers_hide_nothing():
     """Empty UDP packets lower the payload that is worked out, so too many packets are told as well."""
     comm = everywhere(2, "all_reduce", 25_000)
-    udp = 50_000 // (wire.HEADER_BYTES - 28)
+    udp = 50_000 // (TCP_HEADER_BYTES - 28)
     honest = counted(payload(comm), packets=40)
     hidden = Traffic(
         num_bytes=honest.num_bytes + 50_000 + 28 * udp, packets=honest.packets + udp, retransmits=honest.retransmits
     )
 
-    assert wire.payload_bytes(hidden) < wire.payload_bytes(honest) + wire.TOLERANCE_BYTES
+    assert hidden.payload_bytes < honest.payload_bytes + wire.TOLERANCE_BYTES
     assert "more packets than" in unaccounted(comm, hidden)
 
 

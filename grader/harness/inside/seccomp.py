@@ -55,7 +55,7 @@ FORBIDDEN = (
     *("memfd_create", "memfd_secret"),
     # data between ranks past the network
     *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
-    *("inotify_init", "inotify_init1", "flock", "mincore", "cachestat", "futex_wake", "futex_requeue"),
+    *("inotify_init", "inotify_init1", "mincore", "cachestat", "futex_wake", "futex_requeue"),
 )
 # Of locks and notices that ranks could leave for each other on files which all of them can read.
 FILE_COMMANDS = {
@@ -145,6 +145,7 @@ def _rules_against_children() -> tuple[Rule, ...]:
         *(Rule(name, errno.EAGAIN) for name in STARTING_A_PROCESS),
         Rule("clone", errno.EAGAIN, (Condition(0, MASKED_EQUAL, CLONE_THREAD, 0),)),
         *(Rule(name, errno.EPERM) for name in STARTING_A_PROGRAM),
+        Rule("flock", errno.EPERM),
         *(Rule("fcntl", errno.EPERM, (Condition(1, EQUAL, command),)) for command in sorted(FILE_COMMANDS)),
         *(Rule("futex", errno.EPERM, (Condition(1, MASKED_EQUAL, private, number),)) for number in WAKING.values()),
         # a pair without connections can be parted, and each end be given a name; asyncio needs those with

@@ -18,6 +18,7 @@ import msgspec
 
 from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
+from grader.harness.inside.connections import Connections
 from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
 from grader.harness.protocol import frame
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
@@ -78,7 +79,9 @@ def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Des
     orphans = linux.settle(GRACE_FOR_CHILDREN_S)
     linux.end_children()
     traffic = None if before is None else namespaces.loopback_traffic() - before
-    told = LaunchStatus(ranks=launch.exits(), orphans=orphans, folder=str(place.folder), traffic=traffic)
+    told = LaunchStatus(
+        ranks=launch.exits(), orphans=orphans, folder=str(place.folder), traffic=traffic, streams=launch.streams
+    )
     os.write(status, msgspec.json.encode(told))
 
 
@@ -124,6 +127,8 @@ class _Launch:
         self._place = place
         self._rendezvous = _listen() if request.process_group else None
         is_alone = place.wall is Wall.NESTED and not request.children
+        self._connections = Connections() if place.wall is Wall.NESTED and request.process_group else None
+        self.streams: tuple[int, ...] | None = None
         self._namespaces = namespaces.make_pid_namespaces(request.world_size) if is_alone else ()
         self._status = status
         self._deadline = deadline
@@ -166,7 +171,8 @@ class _Launch:
             restore_signals()
             linux.die_with_parent(supervisor)
             entrances = (namespace.descriptor for namespace in self._namespaces)
-            for descriptor in (self._status, *self._running, *self._gates, *entrances):
+            watching = () if self._connections is None else self._connections.descriptors()
+            for descriptor in (self._status, *self._running, *self._gates, *entrances, *watching):
                 os.close(descriptor)
             own = self._descriptors[rank]
             for descriptors in self._descriptors:
@@ -202,7 +208,7 @@ class _Launch:
                     self._collect(descriptor, cut=False)
                 else:
                     self._hear(descriptor)
-            if self._done.issuperset(self._running.values()):
+            if self._gates and self._done.issuperset(self._running.values()):
                 self._release()
             if end is None and any(exited.exit_code != 0 for exited in self._exits.values()):
                 end = time.monotonic() + GRACE_AFTER_FAILURE_S
@@ -216,6 +222,8 @@ class _Launch:
             self._done.add(rank)
 
     def _release(self) -> None:
+        if self._connections is not None:
+            self.streams = self._connections.streams(namespaces.loopback_traffic())
         for _, gate in self._gates.values():
             gate.close()
         self._gates.clear()

@@ -80,6 +80,12 @@ class RankExit(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
+# IPv4 and TCP with timestamps, which Linux uses on every connection.
+TCP_HEADER_BYTES = 20 + 20 + 12
+# What one end of a connection must have sent to be told of: less is acknowledgements, and greetings within a group.
+LEAST_STREAM_BYTES = 1 << 10
+
+
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """What a loopback interface carried, by the kernel's count.
 
@@ -90,6 +96,11 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     num_bytes: int
     packets: int
     retransmits: int
+
+    @property
+    def payload_bytes(self) -> int:
+        """What was carried, without headers."""
+        return self.num_bytes - TCP_HEADER_BYTES * self.packets
 
     def __sub__(self, earlier: "Traffic") -> "Traffic":
         """Return what was carried since `earlier`."""
@@ -106,12 +117,15 @@ class LaunchStatus(msgspec.Struct, frozen=True, kw_only=True):
     orphans: processes that ranks left behind
     folder: where the sources lay
     traffic: what the launch's own network carried; None where it had none of its own
+    streams: bytes that each end of each connection in it had sent when every rank was done, without headers, the most
+        first; None if that did not come to pass, or the network was not its own
     """
 
     ranks: tuple[RankExit, ...]
     orphans: int
     folder: str
     traffic: Traffic | None
+    streams: tuple[int, ...] | None
 
 
 class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
