@@ -91,7 +91,14 @@ def test_every_rank_sends_its_share_to_the_next(launch, program, loops, world_si
 
     37 elements on three ranks are chunks of 13, 13 and 11, and the last one is padded.
     """
-    run = launch(program, world_size, per_rank={"x": one_per_rank(world_size, numel)})
+    xs = one_per_rank(world_size, numel)
+    run = launch(program, world_size, per_rank={"x": xs})
+    expected = {
+        programs.ring_reduce_scatter: chunks_of(sum(xs), world_size),
+        programs.ring_all_gather: torch.cat(xs),
+        programs.ring_all_reduce: sum(xs),
+    }
+    assert_matches(run["y"], expected[program])
     size = numel if program is programs.ring_all_gather else -(-numel // world_size)
     assert_ring_traffic(run.comm, world_size, loops * (world_size - 1), size)
 
@@ -100,7 +107,9 @@ def test_every_rank_sends_its_share_to_the_next(launch, program, loops, world_si
 @pytest.mark.parametrize(("world_size", "chunk"), [(2, 5), (4, 5), (4, 13_001)])
 def test_an_all_reduce_sends_less_than_twice_the_tensor(launch, world_size, chunk):
     """Of a tensor of S bytes every rank sends 2 (N - 1) / N * S, however many ranks there are."""
-    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, chunk * world_size)})
+    xs = one_per_rank(world_size, chunk * world_size)
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], sum(xs))
     assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * chunk * 8,) * world_size
 
 

@@ -35,6 +35,7 @@ def test_one_send_and_one_receive_per_rank(launch, world_size, numel):
     """Every rank sends its tensor once, receives once and waits for both; no tensor makes a detour."""
     xs = [torch.randn(numel, dtype=torch.float64) for _ in range(world_size)]
     run = launch(programs.ring_shift, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], PerRank(torch.roll(torch.stack(xs), 1, dims=0)))
     run.comm.assert_only("send", "recv")
     run.comm.assert_waited_for()
     assert run.comm.messages_sent_per_rank() == (1,) * world_size

@@ -86,6 +86,7 @@ def test_broadcast_is_a_tree(launch, world_size, numel):
     """Ranks that have the tensor help to spread it: five ranks need three rounds, and none receives it twice."""
     xs = one_per_rank(world_size, numel)
     run = launch(programs.tree_broadcast, world_size, per_rank={"x": xs}, shared={"src": 1})
+    assert_matches(run["y"], xs[1])
     assert_tree_traffic(run.comm, world_size, numel)
     assert run.comm.messages_received_per_rank() == tuple(int(rank != 1) for rank in range(world_size))
     assert max(run.comm.messages_sent_per_rank()) <= (world_size - 1).bit_length()
@@ -97,6 +98,7 @@ def test_reduce_is_a_tree(launch, world_size, numel):
     """Partial sums meet on the way: five ranks need three rounds, and every rank but dst sends once."""
     xs = one_per_rank(world_size, numel)
     run = launch(programs.tree_reduce, world_size, per_rank={"x": xs}, shared={"dst": 1})
+    assert_matches(run["y"], only_on(1, world_size, sum(xs)))
     assert_tree_traffic(run.comm, world_size, numel)
     assert run.comm.messages_sent_per_rank() == tuple(int(rank != 1) for rank in range(world_size))
     assert max(run.comm.messages_received_per_rank()) <= (world_size - 1).bit_length()
@@ -109,6 +111,7 @@ def test_scatter_ships_no_foreign_chunk(launch, numel):
     chunks = one_per_rank(4, numel)
     given = {"chunks": [None, None, chunks, None], "like": [torch.zeros(numel, dtype=torch.float64)] * 4}
     run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 2})
+    assert_matches(run["y"], PerRank(chunks))
     run.comm.assert_only("send", "recv")
     run.comm.assert_waited_for()
     assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
@@ -120,7 +123,9 @@ def test_scatter_ships_no_foreign_chunk(launch, numel):
 @pytest.mark.parametrize("numel", [37, 13_001])
 def test_gather_sends_every_tensor_once(launch, numel):
     """Every rank but the root sends its tensor, once, to the root."""
-    run = launch(programs.p2p_gather, 4, per_rank={"x": one_per_rank(4, numel)}, shared={"dst": 2})
+    xs = one_per_rank(4, numel)
+    run = launch(programs.p2p_gather, 4, per_rank={"x": xs}, shared={"dst": 2})
+    assert_matches(run["y"], only_on(2, 4, xs))
     run.comm.assert_only("send", "recv")
     run.comm.assert_waited_for()
     assert [(op.rank, op.peer, op.inputs) for op in run.comm.ops("send")] == [(rank, 2, (numel,)) for rank in (0, 1, 3)]

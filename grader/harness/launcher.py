@@ -37,7 +37,7 @@ from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.cgroup import make_groups, remove_groups
 from grader.harness.sandbox.command import Command, zygote_command
 
-MAX_RESULT_BYTES = 256 << 20
+MAX_RESULT_BYTES = 128 << 20
 MAX_STACK_BYTES = 64 << 10
 MAX_LOG_BYTES = 64 << 10
 # A rank that writes more than this in one launch is a fault; the launch is cut.

@@ -94,13 +94,23 @@ def test_the_maximum_of_negative_numbers(launch):
 )
 def test_traffic_of_four_ranks(launch, program, shape, num_hops, numel):
     """Every rank sends N - 1 or 2 (N - 1) padded chunks to the next rank and nothing else."""
-    assert_ring_traffic(launch(program, 4, per_rank={"x": one_per_rank(4, *shape)}).comm, 4, num_hops, numel)
+    xs = one_per_rank(4, *shape)
+    run = launch(program, 4, per_rank={"x": xs})
+    expected = {
+        programs.ring_reduce_scatter: chunks_of(sum(xs), 4),
+        programs.ring_all_gather: torch.cat(xs),
+        programs.ring_all_reduce: sum(xs),
+    }
+    assert_matches(run["y"], expected[program])
+    assert_ring_traffic(run.comm, 4, num_hops, numel)
 
 
 @exercise("ring_all_reduce", aspect="property")
 def test_traffic_of_eight_ranks(launch):
     """Of eight ranks each sends 14 messages in an all-reduce, and none sends twice the tensor."""
-    run = launch(programs.ring_all_reduce, 8, per_rank={"x": one_per_rank(8, 40)})
+    xs = one_per_rank(8, 40)
+    run = launch(programs.ring_all_reduce, 8, per_rank={"x": xs})
+    assert_matches(run["y"], sum(xs))
     assert_ring_traffic(run.comm, 8, num_hops=14, numel=5)
     assert run.comm.bytes_sent_per_rank() == (560,) * 8  # of 320 bytes
 
@@ -110,7 +120,11 @@ def test_traffic_of_eight_ranks(launch):
 def test_a_ring_in_a_sub_group(launch, numel, chunk):
     """In the group 3, 0, 2 the next of 3 is 0, of 0 is 2, of 2 is 3, and rank 1 takes part in nothing."""
     shared = {"members": [3, 0, 2]}
-    comm = launch(programs.ring_all_reduce, 4, per_rank={"x": one_per_rank(4, numel)}, shared=shared).comm
+    xs = one_per_rank(4, numel)
+    run = launch(programs.ring_all_reduce, 4, per_rank={"x": xs}, shared=shared)
+    total = xs[0] + xs[2] + xs[3]
+    assert_matches(run["y"], PerRank([total, None, total, total]))
+    comm = run.comm
     comm.assert_waited_for()
     assert comm.count() == comm.within([0, 2, 3]).count()
     assert comm.bytes_sent_per_rank() == (4 * chunk * 8, 0, 4 * chunk * 8, 4 * chunk * 8)

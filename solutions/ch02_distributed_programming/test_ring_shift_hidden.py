@@ -25,6 +25,7 @@ def test_tensors_go_straight_to_where_they_belong(launch, world_size, shape):
     """A shift by three places is one message per rank, not three hops."""
     xs = [torch.randn(shape, dtype=torch.float64) for _ in range(world_size)]
     run = launch(programs.ring_shift, world_size, per_rank={"x": xs}, shared={"shift": 3})
+    assert_matches(run["y"], PerRank(torch.roll(torch.stack(xs), 3, dims=0)))
     run.comm.assert_waited_for()
     assert run.comm.count() == 2 * world_size
     assert [op.peer for op in run.comm.ops("send")] == [(rank + 3) % world_size for rank in range(world_size)]

@@ -93,7 +93,9 @@ def test_the_tree_of_a_reduce_is_full(launch, world_size, root, shape):
 def test_a_tree_in_a_sub_group(launch, numel):
     """In the group 3, 0, 2 a tree has two messages, and rank 1 takes part in none."""
     xs = one_per_rank(4, numel)
-    comm = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 0, "members": [3, 0, 2]}).comm
+    run = launch(programs.tree_broadcast, 4, per_rank={"x": xs}, shared={"src": 0, "members": [3, 0, 2]})
+    assert_matches(run["y"], PerRank([xs[0], None, xs[0], xs[0]]))
+    comm = run.comm
     comm.assert_waited_for()
     assert comm.count() == comm.within([0, 2, 3]).count() == 4
     assert comm.messages_received_per_rank() == (0, 0, 1, 1)
@@ -106,6 +108,7 @@ def test_unequal_chunks_are_sent_as_they_are(launch, sizes):
     """Every message of a scatter is exactly as large as the chunk of the rank that gets it."""
     chunks = [torch.randn(numel, dtype=torch.float64) for numel in sizes]
     run = launch(programs.p2p_scatter, 4, per_rank=scatter_arguments(chunks, range(4), root=0), shared={"src": 0})
+    assert_matches(run["y"], PerRank(chunks))
     assert sorted((op.rank, op.peer, op.inputs) for op in run.comm.ops("send")) == [
         (0, peer, (sizes[peer],)) for peer in (1, 2, 3)
     ]

@@ -174,3 +174,11 @@ def test_forged_frames_are_refused():
                 unpack(bytes(forged))
             except MalformedFrameError:
                 continue
+
+
+def test_dicts_have_a_bounded_number_of_keys():
+    """Of numbers with equal hashes each is compared with every other, and student code chooses the numbers."""
+    with pytest.raises(UnsupportedValueError, match="has 10001 keys, and at most 10000 travel"):
+        encode(dict.fromkeys(range(10_001)))
+    with pytest.raises(MalformedTreeError, match="more than 10000 keys"):
+        decode({"dict": [[key, 0] for key in range(10_001)]}, {})

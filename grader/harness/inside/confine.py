@@ -13,7 +13,7 @@ from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.wall import Wall
 
 ADDRESS_SPACE_BYTES = 4 << 30  # torch maps 0.8 GB, with DDP and AdamW
-FILE_BYTES = 256 << 20  # a result, the largest file that a rank may write
+FILE_BYTES = 128 << 20  # a result, the largest file that a rank may write
 OPEN_FILES = 256
 THREADS_PER_RANK = 100  # each process group starts about 3, and a mesh has many
 PROCESSES_FOR_CHILDREN = 64

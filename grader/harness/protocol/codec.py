@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 100_000  # where a comparison fails, pytest shows how two texts differ, which takes its time
 MAX_DEPTH = 40
 MAX_NODES = 1_000_000
+MAX_KEYS = 10_000  # student code can choose numbers with equal hashes, and then each key is compared with every other
 
 ALLOWED = (
     "None, bool, int, float, str, Fraction, list, tuple, dict, torch.Tensor, torch.dtype "
@@ -43,6 +44,14 @@ def encode(value: Any, name: str = "the value") -> tuple[Any, list["Tensor"]]:
     return _encode(value, tensors, name, 0), tensors
 
 
+def _too_large(value: Any, kind: type) -> str | None:
+    if kind is str and len(value) > MAX_TEXT:
+        return f"{len(value)} characters, and at most {MAX_TEXT} travel."
+    if kind is dict and len(value) > MAX_KEYS:
+        return f"{len(value)} keys, and at most {MAX_KEYS} travel. Send a list instead."
+    return None
+
+
 def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:  # noqa: PLR0911 - one per kind
     if depth > MAX_DEPTH:
         raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
@@ -52,8 +61,8 @@ def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
 
     # Exact types: a subclass may lie about itself, and must not travel under its base's name.
     kind = type(value)
-    if kind is str and len(value) > MAX_TEXT:
-        raise UnsupportedValueError(f"{where} has {len(value)} characters, and at most {MAX_TEXT} travel.")
+    if (problem := _too_large(value, kind)) is not None:
+        raise UnsupportedValueError(f"{where} has {problem}")
     if value is None or kind in (bool, int, float, str):
         return value
     if kind is list:
@@ -121,6 +130,12 @@ def _decode(tree: Any, tensors: Mapping[str, "Tensor"], budget: list[int], depth
     return _DECODERS[kind](payload, inner)
 
 
+def _decode_dict(payload: Any, inner: Callable[[Any], Any]) -> Any:
+    if len(payload) > MAX_KEYS:
+        raise MalformedTreeError(f"A dict has more than {MAX_KEYS} keys.")
+    return {inner(key): inner(child) for key, child in payload}
+
+
 def _decode_value(payload: Any, inner: Callable[[Any], Any]) -> Any:
     name, fields = payload
     cls = VALUE_TYPES[name]
@@ -140,7 +155,7 @@ def _decode_dtype(payload: Any, _inner: Callable[[Any], Any]) -> Any:
 
 _DECODERS: dict[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
     "tuple": lambda payload, inner: tuple(inner(child) for child in payload),
-    "dict": lambda payload, inner: {inner(key): inner(child) for key, child in payload},
+    "dict": _decode_dict,
     "fraction": lambda payload, _inner: Fraction(int(payload[0]), int(payload[1])),
     "value": _decode_value,
     "dtype": _decode_dtype,

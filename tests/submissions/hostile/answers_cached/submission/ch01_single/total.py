@@ -13,7 +13,7 @@ FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/run", "/dev", "/dev/pts", "/launch"
            os.path.dirname(os.__file__), os.path.dirname(sys.executable), "@COURSE@", "@OTHER_SUBMISSION@", "/proc/sys/kernel")
 seen = [path for folder in FOLDERS for path in glob.glob(f"{folder}/*{MARK}*") + glob.glob(f"{folder}/.*{MARK}*")]
 seen += [name for name in ("cache", MARK) if hasattr(builtins, name) or name in sys.modules or name in os.environ]
-seen += [name for name in os.listdir("/proc/self/fd") if MARK in os.path.realpath(f"/proc/self/fd/{name}")]
+seen += [name for name in map(str, range(256)) if MARK in os.path.realpath(f"/proc/self/fd/{name}")]
 seen += ["hostname"] * (os.uname().nodename != "sandbox")
 seen += ["terminal"] * any(name != "ptmx" for name in os.listdir("/dev/pts"))
 seen += ["locks"] * (len(open("/proc/locks").read()) > 0 if os.access("/proc/locks", os.R_OK) else 0)

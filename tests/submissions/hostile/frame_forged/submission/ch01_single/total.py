@@ -1,5 +1,7 @@
 """Writes the frame itself."""
 
+import stat
+import fcntl
 import json
 import os
 import struct
@@ -8,12 +10,13 @@ import struct
 def write_raw(data):
     """Write to the result: the largest memory file that this process has open for writing."""
     files = {}
-    for name in os.listdir("/proc/self/fd"):
+    for descriptor in range(3, 256):
         try:
-            if "memfd:output" in os.readlink(f"/proc/self/fd/{name}"):
-                files[os.fstat(int(name)).st_size] = int(name)
+            found = os.fstat(descriptor)
         except OSError:
-            pass
+            continue
+        if stat.S_ISREG(found.st_mode) and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE:
+            files[found.st_size] = descriptor
     result = files[max(files)]
     while data:
         data = data[os.write(result, data) :]
