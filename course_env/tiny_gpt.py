@@ -77,15 +77,23 @@ class Attention(nn.Module):
         """Return what each position attends to: x and the result are (b, s, d_model)."""
         batch, seq, _ = x.shape
         sizes = [heads * self.head_dim for heads in (self.n_head, self.n_kv_head, self.n_kv_head)]
-        q, k, v = (part.view(batch, seq, -1, self.head_dim).transpose(1, 2) for part in self.qkv(x).split(sizes, dim=-1))
-        shared_by = self.n_head // self.n_kv_head
-        k, v = (part.repeat_interleave(shared_by, dim=1) for part in (k, v))
-        scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
-        future = torch.ones(seq, seq, dtype=torch.bool, device=x.device).triu(1)
-        weights = self.weight_dropout(scores.masked_fill(future, -math.inf).softmax(dim=-1))
-        heads = (weights @ v).transpose(1, 2).reshape(batch, seq, -1)
+        q, k, v = (
+            part.view(batch, seq, -1, self.head_dim).transpose(1, 2) for part in self.qkv(x).split(sizes, dim=-1)
+        )
+        heads = self.core(q, k, v).transpose(1, 2).reshape(batch, seq, -1)
         out: Tensor = self.output_dropout(self.output(heads))
         return out
+
+    def core(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Return softmax(q k^T / sqrt(d)) v, where no position sees a later one.
+
+        Shapes: q and the result (b, n_head, s, head_dim); k and v (b, n_kv_head, s, head_dim).
+        """
+        k, v = (part.repeat_interleave(self.n_head // self.n_kv_head, dim=1) for part in (k, v))
+        scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
+        weights = self.weight_dropout(scores.masked_fill(future, -math.inf).softmax(dim=-1))
+        return weights @ v
 
 
 class FeedForward(nn.Module):

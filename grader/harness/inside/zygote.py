@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from course_env import value_types
 from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.rank import Descriptors
@@ -55,9 +56,7 @@ PRELOAD = (
     "torch.utils.data",
     "safetensors.torch",
     "grader.harness.inside.recorder",
-    "course_env.communication",
     "course_env.meters",
-    "course_env.topology",
 )
 SECONDS_TO_CLEAN_UP = 1.0
 LAUNCH_FOLDER = Path("/launch")  # the sandbox has it; each launch mounts its own there
@@ -98,6 +97,8 @@ def _confine(settings: ZygoteSettings) -> Filters | None:
 
 def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
     start = time.perf_counter()
+    for name in value_types.MODULES:  # arguments are decoded before a rank imports anything of the course
+        importlib.import_module(name)
     if "torch" in preload:
         _preload()
     linux.adopt_orphans()

@@ -1,0 +1,92 @@
+"""Public tests of exercise `train_flops`."""
+
+import functools
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
+from torch.utils.flop_counter import FlopCounterMode
+
+from assignments.ch01_motivation import programs
+from assignments.ch01_motivation.test_parameters import draw, draw_config
+from course_env.gpt_config import GPT3_175B, GPTConfig
+from course_env.tiny_gpt import TinyGPT
+
+exercise = pytest.mark.exercise
+
+SMALL = GPTConfig(vocab_size=40, n_layer=3, n_head=4, d_model=16, max_seq=8)
+
+
+def counted(cfg, batch, seq, recompute="none"):
+    """Return what PyTorch counts while a model is really trained for a step, with its own checkpointing."""
+    with torch.device("meta"):
+        model, tokens = TinyGPT(cfg), torch.zeros(batch, seq, dtype=torch.int64)
+    for block in model.blocks:
+        part, name = {"none": (block, None), "selective": (block.attention, "core"), "full": (block, "forward")}[
+            recompute
+        ]
+        if name is not None:
+            setattr(part, name, functools.partial(checkpoint, getattr(part, name), use_reentrant=False))
+    # Otherwise the last product of a block would not be repeated: nobody needs its result twice.
+    with set_checkpoint_early_stop(False), FlopCounterMode(display=False) as counter:
+        model(tokens).sum().backward()
+    return counter.get_total_flops()
+
+
+def assert_flops(launch, calls, expected):
+    """Every call returns the whole number that is expected of it."""
+    shared = {"function": "train_flops", "calls": calls}
+    found = launch(programs.call_each, 1, shared=shared, process_group=False)["values"][0]
+    for call, number, right in zip(calls, found, expected, strict=True):
+        told = ", ".join(f"{name}={value!r}" for name, value in call.items())
+        ratio = f"; that is {number / right:.4f} times as much" if isinstance(number, int | float) else ""
+        assert number == right, f"train_flops({told}) is {number}, and PyTorch counts {right}{ratio}"
+
+
+@exercise("train_flops", aspect="equivalence")
+def test_a_small_model(launch):
+    """Two sequences of 8 tokens through three layers of width 16 take 1,019,904 operations, there and back."""
+    assert_flops(launch, [{"cfg": SMALL, "batch": 2, "seq": 8}], [1_019_904])
+
+
+@exercise("train_flops", aspect="equivalence")
+def test_every_matrix_product_is_counted(launch):
+    """The count is PyTorch's own, to the last operation, for models of many shapes."""
+    calls = [{"cfg": draw_config(), "batch": draw(1, 3), "seq": draw(1, 5, 8)} for _ in range(12)]
+    assert_flops(launch, calls, [counted(**call) for call in calls])
+
+
+@exercise("train_flops", aspect="equivalence")
+@pytest.mark.parametrize("recompute", ["selective", "full"])
+def test_recomputation_costs_what_checkpointing_repeats(launch, recompute):
+    """What is computed again is the attention core of every block, or all of every block; never the output head."""
+    calls = [{"cfg": draw_config(), "batch": 2, "seq": 7, "recompute": recompute} for _ in range(4)]
+    assert_flops(launch, calls, [counted(**call) for call in calls])
+
+
+@exercise("train_flops", aspect="property")
+def test_the_closed_form_for_large_models(launch):
+    """With full recomputation a GPT-3 takes 96 B s l h^2 (1 + s / 6h + V / 16lh), exactly."""
+    batch, s, n_layer, h, vocab = 4, 2048, 96, 12288, 50257
+    closed = 96 * batch * s * n_layer * h**2 + 16 * batch * s**2 * n_layer * h + 6 * batch * s * h * vocab
+    assert_flops(launch, [{"cfg": GPT3_175B, "batch": batch, "seq": s, "recompute": "full"}], [closed])
+
+
+@exercise("train_flops", aspect="property")
+def test_the_rule_of_thumb(student):
+    """6 N D of GPT-3's 175 billion parameters and 300 billion tokens is 3.15e23, or 3646 petaflop/s-days."""
+    flops = student.approx_6nd(175 * 10**9, 300 * 10**9)
+    assert flops == 315 * 10**21
+    assert flops / (1e15 * 86_400) == pytest.approx(3645.8, abs=0.05)
+
+
+@exercise("train_flops", aspect="robustness")
+def test_what_no_model_can_run_is_refused(launch):
+    """Sequences longer than the position embedding, no sequence at all, and unknown words raise ValueError."""
+    calls = [
+        {"cfg": SMALL, "batch": 1, "seq": 9},
+        {"cfg": SMALL, "batch": 0, "seq": 8},
+        {"cfg": SMALL, "batch": 1, "seq": 8, "recompute": "all"},
+    ]
+    run = launch(programs.call_each, 1, shared={"function": "train_flops", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 3

@@ -1,0 +1,62 @@
+"""Public tests of exercise `kaplan`."""
+
+import pytest
+import torch
+
+from assignments.ch01_motivation import programs
+
+exercise = pytest.mark.exercise
+
+
+def size(low, high):
+    """Return a number between 10^low and 10^high."""
+    return 10 ** float(low + (high - low) * torch.rand((), dtype=torch.float64))
+
+
+@exercise("kaplan", aspect="equivalence")
+def test_losses_of_known_models(student):
+    """With data without end, 175 billion parameters reach 1.6044 nats a token, 1.5 billion 2.3036."""
+    assert student.kaplan_loss(n=175e9) == pytest.approx(1.6044, abs=5e-5)
+    assert student.kaplan_loss(n=1.5e9) == pytest.approx(2.3036, abs=5e-5)
+
+
+@exercise("kaplan", aspect="equivalence")
+def test_the_laws_of_one_size(student):
+    """The loss is a power of the model's size alone, or of the data's size alone."""
+    n, d = size(6, 12), size(8, 13)
+    assert student.kaplan_loss(n=n) == pytest.approx((8.8e13 / n) ** 0.076, rel=1e-12)
+    assert student.kaplan_loss(d=d) == pytest.approx((5.4e13 / d) ** 0.095, rel=1e-12)
+
+
+@exercise("kaplan", aspect="equivalence")
+def test_a_billion_times_the_compute(student):
+    """A billion times the compute: a model 3.72 million times as large, 145 times the batch, 1.86 times the steps."""
+    model, batch, steps = student.compute_multipliers(1e9)
+    assert model == pytest.approx(3.72e6, rel=2e-3)
+    assert batch == pytest.approx(145, abs=0.5)
+    assert steps == pytest.approx(1.86, abs=0.005)
+
+
+@exercise("kaplan", aspect="property")
+def test_the_joint_law_holds_the_other_two(student):
+    """Where one of the sizes grows without end, the joint law is the law of the other."""
+    n, d = size(7, 11), size(9, 12)
+    assert student.kaplan_loss(n=n, d=1e40) == pytest.approx(student.kaplan_loss(n=n), rel=1e-9)
+    assert student.kaplan_loss(n=1e60, d=d) == pytest.approx(student.kaplan_loss(d=d), rel=1e-9)
+    assert student.kaplan_loss(n=n, d=d) > max(student.kaplan_loss(n=n), student.kaplan_loss(d=d))
+
+
+@exercise("kaplan", aspect="property")
+def test_the_budget_is_spent_whole(student):
+    """The three factors multiply to the factor of the budget."""
+    ratio = size(0, 9)
+    model, batch, steps = student.compute_multipliers(ratio)
+    assert model * batch * steps == pytest.approx(ratio, rel=1e-12)
+
+
+@exercise("kaplan", aspect="robustness")
+def test_a_loss_of_nothing_is_refused(launch):
+    """Without a size, or with one that is not positive, there is no loss: ValueError."""
+    calls = [{}, {"n": 0.0}, {"d": -1.0}, {"n": 1e9, "d": 0.0}, {"n": 1e9}]
+    run = launch(programs.call_each, 1, shared={"function": "kaplan_loss", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 4 + [""]

@@ -1,0 +1,50 @@
+"""How long training takes, and how well it uses its accelerators."""
+
+from typing import Literal
+
+from course_env.gpt_config import GPTConfig
+
+
+def training_days(
+    n_params: float, n_tokens: float, n_gpus: int, flops_per_gpu: float, *, recompute: bool = True
+) -> float:
+    """Return the days that it takes to train `n_params` parameters on `n_tokens` tokens.
+
+    flops_per_gpu: operations per second that one accelerator really achieves, recomputed ones included
+    recompute: activations are recomputed in full, so that each token takes 8 operations per parameter instead of 6
+
+    Raises: ValueError if a number is not positive.
+    Source: Narayanan et al. 2021, Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM, arXiv:2104.04473, section 5.1
+    """
+    # TODO(training_time): write this part, and delete the line below.
+    raise NotImplementedError("TODO(training_time)")
+
+
+def mfu(tokens_per_s: float, cfg: GPTConfig, seq: int, n_gpus: int, peak: float) -> float:
+    """Return the model FLOPs utilisation: the share of the peak that the model itself needs at this speed, a number from 0 to 1.
+
+    tokens_per_s: tokens that all accelerators together train on in a second
+    peak: operations per second that one accelerator could do at most
+
+    What the model needs for a token is train_flops(cfg, 1, seq) / seq of exercise `train_flops`, nothing recomputed: mfu
+    compares how fast models are trained, whatever tricks were used.
+    """
+    # TODO(training_time): write this part, and delete the line below.
+    raise NotImplementedError("TODO(training_time)")
+
+
+def hfu(
+    tokens_per_s: float,
+    cfg: GPTConfig,
+    seq: int,
+    n_gpus: int,
+    peak: float,
+    *,
+    recompute: Literal["none", "selective", "full"] = "full",
+) -> float:
+    """Return the hardware FLOPs utilisation: like `mfu`, but operations that are done twice are counted twice.
+
+    recompute: as in exercise `train_flops`
+    """
+    # TODO(training_time): write this part, and delete the line below.
+    raise NotImplementedError("TODO(training_time)")
