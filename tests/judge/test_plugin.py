@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from functools import partial
 
@@ -49,6 +50,32 @@ def test_the_report_lists_what_must_pass_and_what_did(course):
     assert {"test_add": "passed", "test_double[1]": "passed", "test_double[2]": "passed"} == outcomes(finished)
     assert [[1], [1], [2]] == [event["world_sizes"] for event in finished]
     assert {"event": "ended"} == ended
+
+
+def test_one_zygote_serves_a_whole_submission(course):
+    """However many tests a submission has, torch is imported once: every launch is forked from the same process."""
+    student = """
+        import os
+        def add(a, b):
+            fields = open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()
+            return int(fields[1])  # the supervisor's parent
+        """
+    tests = """
+        zygotes = set()
+
+        @pytest.mark.exercise("add", aspect="equivalence")
+        @pytest.mark.parametrize("call", range(4))
+        def test_add(student, call):
+            \"\"\"The zygote's process id.\"\"\"
+            zygotes.add(student.add(0, call))
+            assert len(zygotes) == 1
+        """
+    course.write(tests, student=textwrap.dedent(student))
+
+    _, *finished, _ = course.report("--wall", "none")
+
+    assert {"passed"} == set(outcomes(finished).values())
+    assert 4 == len(finished)
 
 
 def test_only_the_exercise_asked_for_is_collected(course):
