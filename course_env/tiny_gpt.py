@@ -93,7 +93,8 @@ class Attention(nn.Module):
         scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
         weights = self.weight_dropout(scores.masked_fill(future, -math.inf).softmax(dim=-1))
-        return weights @ v
+        attended: Tensor = weights @ v
+        return attended
 
 
 class FeedForward(nn.Module):

@@ -1,6 +1,6 @@
 """A launch in which every rank returned, as a test sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from grader.harness.comm import CommLog
@@ -23,6 +23,21 @@ class Run:
     log: tuple[str, ...]
     orphans: int
     max_rss_kb: tuple[int, ...]
+    _looked_at: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"values", "comm"}:
+            object.__getattribute__(self, "_looked_at").add(name)
+        return object.__getattribute__(self, name)
+
+    @property
+    def is_half_judged(self) -> bool:
+        """Whether a test looked at what the ranks communicated, and not at what came of it.
+
+        Ranks that only send what they should would pass it.
+        """
+        returned = any(object.__getattribute__(self, "values"))
+        return returned and self._looked_at == {"comm"}
 
     def __getitem__(self, name: str) -> PerRank[Any]:
         """Return what each rank returned under `name`."""

@@ -33,6 +33,7 @@ class GradedTest:
     hidden: bool
     seed: int
     world_sizes: list[int] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +101,11 @@ class Launch:
         )
         course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
         try:
-            return judge(self.zygote.launch(request, Sources(submission=self.submission, course=course), inputs))
+            run = judge(self.zygote.launch(request, Sources(submission=self.submission, course=course), inputs))
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
+        self.test.runs.append(run)
+        return run
 
 
 @dataclass(frozen=True, slots=True, repr=False)

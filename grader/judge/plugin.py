@@ -165,6 +165,17 @@ class Judge:
 
             torch.manual_seed(test.seed)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Have no test pass that could be passed by sending alone."""
+        yield
+        test = item.stash.get(GRADED, None)
+        if test is not None and any(run.is_half_judged for run in test.runs):
+            raise CatalogError(
+                f"{item.nodeid} looks at what the ranks communicated, and not at what they returned in that launch. "
+                "A solution that sends zeros would pass. Compare run[...] as well."
+            )
+
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 

@@ -135,9 +135,11 @@ def test_a_ring_in_a_sub_group(launch, numel, chunk):
 @pytest.mark.parametrize(("world_size", "numel"), [(1, 37), (3, 0)])
 def test_nothing_is_sent_where_nothing_is_due(launch, world_size, numel):
     """One rank alone sends nothing, and an empty tensor costs no byte."""
-    comm = launch(programs.ring_all_reduce, world_size, per_rank={"x": one_per_rank(world_size, numel)}).comm
-    assert comm.bytes_sent_per_rank() == (0,) * world_size
-    assert world_size > 1 or comm.count() == 0
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.ring_all_reduce, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], sum(xs))
+    assert run.comm.bytes_sent_per_rank() == (0,) * world_size
+    assert world_size > 1 or run.comm.count() == 0
 
 
 @exercise("ring_all_reduce", aspect="property")

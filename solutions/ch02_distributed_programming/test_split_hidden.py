@@ -51,6 +51,8 @@ def test_no_group_is_made_but_those_asked_for(launch):
     colors, keys = [3, 0, -1, 3, 1], drawn(-2, 3, 5)
     given = {"colors": [[color] for color in colors], "keys": [[key] for key in keys]}
     run = launch(programs.split_in_sequence, 5, per_rank=given)
+    members = as_seen_by_all(members_by_rank([list(range(5))] * 5, colors, keys))
+    assert_matches(run["parts"], PerRank([members[rank]] for rank in range(5)))
     assert_made_together(run.comm, [(colors, keys)])
 
 

@@ -78,6 +78,27 @@ def test_one_zygote_serves_a_whole_submission(course):
     assert 4 == len(finished)
 
 
+TRAFFIC = """
+    @pytest.mark.exercise("double", aspect="property")
+    def test_nothing_is_sent(launch):
+        \"\"\"Doubling takes no communication.\"\"\"
+        run = launch(programs.double, 2, shared={"a": 2}, process_group=False)
+        assert run.comm.count() == 0
+    """
+COMPARED = '        assert run["y"] == (4, 4)\n'
+
+
+@pytest.mark.parametrize(("compared", "outcome"), [("", "not_gradable"), (COMPARED, "passed")])
+def test_traffic_alone_is_no_proof(course, compared, outcome):
+    """A test that looks at what ranks sent, and not at what came of it, is the course's mistake."""
+    course.write(textwrap.dedent(TRAFFIC) + textwrap.dedent(compared).replace("assert", "    assert"))
+
+    _, finished, _ = course.report("--wall", "none")
+
+    assert outcome == finished["outcome"]
+    assert ("A solution that sends zeros would pass" in finished["explanation"]) is not bool(compared)
+
+
 def test_only_the_exercise_asked_for_is_collected(course):
     """--exercise narrows the run, and the report promises no more than that."""
     course.write(TESTS)
