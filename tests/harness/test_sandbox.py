@@ -252,6 +252,18 @@ def test_a_crash_is_told_by_its_signal(behind):
         solve(behind(Wall.NESTED), "def solve():\n    os.abort()")
 
 
+@pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
+def test_threads_may_wake_each_other(behind, wall):
+    """The C++ runtime wakes threads that wait for a static variable without saying that they are its own."""
+    code = """
+        def solve():
+            libc = ctypes.CDLL(None, use_errno=True)
+            return libc.syscall(202, ctypes.byref(ctypes.c_int()), 1, 1, None, None, 0)
+        """
+
+    assert solve(behind(wall), code) == (0,)
+
+
 def test_terminals_are_private(behind):
     """Each rank has terminals of its own, which have the same numbers in all of them."""
     code = """

@@ -55,24 +55,13 @@ FORBIDDEN = (
     *("memfd_create", "memfd_secret"),
     # data between ranks past the network
     *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
-    *("inotify_init", "inotify_init1", "mincore", "cachestat", "futex_wake", "futex_requeue"),
+    *("inotify_init", "inotify_init1", "mincore", "cachestat"),
 )
 # Of locks and notices that ranks could leave for each other on files which all of them can read.
 FILE_COMMANDS = {
     *(fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_GETLK, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW),
     *(fcntl.F_SETLEASE, fcntl.F_NOTIFY, fcntl.F_SETOWN, fcntl.F_SETSIG, F_SETOWN_EX),
 }
-# What wakes those who wait at an address. Threads of one process ask for it with a flag: what lacks it reaches others.
-WAKING = {
-    "WAKE": 1,
-    "REQUEUE": 3,
-    "CMP_REQUEUE": 4,
-    "WAKE_OP": 5,
-    "UNLOCK_PI": 7,
-    "WAKE_BITSET": 10,
-    "CMP_REQUEUE_PI": 12,
-}
-FUTEX_OPERATION, FUTEX_PRIVATE = 0x7F, 0x80
 # The loopback counter counts the first two; netlink lists interfaces. Processes of one rank also talk through AF_UNIX.
 SOCKET_FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK))
 STARTING_A_PROCESS = ("fork", "vfork")
@@ -140,14 +129,12 @@ def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
 
 def _rules_against_children() -> tuple[Rule, ...]:
     """Return what only those need who have children, which could use it to tell another rank something."""
-    private = FUTEX_OPERATION | FUTEX_PRIVATE
     return (
         *(Rule(name, errno.EAGAIN) for name in STARTING_A_PROCESS),
         Rule("clone", errno.EAGAIN, (Condition(0, MASKED_EQUAL, CLONE_THREAD, 0),)),
         *(Rule(name, errno.EPERM) for name in STARTING_A_PROGRAM),
         Rule("flock", errno.EPERM),
         *(Rule("fcntl", errno.EPERM, (Condition(1, EQUAL, command),)) for command in sorted(FILE_COMMANDS)),
-        *(Rule("futex", errno.EPERM, (Condition(1, MASKED_EQUAL, private, number),)) for number in WAKING.values()),
         # a pair without connections can be parted, and each end be given a name; asyncio needs those with
         *(
             Rule("socketpair", errno.EPERM, (Condition(1, MASKED_EQUAL, SOCKET_TYPE, kind),))
