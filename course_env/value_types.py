@@ -14,6 +14,7 @@ VALUE_TYPES: dict[str, type] = {}
 MODULES = (
     "course_env.communication",
     "course_env.gpt_config",
+    "course_env.layout",
     "course_env.scaling",
     "course_env.topology",
 )
