@@ -1,0 +1,39 @@
+"""Which layouts are possible on a cluster, and which is fastest."""
+
+from collections.abc import Callable
+
+from course_env.gpt_config import GPTConfig
+from course_env.layout import Layout
+
+
+def plan_layouts(
+    cfg: GPTConfig,
+    n_gpus: int,
+    gpus_per_node: int,
+    mem_bytes: int,
+    global_batch: int,
+    *,
+    memory: Callable[[Layout], int],
+    seconds: Callable[[Layout], float],
+) -> list[Layout]:
+    """Return every layout that can run, the fastest first.
+
+    memory, seconds: what the fullest accelerator holds under a layout, and how long a step takes; asked for possible
+        layouts only, and each only once
+
+    A layout is possible if
+    * tp * pp * dp = n_gpus,
+    * tp divides n_head, n_kv_head and d_ff, and is at most gpus_per_node and divides it: tensor parallelism stays in a node,
+    * pp divides n_layer,
+    * dp * micro_batch * n_micro = global_batch, for any micro_batch,
+    * zero is 0 or 1; it is 0 where dp is 1, because there is nobody to share with.
+    Everything else stays as `Layout` has it: schedule 1f1b, no sp, no recompute. It can run if memory(layout) <= mem_bytes.
+
+    Among equally fast ones the one with the smaller tp comes first, then the smaller pp, the smaller zero, and the smaller
+    micro_batch. Nothing possible is an empty list.
+
+    Raises: ValueError for n_gpus, gpus_per_node or global_batch < 1.
+    Source: Narayanan et al. 2021, Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM, arXiv:2104.04473, section 3
+    """
+    # TODO(planner): write this part, and delete the line below.
+    raise NotImplementedError("TODO(planner)")

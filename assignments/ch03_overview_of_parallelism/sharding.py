@@ -1,0 +1,40 @@
+"""Cutting a tensor into one piece per rank, and putting the pieces together again."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Mode = Literal["chunk", "balanced"]
+
+
+def shard_sizes(n: int, world: int, mode: Mode = "chunk") -> list[int]:
+    """Return how many of `n` entries each of `world` ranks gets, in rank order; a rank may get none.
+
+    chunk: every rank gets ceil(n / world) while there are as many left, one rank gets the rest, and those after it nothing
+    balanced: no two ranks differ by more than one, and those with one more come first
+
+    Raises: ValueError for n < 0, world < 1 or another mode.
+    Source: PyTorch documentation, torch.chunk and torch.tensor_split, https://docs.pytorch.org/docs/stable/torch.html
+    """
+    # TODO(shard): write this part, and delete the line below.
+    raise NotImplementedError("TODO(shard)")
+
+
+def shard(x: Tensor, dim: int, rank: int, world: int, mode: Mode = "chunk") -> Tensor:
+    """Return rank `rank`'s piece of x along dimension `dim`, of `shard_sizes(x.shape[dim], world, mode)[rank]` entries.
+
+    Shapes: x of any number of dimensions but none; dim may be negative. The piece is contiguous and shares no memory with x,
+        which can then be freed. A rank that gets no entries gets an empty tensor, all other dimensions as in x.
+
+    Raises: ValueError for a rank outside 0 to world - 1, and what `shard_sizes` raises.
+    """
+    # TODO(shard): write this part, and delete the line below.
+    raise NotImplementedError("TODO(shard)")
+
+
+def unshard(shards: Sequence[Tensor], dim: int) -> Tensor:
+    """Return the tensor whose pieces along `dim` are `shards`, in rank order; it shares no memory with them."""
+    # TODO(shard): write this part, and delete the line below.
+    raise NotImplementedError("TODO(shard)")

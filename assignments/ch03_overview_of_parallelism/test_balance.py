@@ -1,0 +1,64 @@
+"""Public tests of exercise `partition_layers`."""
+
+from itertools import combinations, pairwise
+
+import pytest
+import torch
+
+from assignments.ch03_overview_of_parallelism import programs
+
+exercise = pytest.mark.exercise
+
+GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
+
+
+def best_of_all(costs, stages):
+    """Return the best split, by trying all of them."""
+    splits = []
+    for cuts in combinations(range(1, len(costs)), stages - 1):
+        counts = [end - start for start, end in pairwise((0, *cuts, len(costs)))]
+        worst = max(sum(costs[start:end]) for start, end in pairwise((0, *cuts, len(costs))))
+        splits.append((worst, counts))
+    return min(splits)[1]
+
+
+def assert_splits(launch, cases, expected):
+    """Every case is split as expected."""
+    calls = [{"costs": costs, "stages": stages} for costs, stages in cases]
+    run = launch(programs.call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
+    for (costs, stages), found, due in zip(cases, run["values"][0], expected, strict=True):
+        assert found == due, f"partition_layers({costs}, {stages}) is {found}, and {due} is better"
+
+
+def drawn(num_layers, most):
+    """Return costs from 0 to `most`."""
+    return torch.randint(most + 1, (num_layers,)).tolist()
+
+
+@exercise("partition_layers", aspect="equivalence")
+def test_gpt2_on_four_stages(launch):
+    """GPT-2's embedding and head weigh as much as five blocks and a half each: 1, 6, 6 and 1 layers are best."""
+    assert_splits(launch, [(GPT2, 4)], [[1, 6, 6, 1]])
+
+
+@exercise("partition_layers", aspect="equivalence")
+def test_no_split_is_better(launch):
+    """Of all splits of up to ten layers the cheapest is found."""
+    cases = [(drawn(int(torch.randint(4, 11, ())), 30), int(torch.randint(1, 5, ()))) for _ in range(40)]
+    assert_splits(launch, cases, [best_of_all(*case) for case in cases])
+
+
+@exercise("partition_layers", aspect="property")
+def test_equally_good_splits_begin_with_short_stages(launch):
+    """Where several splits are as good, the first stage is as short as it can be, then the second."""
+    cases = [([1] * 7, 3), ([5, 1, 1, 1, 1], 3), ([0, 0, 4, 0, 0], 2), *[(drawn(8, 2), 3) for _ in range(20)]]
+    assert_splits(launch, cases, [best_of_all(*case) for case in cases])
+
+
+@exercise("partition_layers", aspect="robustness")
+def test_limits_of_the_stages(launch):
+    """One stage holds all layers, as many stages as layers hold one each; more, or none, raise ValueError."""
+    assert_splits(launch, [([3, 1, 2], 1), ([3, 1, 2], 3)], [[3], [1, 1, 1]])
+    calls = [{"costs": [3, 1, 2], "stages": stages} for stages in (0, 4)]
+    run = launch(programs.call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 2

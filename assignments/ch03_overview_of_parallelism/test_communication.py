@@ -1,0 +1,99 @@
+"""Public tests of exercise `communication`."""
+
+from fractions import Fraction
+
+import pytest
+
+from assignments.ch03_overview_of_parallelism import programs
+from course_env.gpt_config import GPTConfig
+from course_env.layout import Layout
+
+exercise = pytest.mark.exercise
+
+CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, d_model=16, max_seq=8)
+A = 8 * 16 * 2  # bytes of one sequence's activations
+
+
+def assert_bytes(launch, cases, *, cfg=CFG):
+    """Every case sends what it should; a case is a layout, further arguments, and the bytes due."""
+    calls = [{"cfg": cfg, "layout": layout, **more} for layout, more, _ in cases]
+    run = launch(programs.call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
+    for (layout, more, due), found in zip(cases, run["values"][0], strict=True):
+        told = f"comm_bytes_per_step(..., {layout}, {more})"
+        assert isinstance(found, dict), f"{told} is no dict: {found}"
+        assert set(found) == {"dp", "tp", "pp"}, f"{told} has the keys {sorted(found)}"
+        for key, right in due.items():
+            assert found[key] == right, f"{told}: {key} is {found[key]}, and {right} bytes are due"
+
+
+@exercise("communication", aspect="equivalence")
+def test_one_accelerator_sends_nothing(launch):
+    """Alone there is nobody to send to, whatever ZeRO and the schedule say."""
+    nothing = {"dp": 0, "tp": 0, "pp": 0}
+    assert_bytes(launch, [(Layout(zero=zero, n_micro=3), {"n_params": 100}, nothing) for zero in range(4)])
+
+
+@exercise("communication", aspect="equivalence")
+@pytest.mark.parametrize(("zero", "units"), [(0, 2), (1, 2), (2, 5), (3, 12)])
+def test_data_parallelism_by_zero(launch, zero, units):
+    """With 4 micro-batches ZeRO 0 and 1 send 2 (N - 1) / N of the parameters, ZeRO 2 five of the halves, ZeRO 3 twelve."""
+    layouts = [Layout(dp=dp, zero=zero, n_micro=4) for dp in (2, 3, 8)]
+    cases = [
+        (one, {"n_params": 1001}, {"dp": units * Fraction(one.dp - 1, one.dp) * 2002, "tp": 0, "pp": 0})
+        for one in layouts
+    ]
+    assert_bytes(launch, cases)
+
+
+@exercise("communication", aspect="equivalence")
+def test_tensor_parallelism_pays_for_every_layer(launch):
+    """Each layer all-reduces its activations four times for every micro-batch, six times with full recomputation."""
+    four = 6 * 3 * 4 * 2 * Fraction(3, 4) * 2 * A
+    cases = [
+        (Layout(tp=4, micro_batch=2, n_micro=3), {"n_params": 1}, {"tp": four, "dp": 0, "pp": 0}),
+        (Layout(tp=4, micro_batch=2, n_micro=3, sp=True), {"n_params": 1}, {"tp": four, "dp": 0, "pp": 0}),
+        (Layout(tp=4, micro_batch=2, n_micro=3, recompute="selective"), {"n_params": 1}, {"tp": four}),
+        (Layout(tp=4, micro_batch=2, n_micro=3, recompute="full"), {"n_params": 1}, {"tp": four * Fraction(3, 2)}),
+    ]
+    assert_bytes(launch, cases)
+
+
+@exercise("communication", aspect="equivalence")
+def test_pipelines_send_to_their_neighbours(launch):
+    """The first and the last stage have one neighbour, those between have two; each micro-batch crosses each border."""
+    cases = [
+        (Layout(pp=3, n_micro=4), {"n_params": 1, "stage": stage}, {"pp": 4 * neighbours * A, "tp": 0, "dp": 0})
+        for stage, neighbours in enumerate((1, 2, 1))
+    ]
+    cases.append((Layout(pp=2, tp=2, sp=True, n_micro=4), {"n_params": 1}, {"pp": 2 * A}))
+    assert_bytes(launch, cases)
+
+
+@exercise("communication", aspect="property")
+def test_a_layer_belongs_to_one_stage(launch):
+    """A stage pays for its own layers: three stages have two each."""
+    due = 2 * 4 * 4 * 2 * Fraction(1, 2) * A
+    assert_bytes(launch, [(Layout(tp=2, pp=3, n_micro=4), {"n_params": 1, "stage": 1}, {"tp": due})])
+
+
+@exercise("communication", aspect="property")
+def test_wider_values_cost_more(launch):
+    """All bytes are proportional to the width of a value."""
+    layout = Layout(tp=2, pp=2, dp=2)
+    cases = [
+        (layout, {"n_params": 50, "bytes_per_value": w}, {"dp": 50 * w, "tp": 3 * 4 * A // 2 * w, "pp": A // 2 * w})
+        for w in (1, 2, 4, 8)
+    ]
+    assert_bytes(launch, cases)
+
+
+@exercise("communication", aspect="robustness")
+def test_stages_that_are_none_are_refused(launch):
+    """Stages that cut a layer, and a stage outside the pipeline, raise ValueError."""
+    calls = [
+        {"cfg": CFG, "layout": Layout(pp=4), "n_params": 1},
+        {"cfg": CFG, "layout": Layout(pp=2), "n_params": 1, "stage": 2},
+        {"cfg": CFG, "layout": Layout(pp=2), "n_params": 1, "stage": -1},
+    ]
+    run = launch(programs.call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 3

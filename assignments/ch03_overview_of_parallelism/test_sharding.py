@@ -1,0 +1,73 @@
+"""Public tests of exercise `shard`."""
+
+import pytest
+import torch
+
+from assignments.ch03_overview_of_parallelism import programs
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+
+
+def cut(x, dim, world, mode):
+    """Return the pieces due, empty ones included."""
+    if mode == "balanced":
+        return list(torch.tensor_split(x, world, dim))
+    pieces = list(torch.chunk(x, world, dim))
+    nothing = x.narrow(dim, 0, 0)
+    return pieces + [nothing] * (world - len(pieces))
+
+
+def assert_cut(launch, x, dim, world, mode, *, by_columns=False):
+    """Every rank has its piece, in memory of its own, and together they are x again."""
+    shared = {"x": x, "dim": dim, "world": world, "mode": mode, "by_columns": by_columns}
+    run = launch(programs.shard, world, shared=shared, per_rank={"rank": range(world)}, process_group=False)
+    assert_matches(run["piece"], PerRank(cut(x, dim, world, mode)), what="the piece", rtol=0.0, atol=0.0)
+    assert_matches(run["x"], x, what="x after the call", rtol=0.0, atol=0.0)
+    whole = launch(programs.unshard, 1, shared={"pieces": list(run["piece"]), "dim": dim}, process_group=False)
+    assert_matches(whole["whole"], x, what="unshard of all pieces", rtol=0.0, atol=0.0)
+    return run
+
+
+@exercise("shard", aspect="equivalence")
+@pytest.mark.parametrize(("dim", "shape"), [(0, (128, 256)), (1, (256, 128))])
+def test_halves_of_a_matrix(launch, dim, shape):
+    """Two ranks share a matrix of 256 rows and columns by rows or by columns."""
+    run = assert_cut(launch, torch.randn(256, 256, dtype=torch.float64), dim, 2, "chunk")
+    assert [tuple(piece.shape) for piece in run["piece"]] == [shape, shape]
+
+
+@exercise("shard", aspect="equivalence")
+@pytest.mark.parametrize("mode", ["chunk", "balanced"])
+@pytest.mark.parametrize(("n", "world"), [(10, 4), (7, 3), (5, 4)])
+def test_sizes_that_do_not_divide(launch, n, world, mode):
+    """Pieces are those of torch.chunk, or of torch.tensor_split, and every rank has one, be it empty."""
+    assert_cut(launch, torch.randn(3, n, 2, dtype=torch.float64), 1, world, mode)
+
+
+@exercise("shard", aspect="equivalence")
+def test_sizes_are_told(student):
+    """Ten entries on four ranks are 3, 3, 3, 1, or balanced 3, 3, 2, 2; five on four are 2, 2, 1 and none."""
+    assert student.shard_sizes(10, 4) == [3, 3, 3, 1]
+    assert student.shard_sizes(10, 4, "balanced") == [3, 3, 2, 2]
+    assert student.shard_sizes(5, 4) == [2, 2, 1, 0]
+
+
+@exercise("shard", aspect="property")
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_a_piece_keeps_nothing_else_alive(launch, dim):
+    """A piece is contiguous and has memory of its own, so the whole tensor can be freed."""
+    run = assert_cut(launch, torch.randn(6, 4, 10, dtype=torch.float64), dim, 2, "chunk")
+    assert not any(run["aliases"]), "A piece shares memory with x: as long as it lives, all of x does."
+    assert all(run["contiguous"]), "A piece is not contiguous."
+
+
+@exercise("shard", aspect="robustness")
+def test_what_cannot_be_cut_is_refused(launch):
+    """Negative sizes, no ranks, another mode and a rank that is none raise ValueError."""
+    calls = [{"n": -1, "world": 2}, {"n": 4, "world": 0}, {"n": 4, "world": 2, "mode": "even"}]
+    run = launch(programs.call_each, 1, shared={"function": "shard_sizes", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 3
+    calls = [{"x": torch.ones(4), "dim": 0, "rank": rank, "world": 2} for rank in (2, -1)]
+    run = launch(programs.call_each, 1, shared={"function": "shard", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 2

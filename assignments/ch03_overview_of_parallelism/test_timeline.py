@@ -1,0 +1,80 @@
+"""Public tests of exercise `timeline`."""
+
+from fractions import Fraction
+
+import pytest
+
+from assignments.ch03_overview_of_parallelism import programs
+
+exercise = pytest.mark.exercise
+
+SIZES = [(1, 1, 1, 1), (4, 1, 1, 2), (4, 4, 1, 2), (3, 5, 2, 3), (5, 2, 3, 1)]
+
+
+def assert_runs(stages, p, m, t_f, t_b):
+    """Every pass is there once, as early as it can be, on a stage that is free, after what it needs."""
+    assert len(stages) == p, f"a timeline of {p} stages has {len(stages)} lists"
+    orders = set()
+    ends = {}
+    for stage, slots in enumerate(stages):
+        where = f"on stage {stage} of p={p}, m={m}, t_f={t_f}, t_b={t_b}"
+        assert [slot.kind for slot in slots] == ["F"] * m + ["B"] * m, (
+            f"{m} forward and then {m} backward passes are due {where}"
+        )
+        assert [slot.micro_batch for slot in slots[:m]] == list(range(m)), f"forward passes are out of order {where}"
+        orders.add(tuple(slot.micro_batch for slot in slots[m:]))
+        for slot in slots:
+            lasts = {"F": t_f, "B": t_b}[slot.kind]
+            assert slot.end - slot.start == lasts, f"{slot} does not last {lasts} {where}"
+            ends[stage, slot.kind, slot.micro_batch] = slot.end
+    assert orders <= {tuple(range(m))} or orders <= {tuple(reversed(range(m)))}, (
+        "backward passes are in different orders"
+    )
+    for stage, slots in enumerate(stages):
+        free = 0
+        for slot in slots:
+            needs = {"F": (stage - 1, "F"), "B": (stage + 1, "B") if stage < p - 1 else (stage, "F")}[slot.kind]
+            ready = max(free, ends.get((*needs, slot.micro_batch), 0))
+            assert slot.start == ready, f"stage {stage} could begin {slot} at {ready}"
+            free = slot.end
+
+
+@exercise("timeline", aspect="equivalence")
+@pytest.mark.parametrize("sizes", SIZES)
+def test_every_pass_begins_as_soon_as_it_can(student, sizes):
+    """No pass overlaps another on its stage, begins before what it needs has ended, or later than it must."""
+    assert_runs(student.timeline(*sizes), *sizes)
+
+
+@exercise("timeline", aspect="equivalence")
+def test_shares_of_the_time(student):
+    """Four stages without pipelining are busy a quarter of the time, with 4 micro-batches 4/7, with 8 of them 8/11."""
+    assert student.utilisation(4, 4, "naive") == Fraction(1, 4)
+    assert student.utilisation(4, 4, "pipelined") == Fraction(4, 7)
+    assert student.utilisation(4, 8, "pipelined") == Fraction(8, 11)
+    assert student.utilisation(1, 3, "pipelined") == student.utilisation(1, 3, "naive") == 1
+
+
+@exercise("timeline", aspect="property")
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_drawing_and_the_formula_agree(student, sizes):
+    """A stage's busy time in its timeline, by the time of the whole step, is its utilisation."""
+    p, m, t_f, t_b = sizes
+    stages = student.timeline(*sizes)
+    step = max(slot.end for slots in stages for slot in slots)
+    assert step == (m + p - 1) * (t_f + t_b)
+    for slots in stages:
+        busy = sum(slot.end - slot.start for slot in slots)
+        assert Fraction(busy, step) == student.utilisation(p, m, "pipelined")
+
+
+@exercise("timeline", aspect="robustness")
+def test_nothing_takes_no_time(launch):
+    """No stages, micro-batches or durations, and another kind, raise ValueError."""
+    good = {"p": 2, "m": 2, "t_f": 1, "t_b": 2}
+    calls = [good | {name: 0} for name in good]
+    run = launch(programs.call_each, 1, shared={"function": "timeline", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 4
+    calls = [{"p": 0, "m": 1, "kind": "naive"}, {"p": 1, "m": 0, "kind": "naive"}, {"p": 1, "m": 1, "kind": "1f1b"}]
+    run = launch(programs.call_each, 1, shared={"function": "utilisation", "calls": calls}, process_group=False)
+    assert run["errors"][0] == ["ValueError"] * 3

@@ -1,0 +1,49 @@
+"""Hidden tests of exercise `timeline`."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from assignments.ch03_overview_of_parallelism.test_timeline import assert_runs
+
+exercise = pytest.mark.exercise
+
+
+def drawn(count, most):
+    """Return numbers from 1 to `most`."""
+    return (torch.randint(most, (count,)) + 1).tolist()
+
+
+@exercise("timeline", aspect="equivalence")
+def test_other_pipelines(student):
+    """Pipelines of other sizes and speeds run without a gap that could be closed."""
+    for _ in range(6):
+        sizes = [*drawn(2, 7), *drawn(2, 4)]
+        assert_runs(student.timeline(*sizes), *sizes)
+
+
+@exercise("timeline", aspect="equivalence")
+def test_other_shares(student):
+    """Shares are exact fractions of the whole time."""
+    for _ in range(6):
+        p, m = drawn(2, 50)
+        assert student.utilisation(p, m, "naive") == Fraction(1, p)
+        assert student.utilisation(p, m, "pipelined") == Fraction(m, m + p - 1)
+
+
+@exercise("timeline", aspect="property")
+def test_more_micro_batches_are_better(student):
+    """The idle share falls with the number of micro-batches, and never to zero."""
+    p = 2 + drawn(1, 9)[0]
+    shares = [student.utilisation(p, m, "pipelined") for m in (1, 2, 8, 1000)]
+    assert shares[0] == student.utilisation(p, 1, "naive")
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+
+
+@exercise("timeline", aspect="robustness")
+def test_the_smallest_pipelines(student):
+    """One stage, one micro-batch."""
+    assert_runs(student.timeline(1, 3, 2, 1), 1, 3, 2, 1)
+    assert_runs(student.timeline(3, 1, 1, 1), 3, 1, 1, 1)
