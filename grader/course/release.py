@@ -16,7 +16,15 @@ from grader.course.leaks import leaks
 from grader.course.problem import Problem
 from grader.course.stubs import chapter_stubs
 
-CHAPTER_FILES = ("README.md", "assignment.toml", "programs.py", "test_*.py", "figures/*", "notebook/*.ipynb")
+CHAPTER_FILES = (
+    "README.md",
+    "assignment.toml",
+    "programs.py",
+    "test_*.py",
+    "figures/*",
+    "notebook/*.ipynb",
+    "lab/*.py",
+)
 """What a chapter's folder in `assignments/` may hold beside its stubs."""
 
 PRISTINE = ".course/pristine"

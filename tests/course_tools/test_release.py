@@ -70,6 +70,16 @@ def test_a_release_is_a_course_of_its_own(course: Course, tmp_path: Path) -> Non
     assert (tmp_path / "student" / ".course/pristine/ch02_text/cipher.py").read_text() == stub
 
 
+def test_a_lab_is_released_as_it_stands(course: Course, root: Path, tmp_path: Path) -> None:
+    """A chapter's ungraded laboratory is part of what students get."""
+    lab = "assignments/ch02_text/lab/compare.py"
+    (root / lab).parent.mkdir()
+    (root / lab).write_text("print('frequencies')\n")
+
+    assert lab in release(course, tmp_path / "student")
+    assert (tmp_path / "student" / lab).read_text() == "print('frequencies')\n"
+
+
 def test_an_empty_folder_is_a_fine_destination(course: Course, tmp_path: Path) -> None:
     """A folder made beforehand is used, and nothing is left beside it."""
     (tmp_path / "student").mkdir()

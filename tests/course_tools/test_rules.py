@@ -35,8 +35,8 @@ def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
     assert said(root) == []
 
 
-@pytest.mark.parametrize("name", ["figures/ring.svg", "notebook/ch01.ipynb", "test_more.py"])
-def test_figures_notebooks_and_tests_may_stand_in_assignments(root: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["figures/ring.svg", "notebook/ch01.ipynb", "lab/compare.py", "test_more.py"])
+def test_figures_notebooks_labs_and_tests_may_stand_in_assignments(root: Path, name: str) -> None:
     """What the release ships is expected."""
     (root / A / name).parent.mkdir(exist_ok=True)
     (root / A / name).write_text("")
@@ -45,7 +45,8 @@ def test_figures_notebooks_and_tests_may_stand_in_assignments(root: Path, name: 
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "answer.py", "test_tally_hidden.py", "figures/deep/ring.svg", "mutants/gcd-x.patch"]
+    "name",
+    ["notes.txt", "answer.py", "test_tally_hidden.py", "figures/deep/ring.svg", "lab/data.bin", "mutants/gcd-x.patch"],
 )
 def test_any_other_file_in_assignments_is_unexpected(root: Path, name: str) -> None:
     """A file that nobody declared is never shipped by accident."""

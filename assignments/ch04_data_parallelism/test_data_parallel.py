@@ -1,0 +1,80 @@
+"""Public tests of exercise `data_parallel_step`."""
+
+import pytest
+import torch
+
+from assignments.ch04_data_parallelism import programs
+from assignments.ch04_data_parallelism.test_naive_ddp import batch, random_values
+from course_env.toy_models import load_tensors
+from grader.harness import assert_matches
+
+exercise = pytest.mark.exercise
+both_kinds = pytest.mark.parametrize("loss_inside", [False, True])
+
+
+def whole_batch(model, values, x, y, start_grads=None):
+    """Return the loss and the gradients of the module itself on the whole batch."""
+    module = programs.build(model)
+    load_tensors(module, values)
+    for name, parameter in module.named_parameters():
+        parameter.grad = None if start_grads is None else start_grads[name].clone()
+    loss = programs.loss_of(module(x), y)
+    loss.backward()
+    return {"loss": loss.detach(), "grads": programs.gradients(module)}
+
+
+def step(launch, model, rows, n_replicas, **options):
+    """Launch one step; return the run and what the whole batch gives."""
+    values, one = random_values(model), batch(model, rows)
+    shared = {"model": model, "values": values, "x": one["x"], "y": one["y"], "n_replicas": n_replicas, **options}
+    run = launch(programs.data_parallel_step, 1, shared=shared, process_group=False)
+    return run, whole_batch(model, values, one["x"], one["y"], options.get("start_grads")) | {"tensors": values}
+
+
+@exercise("data_parallel_step", aspect="equivalence")
+@both_kinds
+@pytest.mark.parametrize(("rows", "n_replicas"), [(8, 1), (8, 4), (7, 4)])
+def test_loss_and_gradients_are_those_of_the_whole_batch(launch, rows, n_replicas, loss_inside):
+    """One step on replicas gives the loss and gradients of the module on the whole batch, 7 rows on 4 replicas included."""
+    run, expected = step(launch, "mlp", rows, n_replicas, loss_inside=loss_inside)
+    assert_matches(run["loss"], expected["loss"], what="loss")
+    assert_matches(run["grads"], expected["grads"], what="grads")
+
+
+@exercise("data_parallel_step", aspect="equivalence")
+@both_kinds
+def test_the_module_keeps_its_weights_and_buffers(launch, loss_inside):
+    """Only gradients are changed: the statistics of BatchNorm, too, move in the copies alone."""
+    run, expected = step(launch, "batch_norm", 8, 2, loss_inside=loss_inside)
+    assert_matches(run["tensors"], expected["tensors"], what="tensors", rtol=0.0, atol=0.0)
+
+
+@exercise("data_parallel_step", aspect="property")
+@pytest.mark.parametrize(("rows", "n_replicas", "num_shards"), [(8, 2, 2), (7, 4, 4), (5, 4, 3)])
+def test_the_loss_inside_saves_gathering_the_outputs(launch, rows, n_replicas, num_shards):
+    """Outputs of 3 numbers a row are gathered, or, with the loss inside, one number for each shard."""
+    assert step(launch, "mlp", rows, n_replicas, loss_inside=False)[0]["gathered"] == (3 * rows,)
+    assert step(launch, "mlp", rows, n_replicas, loss_inside=True)[0]["gathered"] == (num_shards,)
+
+
+@exercise("data_parallel_step", aspect="property")
+def test_replicas_share_no_memory(launch):
+    """No two of the module and its replicas hold a parameter or buffer in the same memory."""
+    run, _ = step(launch, "batch_norm", 8, 4, loss_inside=False)
+    assert run["shares_memory"] == (False,), "A replica must be a deep copy: its parameters and buffers are its own."
+
+
+@exercise("data_parallel_step", aspect="property")
+@pytest.mark.parametrize(("rows", "shard_rows"), [(8, [2, 2, 2, 2]), (7, [2, 2, 2, 1])])
+def test_replicas_run_at_the_same_time(launch, rows, shard_rows):
+    """The forward passes of all replicas are under way at once, each on its own shard."""
+    run, _ = step(launch, "mlp", rows, 4, loss_inside=True, num_shards=4)
+    assert_matches(run["shard_rows"], shard_rows, what="rows of the shards")
+
+
+@exercise("data_parallel_step", aspect="robustness")
+def test_gradients_add_to_what_is_there(launch):
+    """Like backward(), a step adds to gradients that the module has already."""
+    start = {name: torch.randn_like(p) for name, p in programs.build("mlp").named_parameters()}
+    run, expected = step(launch, "mlp", 6, 3, loss_inside=False, start_grads=start)
+    assert_matches(run["grads"], expected["grads"], previous=start, what="grads")

@@ -1,0 +1,63 @@
+"""Hidden tests of exercise `accumulate_step`."""
+
+import pytest
+
+from assignments.ch04_data_parallelism import programs
+from assignments.ch04_data_parallelism.test_accumulation import assert_one_sync, assert_trained, joined, steps_of
+from assignments.ch04_data_parallelism.test_naive_ddp import TINY_GPT, one_process, random_values, trainable_bytes
+from grader.harness import PerRank, assert_matches
+from grader.harness.mistake import Mistake
+
+exercise = pytest.mark.exercise
+
+
+@exercise("accumulate_step", aspect="equivalence")
+@pytest.mark.parametrize(("model", "rows"), [(TINY_GPT, [3, 1]), ("mlp", [1, 6, 2, 1]), ("mlp", [7, 1])])
+def test_micro_batches_of_any_sizes(launch, model, rows):
+    """However the rows are cut, the steps are those of one large batch."""
+    values, steps = random_values(model), steps_of(2, model, rows)
+    run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared={"model": model, "values": values})
+    assert_trained(run, model, values, steps)
+
+
+@exercise("accumulate_step", aspect="equivalence")
+def test_gradients_from_before_do_not_count(launch):
+    """Gradients that the parameters hold when the step begins are dropped."""
+    values, steps = random_values("mlp"), steps_of(2, "mlp", [2, 4], num_steps=1)
+    shared = {"model": "mlp", "values": values, "with_start_grads": True}
+    run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared=shared)
+    assert_trained(run, "mlp", values, steps)
+
+
+@exercise("accumulate_step", aspect="property")
+def test_what_six_micro_batches_cost(launch):
+    """Six micro-batches cost the communication of one, in the right order of calls and with one graph at a time."""
+    values, steps = random_values("wide"), steps_of(3, "wide", [2, 1, 3, 1, 1, 2], num_steps=2)
+    run = launch(programs.accumulate, 3, per_rank={"steps": steps}, shared={"model": "wide", "values": values})
+    assert_trained(run, "wide", values, steps)
+    due = 2 * trainable_bytes("wide")[0]
+    for rank in range(3):
+        carried = run.comm.payload_bytes("all_reduce", rank=rank)
+        assert carried <= due, Mistake.MORE_COMMUNICATION
+        assert carried == due
+    assert_one_sync(run, num_micro_batches=6, num_steps=2)
+    assert run["peak_passes"] == (1, 1, 1)
+
+
+@exercise("accumulate_step", aspect="robustness")
+def test_no_micro_batches(launch):
+    """An empty list is a ValueError, and changes no parameter."""
+    run = launch(programs.accumulate_nothing, 2, shared={"model": "mlp"})
+    assert_matches(run["raised"], "ValueError", what="what was raised")
+    assert run["changed"] == ([], [])
+
+
+@exercise("accumulate_step", aspect="robustness")
+def test_a_group_of_some_of_the_ranks(launch):
+    """Ranks 2 and 0 train on their rows, cut in two ways; ranks 1 and 3 take no part."""
+    members, values = [2, 0], random_values("mlp")
+    steps = [*steps_of(1, "mlp", [4, 2]), [], *steps_of(1, "mlp", [1, 5]), []]
+    shared = {"model": "mlp", "values": values, "members": members}
+    run = launch(programs.accumulate, 4, per_rank={"steps": steps}, shared=shared)
+    expected = one_process("mlp", values, joined([steps[2], steps[0]]))["at_end"]
+    assert_matches(run["at_end"], PerRank([expected, None, expected, None]), what="at_end")

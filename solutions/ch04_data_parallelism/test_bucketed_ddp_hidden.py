@@ -1,0 +1,152 @@
+"""Hidden tests of exercise `bucketed_ddp`."""
+
+import pytest
+
+from assignments.ch04_data_parallelism import programs
+from assignments.ch04_data_parallelism.test_bucketed_ddp import (
+    assert_buckets,
+    assert_overlap,
+    trainable_names,
+)
+from assignments.ch04_data_parallelism.test_naive_ddp import (
+    TINY_GPT,
+    assert_start_traffic,
+    assert_trains_like,
+    batch,
+    random_values,
+    replicas,
+    steps_for,
+)
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+
+
+def branch_passes(*branches_of_passes, rows=2):
+    """Return a step of one pass for each tuple of branches."""
+    return [batch("branchy", rows, branches=branches) for branches in branches_of_passes]
+
+
+@exercise("bucketed_ddp", aspect="equivalence")
+@pytest.mark.parametrize("cap", [1, 160, 10**6])
+def test_what_ranks_use_changes_from_step_to_step(launch, cap):
+    """Averages are right, and None stays, whichever ranks use a parameter in a step and in which order."""
+    both, other, left, right = ("left", "right"), ("right", "left"), ("left",), ("right",)
+    used = [[both, right, left, left], [other, left, left, both], [both, right, left, right]]
+    steps = [[branch_passes(branches) for branches in of_rank] for of_rank in used]
+    values = [random_values("branchy") for _ in range(3)]
+    shared = {"model": "branchy", "bucket_cap_bytes": cap, "weight_decay": 0.2}
+    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.2))
+
+
+@exercise("bucketed_ddp", aspect="equivalence")
+def test_a_parameter_that_only_a_pass_inside_no_sync_used(launch):
+    """What has accumulated inside no_sync() is averaged though the last pass does not touch it."""
+    used = [[("left", "right"), ("right",)], [("right",), ("right",)], [("left",), ("left", "right")]]
+    steps = [[branch_passes(*of_rank) for _ in range(2)] for of_rank in used]
+    values = [random_values("branchy") for _ in range(3)]
+    shared = {"model": "branchy", "bucket_cap_bytes": 200}
+    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("branchy", values[0], steps))
+
+
+@exercise("bucketed_ddp", aspect="equivalence")
+def test_a_step_without_a_pass_outside_no_sync(launch):
+    """finish_grad_sync() averages what there is even if every pass ran inside no_sync(), in one step and then the next."""
+    steps = [[[{**batch("mlp", 2), "inside": True}], [batch("mlp", 2)], [batch("mlp", 2)]] for _ in range(2)]
+    values = [random_values("mlp") for _ in range(2)]
+    shared = {"model": "mlp", "bucket_cap_bytes": 300}
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("mlp", values[0], steps))
+
+
+@exercise("bucketed_ddp", aspect="property")
+@pytest.mark.parametrize(
+    ("model", "cap"), [("mlp", 1), ("mlp", 336), ("stack", 575), ("wide", 2_500), ("wide", 10**6), ("batch_norm", 200)]
+)
+def test_buckets_are_filled_to_the_cap(launch, model, cap):
+    """Buckets are filled from the last parameter on up to the cap, which only a single parameter may exceed."""
+    values, steps = random_values(model), steps_for(2, model, num_steps=1)
+    shared = {"model": model, "values": values, "bucket_cap_bytes": cap}
+    run = launch(programs.train, 2, per_rank={"steps": steps}, shared=shared)
+    assert_trains_like(run, replicas(model, values, steps))
+    run.comm.assert_only("broadcast", "all_reduce")
+    run.comm.assert_waited_for()
+    assert_start_traffic(run.comm, values, members=[0, 1])
+    assert_buckets(run.comm, model, cap, members=[0, 1])
+
+
+@exercise("bucketed_ddp", aspect="property")
+@pytest.mark.parametrize(("model", "cap", "num_passes"), [("wide", 1_200, 1), (TINY_GPT, 4_000, 1), ("stack", 600, 3)])
+def test_overlap_of_other_models(launch, model, cap, num_passes):
+    """Buckets are issued as they become ready, in a sub-group and after passes inside no_sync(), too."""
+    values, members = random_values(model), [2, 0]
+    passes = [[batch(model, 2) for _ in range(num_passes)] for _ in range(3)]
+    shared = {"model": model, "values": values, "bucket_cap_bytes": cap, "members": members}
+    run = launch(programs.record_overlap, 3, per_rank={"passes": passes}, shared=shared)
+    expected = replicas(model, values, [[passes[member]] for member in members])[0]["grads"][0]
+    assert_matches(run["grads"], PerRank([expected, None, expected]), what="grads")
+    assert_buckets(run.comm, model, cap, members)
+    for rank in members:
+        assert_overlap(run.comm, model, cap, rank, used=trainable_names(model))
+
+
+@exercise("bucketed_ddp", aspect="property")
+def test_buckets_keep_their_order_whatever_is_ready_first(launch):
+    """A bucket that is ready early waits for those before it, and one behind an unused parameter for the end."""
+    values = random_values("branchy")
+    used = [("left", "spare", "right"), ("right", "spare", "left"), ("spare", "left")]
+    passes = [branch_passes(branches) for branches in used]
+    shared = {"model": "branchy", "values": values, "bucket_cap_bytes": 170}
+    run = launch(programs.record_overlap, 3, per_rank={"passes": passes}, shared=shared)
+    expected = replicas("branchy", values, [[one] for one in passes])[0]["grads"][0]
+    assert_matches(run["grads"], PerRank([expected] * 3), what="grads")
+    assert_buckets(run.comm, "branchy", 170, members=[0, 1, 2])
+    for rank, branches in enumerate(used):
+        names = [name for name in trainable_names("branchy") if name.split(".")[1] in (*branches, "weight", "bias")]
+        assert_overlap(run.comm, "branchy", 170, rank, used=names)
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_parameters_of_two_dtypes(launch):
+    """No bucket mixes dtypes, and every gradient keeps its own."""
+    values, steps = [random_values("mixed") for _ in range(2)], steps_for(2, "mixed", num_steps=1)
+    shared = {"model": "mixed", "bucket_cap_bytes": 10**6}
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared=shared)
+    expected = replicas("mixed", values[0], steps)
+    assert_matches(run["at_start"], values[0], rtol=0.0, atol=0.0, what="at_start")
+    assert_matches(run["grads"], PerRank(one["grads"] for one in expected), rtol=1e-4, atol=1e-6, what="grads")
+    assert_buckets(run.comm, "mixed", 10**6, members=[0, 1])
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_no_sync_ends_as_it_began(launch):
+    """After an exception inside, gradients are averaged again; after an inner block has ended, the outer one holds."""
+    values, passes = random_values("stack"), [[batch("stack", 2) for _ in range(2)] for _ in range(2)]
+    shared = {"model": "stack", "values": values, "bucket_cap_bytes": 600}
+    run = launch(programs.leave_no_sync, 2, per_rank={"passes": passes}, shared=shared)
+    expected = replicas("stack", values, [[one] for one in passes])[0]["grads"][0]
+    assert_matches(run["grads"], PerRank([expected] * 2), what="grads")
+    assert_buckets(run.comm, "stack", 600, members=[0, 1])
+    for rank in range(2):
+        assert_overlap(run.comm, "stack", 600, rank, used=trainable_names("stack"))
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_a_cap_without_room(launch):
+    """A cap below one byte is a ValueError."""
+    run = launch(programs.bad_cap, 1, shared={"caps": [0, -8]})
+    assert_matches(run["raised"], ["ValueError", "ValueError"], what="what was raised")
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+@pytest.mark.parametrize("members", [[2, 0], [3, 0, 1], [1]])
+def test_groups_of_any_ranks(launch, members):
+    """In any group all starts as on its first rank, and averages are over its ranks."""
+    values, used = [random_values("branchy") for _ in range(4)], [("left",), ("left", "right"), ("right",), ("left",)]
+    steps = [[branch_passes(branches) for _ in range(2)] for branches in used]
+    shared = {"model": "branchy", "members": members, "bucket_cap_bytes": 160}
+    run = launch(programs.train, 4, per_rank={"values": values, "steps": steps}, shared=shared)
+    expected = dict(zip(members, replicas("branchy", values[members[0]], [steps[m] for m in members]), strict=True))
+    assert_trains_like(run, [expected.get(rank) for rank in range(4)])

@@ -1,0 +1,72 @@
+"""Hidden tests of exercise `data_parallel_step`."""
+
+import pytest
+import torch
+
+from assignments.ch04_data_parallelism import programs
+from assignments.ch04_data_parallelism.test_data_parallel import both_kinds, step
+from assignments.ch04_data_parallelism.test_naive_ddp import TINY_GPT, batch
+from grader.harness import assert_matches
+
+exercise = pytest.mark.exercise
+
+
+@exercise("data_parallel_step", aspect="equivalence")
+@both_kinds
+@pytest.mark.parametrize(
+    ("model", "rows", "n_replicas"), [("tied", 7, 3), ("branchy", 5, 2), ("mlp", 3, 8), ("mlp", 9, 4), (TINY_GPT, 5, 4)]
+)
+def test_models_and_batches_of_all_kinds(launch, model, rows, n_replicas, loss_inside):
+    """Tied, frozen and unused parameters, fewer rows than replicas and token targets give the whole batch's gradients."""
+    run, expected = step(launch, model, rows, n_replicas, loss_inside=loss_inside)
+    assert_matches(run["loss"], expected["loss"], what="loss")
+    assert_matches(run["grads"], expected["grads"], what="grads")
+    assert_matches(run["tensors"], expected["tensors"], what="tensors", rtol=0.0, atol=0.0)
+
+
+@exercise("data_parallel_step", aspect="property")
+@pytest.mark.parametrize(("rows", "n_replicas", "num_shards"), [(9, 4, 3), (3, 8, 3), (6, 1, 1)])
+def test_how_much_is_gathered(launch, rows, n_replicas, num_shards):
+    """As many numbers are gathered as the outputs have, or as there are shards."""
+    assert step(launch, "tied", rows, n_replicas, loss_inside=False)[0]["gathered"] == (6 * rows,)
+    assert step(launch, "tied", rows, n_replicas, loss_inside=True)[0]["gathered"] == (num_shards,)
+
+
+@exercise("data_parallel_step", aspect="property")
+def test_replicas_have_their_own_memory_and_threads(launch):
+    """Replicas share no memory and run at once, with the loss inside as without."""
+    for loss_inside in (False, True):
+        run, _ = step(launch, "tied", 7, 3, loss_inside=loss_inside, num_shards=3)
+        assert run["shares_memory"] == (False,), (
+            "A replica must be a deep copy: its parameters and buffers are its own."
+        )
+        assert_matches(run["shard_rows"], [3, 3, 1], what="rows of the shards")
+
+
+@exercise("data_parallel_step", aspect="robustness")
+def test_an_exception_in_a_replica_reaches_the_caller(launch):
+    """What a replica raises in its thread is raised by the step."""
+    one = batch("mlp", 7)
+    shared = {"model": "mlp", "x": one["x"], "y": one["y"], "n_replicas": 4, "bad_rows": 1}
+    run = launch(programs.failing_data_parallel_step, 1, shared=shared, process_group=False)
+    assert run["raised"] == ("ZeroDivisionError",), (
+        "An exception in a thread is lost unless it is carried to the caller."
+    )
+
+
+@exercise("data_parallel_step", aspect="robustness")
+def test_fewer_than_one_replica(launch):
+    """A number of replicas below 1 is a ValueError."""
+    one = batch("mlp", 4)
+    shared = {"model": "mlp", "x": one["x"], "y": one["y"], "n_replicas": 0, "bad_rows": 0}
+    run = launch(programs.failing_data_parallel_step, 1, shared=shared, process_group=False)
+    assert_matches(run["raised"], "ValueError", what="what was raised")
+
+
+@exercise("data_parallel_step", aspect="robustness")
+@both_kinds
+def test_gradients_that_are_there_count_once(launch, loss_inside):
+    """Gradients from before are added to once, not once for each replica."""
+    start = {name: torch.randn_like(p) for name, p in programs.build("branchy").named_parameters()}
+    run, expected = step(launch, "branchy", 6, 3, loss_inside=loss_inside, start_grads=start)
+    assert_matches(run["grads"], expected["grads"], previous=start, what="grads")

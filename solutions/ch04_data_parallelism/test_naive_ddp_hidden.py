@@ -1,0 +1,102 @@
+"""Hidden tests of exercise `naive_ddp`."""
+
+import pytest
+
+from assignments.ch04_data_parallelism import programs
+from assignments.ch04_data_parallelism.test_naive_ddp import (
+    TINY_GPT,
+    assert_start_traffic,
+    assert_step_traffic,
+    assert_trains_like,
+    batch,
+    random_values,
+    replicas,
+    steps_for,
+)
+from grader.harness import PerRank, assert_matches
+
+exercise = pytest.mark.exercise
+
+
+@exercise("naive_ddp", aspect="equivalence")
+def test_a_transformer(launch):
+    """A GPT with tied embeddings trains on three ranks as in one process."""
+    values, steps = [random_values(TINY_GPT) for _ in range(3)], steps_for(3, TINY_GPT, num_steps=2)
+    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared={"model": TINY_GPT})
+    assert_trains_like(run, replicas(TINY_GPT, values[0], steps))
+
+
+@exercise("naive_ddp", aspect="equivalence")
+def test_what_ranks_use_changes_from_step_to_step(launch):
+    """A parameter that the first rank, or every rank, leaves out in some steps is averaged or left alone in those."""
+    used = [
+        [("right",), ("left", "right"), ("right",), ("left",)],
+        [("left",), ("left",), ("right",), ("left",)],
+        [("right", "left"), ("right",), ("right",), ()],
+    ]
+    steps = [[[batch("branchy", 2, branches=branches)] for branches in of_rank] for of_rank in used]
+    values = [random_values("branchy") for _ in range(3)]
+    shared = {"model": "branchy", "weight_decay": 0.2}
+    # Without any branch the output does not depend on the parameters: let rank 2 use what rank 0 uses, but in vain.
+    steps[2][3] = [batch("branchy", 2, branches=("left",))]
+    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.2))
+
+
+@exercise("naive_ddp", aspect="equivalence")
+def test_what_has_accumulated_is_averaged(launch):
+    """After several backward passes the average is that of their sums, though a parameter was used in one of them only."""
+    branches = [[("left", "right"), ("right",)], [("right",), ("right",)]]
+    steps = [[[batch("branchy", 2, branches=one) for one in of_rank] for _ in range(2)] for of_rank in branches]
+    values = [random_values("branchy") for _ in range(2)]
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared={"model": "branchy"})
+    assert_trains_like(run, replicas("branchy", values[0], steps))
+
+
+@exercise("naive_ddp", aspect="property")
+@pytest.mark.parametrize("model", ["tied", "batch_norm", "branchy"])
+def test_traffic_of_steps(launch, model):
+    """Steps all-reduce the gradients of trainable parameters, and buffers are not sent again."""
+    values, steps = random_values(model), steps_for(3, model, num_steps=2, rows=4)
+    run = launch(programs.train, 3, per_rank={"steps": steps}, shared={"model": model, "values": values})
+    assert_trains_like(run, replicas(model, values, steps))
+    run.comm.assert_only("broadcast", "all_reduce")
+    run.comm.assert_waited_for()
+    assert_start_traffic(run.comm, values, members=[0, 1, 2])
+    if model != "branchy":  # what no rank used may be left out
+        assert_step_traffic(run.comm, model, num_steps=2, members=[0, 1, 2])
+
+
+@exercise("naive_ddp", aspect="property")
+def test_traffic_in_a_group_of_some_of_the_ranks(launch):
+    """In a group of two of four ranks, a step costs what it costs two ranks."""
+    members, values, steps = [2, 0], random_values("wide"), steps_for(4, "wide", num_steps=1)
+    shared = {"model": "wide", "values": values, "members": members}
+    run = launch(programs.train, 4, per_rank={"steps": steps}, shared=shared)
+    on_rank_2, on_rank_0 = replicas("wide", values, [steps[2], steps[0]])
+    assert_trains_like(run, [on_rank_0, None, on_rank_2, None])
+    run.comm.assert_only("broadcast", "all_reduce")
+    assert_start_traffic(run.comm, values, members)
+    assert_step_traffic(run.comm, "wide", num_steps=1, members=members)
+
+
+@exercise("naive_ddp", aspect="robustness")
+@pytest.mark.parametrize("members", [[2, 0], [3, 0, 1], [1]])
+def test_groups_of_any_ranks(launch, members):
+    """In any group all starts as on its first rank, and averages are over its ranks."""
+    values, used = [random_values("branchy") for _ in range(4)], [("left",), ("left", "right"), ("right",), ("left",)]
+    steps = [[[batch("branchy", 3, branches=branches)] for _ in range(2)] for branches in used]
+    shared = {"model": "branchy", "members": members}
+    run = launch(programs.train, 4, per_rank={"values": values, "steps": steps}, shared=shared)
+    expected = dict(zip(members, replicas("branchy", values[members[0]], [steps[m] for m in members]), strict=True))
+    assert_trains_like(run, [expected.get(rank) for rank in range(4)])
+
+
+@exercise("naive_ddp", aspect="robustness")
+def test_parameters_of_two_dtypes(launch):
+    """A float32 layer between float64 ones keeps its dtype, and its gradients are averages."""
+    values, steps = [random_values("mixed") for _ in range(2)], steps_for(2, "mixed", num_steps=1)
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared={"model": "mixed"})
+    expected = replicas("mixed", values[0], steps)
+    assert_matches(run["at_start"], values[0], rtol=0.0, atol=0.0, what="at_start")
+    assert_matches(run["grads"], PerRank(one["grads"] for one in expected), rtol=1e-4, atol=1e-6, what="grads")
