@@ -6,6 +6,7 @@ from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_bucketed_ddp import (
     assert_buckets,
     assert_overlap,
+    bucket_ops,
     trainable_names,
 )
 from assignments.ch04_data_parallelism.test_naive_ddp import (
@@ -16,8 +17,11 @@ from assignments.ch04_data_parallelism.test_naive_ddp import (
     random_values,
     replicas,
     steps_for,
+    trainable_bytes,
 )
+from course_env.layout import Layout
 from grader.harness import PerRank, assert_matches
+from solutions.ch03_overview_of_parallelism.communication import comm_bytes_per_step
 
 exercise = pytest.mark.exercise
 
@@ -106,6 +110,19 @@ def test_buckets_keep_their_order_whatever_is_ready_first(launch):
     for rank, branches in enumerate(used):
         names = [name for name in trainable_names("branchy") if name.split(".")[1] in (*branches, "weight", "bias")]
         assert_overlap(run.comm, "branchy", 170, rank, used=names)
+
+
+@exercise("bucketed_ddp", aspect="property")
+def test_buckets_cost_what_chapter_3_predicts(launch):
+    """The all-reduces of all buckets of a GPT send, to the byte, what the model of chapter 3 says."""
+    values, steps = random_values(TINY_GPT), steps_for(3, TINY_GPT, num_steps=1)
+    shared = {"model": TINY_GPT, "values": values, "bucket_cap_bytes": 8_000}
+    run = launch(programs.train, 3, per_rank={"steps": steps}, shared=shared)
+    assert_trains_like(run, replicas(TINY_GPT, values, steps))
+    n_params = trainable_bytes(TINY_GPT)[0] // 8
+    due = comm_bytes_per_step(TINY_GPT, Layout(dp=3), n_params=n_params, bytes_per_value=8)["dp"]
+    for rank in range(3):
+        assert sum(op.bytes_sent for op in bucket_ops(run.comm, TINY_GPT, 8_000, rank)) == due
 
 
 @exercise("bucketed_ddp", aspect="robustness")

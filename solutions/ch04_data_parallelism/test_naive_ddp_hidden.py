@@ -1,9 +1,12 @@
 """Hidden tests of exercise `naive_ddp`."""
 
+from fractions import Fraction
+
 import pytest
 
 from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_naive_ddp import (
+    FLAG_BYTES,
     TINY_GPT,
     assert_start_traffic,
     assert_step_traffic,
@@ -12,8 +15,11 @@ from assignments.ch04_data_parallelism.test_naive_ddp import (
     random_values,
     replicas,
     steps_for,
+    trainable_bytes,
 )
+from course_env.layout import Layout
 from grader.harness import PerRank, assert_matches
+from solutions.ch03_overview_of_parallelism.communication import comm_bytes_per_step
 
 exercise = pytest.mark.exercise
 
@@ -78,6 +84,18 @@ def test_traffic_in_a_group_of_some_of_the_ranks(launch):
     run.comm.assert_only("broadcast", "all_reduce")
     assert_start_traffic(run.comm, values, members)
     assert_step_traffic(run.comm, "wide", num_steps=1, members=members)
+
+
+@exercise("naive_ddp", aspect="property")
+def test_traffic_is_what_chapter_3_predicts(launch):
+    """A step of a GPT costs what the model of chapter 3 says, and at most the flags more."""
+    values, steps = random_values(TINY_GPT), steps_for(3, TINY_GPT, num_steps=1)
+    run = launch(programs.train, 3, per_rank={"steps": steps}, shared={"model": TINY_GPT, "values": values})
+    assert_trains_like(run, replicas(TINY_GPT, values, steps))
+    num_bytes, num_trainable = trainable_bytes(TINY_GPT)
+    due = comm_bytes_per_step(TINY_GPT, Layout(dp=3), n_params=num_bytes // 8, bytes_per_value=8)["dp"]
+    for sent in run.comm.bytes_sent_per_rank("all_reduce"):
+        assert due <= sent <= due * (1 + Fraction(FLAG_BYTES * num_trainable, num_bytes))
 
 
 @exercise("naive_ddp", aspect="robustness")
