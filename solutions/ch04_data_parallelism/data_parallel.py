@@ -80,8 +80,6 @@ def data_parallel_step(
         raise ValueError(f"n_replicas must be at least 1, not {n_replicas}.")
     xs, ys = x.chunk(n_replicas), y.chunk(n_replicas)
     replicas = [copy.deepcopy(module) for _ in xs]
-    for replica in replicas:
-        replica.zero_grad()  # deepcopy copies .grad as well
 
     def forward(replica: nn.Module, x_shard: Tensor, y_shard: Tensor) -> Tensor:
         output = replica(x_shard)
