@@ -99,7 +99,7 @@ def run_rank(
         program = _load_program(request, course)
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
-        _seed(request.seed + rank)
+        _make_ready(request.seed + rank)
         if meeting is not None:
             _record(descriptors.journal, folders)
             _join_process_group(rank, request, meeting)
@@ -152,10 +152,12 @@ def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[s
     return {"value": getattr(student, function)(*args, **kwargs)}
 
 
-def _seed(seed: int) -> None:
+def _make_ready(seed: int) -> None:
     random.seed(seed)
     if (torch := sys.modules.get("torch")) is not None:
         torch.manual_seed(seed)
+        # Autograd sets itself up again at its first use after a fork, which crashes if threads of student code do it together.
+        torch.ones(1, requires_grad=True).exp()
 
 
 def _record(journal: int, folders: Sequence[str]) -> None:
