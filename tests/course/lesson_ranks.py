@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SCRIPT_DEADLINE_S = 20.0
+SCRIPT_DEADLINE_S = 60.0
 
 
 def run_listing(source: str, num_ranks: int) -> list[dict[str, object]]:
