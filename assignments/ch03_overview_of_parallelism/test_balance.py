@@ -1,6 +1,6 @@
 """Public tests of exercise `partition_layers`."""
 
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, pairwise
 
 import pytest
 import torch
@@ -12,14 +12,16 @@ exercise = pytest.mark.exercise
 GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
 
 
+def longest(costs, counts):
+    """Return what the most expensive stage costs."""
+    return max(sum(costs[start:end]) for start, end in pairwise(accumulate(counts, initial=0)))
+
+
 def best_of_all(costs, stages):
     """Return the best split, by trying all of them."""
-    splits = []
-    for cuts in combinations(range(1, len(costs)), stages - 1):
-        counts = [end - start for start, end in pairwise((0, *cuts, len(costs)))]
-        worst = max(sum(costs[start:end]) for start, end in pairwise((0, *cuts, len(costs))))
-        splits.append((worst, counts))
-    return min(splits)[1]
+    cuts = combinations(range(1, len(costs)), stages - 1)
+    splits = [[end - start for start, end in pairwise((0, *cut, len(costs)))] for cut in cuts]
+    return min(splits, key=lambda counts: (longest(costs, counts), counts))
 
 
 def assert_splits(launch, cases, expected):
@@ -39,6 +41,9 @@ def drawn(num_layers, most):
 def test_gpt2_on_four_stages(launch):
     """GPT-2's embedding and head weigh as much as five blocks and a half each: 1, 6, 6 and 1 layers are best."""
     assert_splits(launch, [(GPT2, 4)], [[1, 6, 6, 1]])
+    assert [longest(GPT2, counts) for counts in ([1, 6, 6, 1], [3, 5, 5, 1], [4, 3, 3, 4])] == [
+        *(42_527_232, 53_559_552, 60_647_424)
+    ]
 
 
 @exercise("partition_layers", aspect="equivalence")

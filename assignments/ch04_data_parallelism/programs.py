@@ -51,7 +51,6 @@ def data_parallel_step(student, *, model, values, x, y, n_replicas, loss_inside,
     With `num_shards`, each forward pass waits until that many run at once. `start_grads` are gradients that are there
     already.
     """
-    _wake_autograd()
     module, seen = build(model), []
     load_tensors(module, values)
     for name, parameter in module.named_parameters():
@@ -81,7 +80,6 @@ def data_parallel_step(student, *, model, values, x, y, n_replicas, loss_inside,
 
 def failing_data_parallel_step(student, *, model, x, y, n_replicas, bad_rows):
     """Do one step in which the replica with `bad_rows` rows raises; return the name of what reaches the caller."""
-    _wake_autograd()
     module = build(model)
 
     def fail(_, args):
@@ -96,14 +94,6 @@ def failing_data_parallel_step(student, *, model, x, y, n_replicas, bad_rows):
     except Exception as error:  # noqa: BLE001 - whatever it is, its name is the result
         return {"raised": type(error).__name__}
     return {"raised": None}
-
-
-def _wake_autograd():
-    """Use autograd once in this thread.
-
-    Its engine sets itself up again at its first use after a fork, and two threads that both come first crash.
-    """
-    torch.ones(1, requires_grad=True).exp()
 
 
 def _share_memory(modules):

@@ -1,10 +1,12 @@
 """Hidden tests of exercise `param_count`."""
 
+from dataclasses import replace
+
 import pytest
 
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_parameters import assert_counts, draw, draw_config, held_by_one_rank
-from course_env.gpt_config import GPT2_MEDIUM_345M, GPT3_175B, GPTConfig
+from course_env.gpt_config import GPT2_MEDIUM_345M, GPT2_SMALL, GPT3_175B, GPTConfig
 
 exercise = pytest.mark.exercise
 
@@ -39,8 +41,24 @@ def test_a_rank_of_a_padded_and_split_model(launch):
 
 @exercise("param_count", aspect="property")
 def test_a_known_model_on_four_ranks(launch):
-    """A known model on four ranks has as many parameters a rank as its training log says."""
+    """A known model on four ranks has as many parameters a rank as its training log says, and 431 rows of padding."""
     assert_counts(launch, [{"cfg": GPT2_MEDIUM_345M, "tp": 4, "vocab_multiple": 128}], [89_714_688])
+    padded = replace(GPT2_MEDIUM_345M, vocab_size=50_257 + 431)
+    assert_counts(launch, [{"cfg": padded, "tp": 4}], [89_714_688])
+
+
+@exercise("param_count", aspect="equivalence")
+def test_the_parts_of_gpt2_small(launch):
+    """A block of GPT-2 small has 7,087,872 parameters, and four stages of three blocks what their parts come to."""
+    one_block, two_blocks = (replace(GPT2_SMALL, n_layer=n, tie_embeddings=False) for n in (1, 2))
+    shared = {"function": "param_count", "calls": [{"cfg": one_block}, {"cfg": two_blocks}]}
+    first, second = launch(programs.call_each, 1, shared=shared, process_group=False)["values"][0]
+    block = second - first
+    assert block == 7_087_872, f"a second block adds {block} parameters to GPT-2, and has 7,087,872"
+    stages = [39_383_808 + 3 * block, 3 * block, 3 * block, 3 * block + 38_598_912]
+    assert stages == [60_647_424, 21_263_616, 21_263_616, 59_862_528]
+    untied = replace(GPT2_SMALL, tie_embeddings=False)
+    assert_counts(launch, [{"cfg": untied}], [sum(stages)])
 
 
 @exercise("param_count", aspect="robustness")
