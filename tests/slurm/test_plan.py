@@ -1,0 +1,42 @@
+"""The files of a development cluster."""
+
+import re
+
+import pytest
+
+from slurm.dev_cluster.plan import MAX_NODES, Plan, configuration_files
+
+
+def plan(**changed):
+    """Return a plan."""
+    return Plan(**{"folder": "/tmp/dev", "nodes": 3, "cpus": 16, "gpus": 2, "user": "alice"} | changed)
+
+
+def test_every_node_has_a_name_and_an_address():
+    """What the hosts file says of a node, slurm.conf says too."""
+    files = configuration_files(plan())
+
+    assert "10.99.0.10 node0\n10.99.0.11 node1\n10.99.0.12 node2\n" in files["hosts"]
+    assert "NodeName=node[0-2] NodeAddr=10.99.0.[10-12] Port=26820 CPUs=16 Gres=gpu:2" in files["slurm.conf"]
+
+
+def test_the_last_address_is_one():
+    """The largest cluster's addresses are addresses."""
+    assert int(plan(nodes=MAX_NODES).address(MAX_NODES - 1).split(".")[3]) < 255
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(4, "File=/dev/tty[0-3]"), (1, "File=/dev/tty[0-0]"), (0, "")])
+def test_gpus_are_device_files(gpus, device):
+    """There are as many device files as GPUs, and without GPUs there is nothing of them."""
+    files = configuration_files(plan(gpus=gpus))
+
+    assert device in files["gres.conf"]
+    assert bool(gpus) == ("Gres=gpu" in files["slurm.conf"])
+
+
+def test_every_path_is_in_the_folder():
+    """A cluster leaves nothing outside its folder."""
+    paths = re.findall(r"=(?:socket=)?(/[^,\s]*)", configuration_files(plan())["slurm.conf"])
+
+    assert len(paths) >= 7
+    assert [] == [path for path in paths if not path.startswith("/tmp/dev/")]
