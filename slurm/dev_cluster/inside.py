@@ -19,7 +19,7 @@ from types import FrameType
 
 import msgspec
 
-from slurm.dev_cluster.plan import CONTROLLER, CONTROLLER_ADDRESS, Plan, configuration_files
+from slurm.dev_cluster.plan import CONTROLLER, CONTROLLER_ADDRESS, NODE_PORT, Plan, configuration_files
 
 PATIENCE_S = 60.0
 # Without root this process has its rights as ambient capabilities. A job that inherited them could start no sandbox.
@@ -92,11 +92,16 @@ class Daemons:
         _wait((munge / "sock").exists, "munged has no socket")
         self._start("slurmctld", "-D")
         _wait(lambda: self._ask("scontrol", "ping") is not None, "slurmctld does not answer")
-        for name in self._plan.node_names:
-            self._start("slurmd", "-D", "-N", name, prefix=self._on_node(name), name=name)
         _wait(self._all_nodes_up, "not all nodes are at work")
 
     def _all_nodes_up(self) -> bool:
+        """Start the nodes' daemons that are gone; return whether every node can be given work."""
+        self.reap()  # one that was told to end may have taken until now
+        for name in self._plan.node_names:
+            self._start("slurmd", "-D", "-N", name, prefix=self._on_node(name), name=name)
+        # Of a slurmd that was killed a moment ago the controller still believes that it is there.
+        if not all(_is_served(self._plan.address(number)) for number in range(self._plan.nodes)):
+            return False
         states = dict(line.split() for line in (self._ask("sinfo", "-hN", "-o", "%N %t") or "").splitlines())
         usable = {"idle", "mix", "alloc", "comp"}
         return states.keys() == set(self._plan.node_names) and usable.issuperset(states.values())
@@ -131,6 +136,14 @@ class Daemons:
         (self._folder / "daemons.json").write_bytes(msgspec.json.encode(self._pids))
 
 
+def _is_served(address: str) -> bool:
+    try:
+        socket.create_connection((address, NODE_PORT), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -142,7 +155,7 @@ def _wait(condition: Callable[[], bool], complaint: str) -> None:
     while not condition():
         if time.monotonic() > end:
             raise RuntimeError(f"{complaint} after {PATIENCE_S:g} s")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _only_wake_up(_number: int, _frame: FrameType | None) -> None:
