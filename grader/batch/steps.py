@@ -12,8 +12,9 @@ from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.exercise_result import chapter_result, score_exercises, total
 from grader.batch.feedback import feedback
 from grader.batch.intake import Intake, list_beside, nothing_to_take, take_chapter
-from grader.batch.result import SubmissionResult, write_result, write_whole
+from grader.batch.result import ResultOfChapter, SubmissionResult, write_result, write_whole
 from grader.batch.submission import Layout, Submission, find_chapters
+from grader.course.catalog import Chapter
 from grader.course.judge import Watch
 from grader.course.score import ExerciseScore
 
@@ -114,30 +115,45 @@ def score(judged: Judged, _work: Work) -> Scored:
 def report(scored: Scored, work: Work) -> SubmissionResult:
     """Build the result."""
     chapters = tuple(
-        chapter_result(
-            evidence, scores, course_digest=work.batch.digests[evidence.intake.chapter.id], wall=work.batch.wall
-        )
+        _chapter_result(evidence, scores, work.batch)
         for evidence, scores in zip(scored.evidence, scored.scores, strict=True)
     )
+    return whole_result(work.submission, chapters, work.batch, seconds=time.monotonic() - work.started)
+
+
+def _chapter_result(evidence: Evidence, scores: tuple[ExerciseScore, ...], batch: Batch) -> ResultOfChapter:
+    digest = batch.digests[evidence.intake.chapter.id]
+    return chapter_result(evidence, scores, course_digest=digest, wall=batch.wall)
+
+
+def whole_result(
+    submission: Submission, chapters: tuple[ResultOfChapter, ...], batch: Batch, *, seconds: float
+) -> SubmissionResult:
+    """Return the result of a submission from those of its chapters, in the order of the batch."""
     exercises = [exercise for chapter in chapters for exercise in chapter.exercises]
     return SubmissionResult(
         schema_version=1,
-        submission=work.submission.name,
-        seed=work.batch.seed,
-        wall=work.batch.wall,
+        submission=submission.name,
+        seed=batch.seed,
+        wall=batch.wall,
         points=sum(exercise.points for exercise in exercises),
         score=total(exercises),
         undecided_points=sum(exercise.points for exercise in exercises if exercise.score is None),
-        seconds=round(time.monotonic() - work.started, 2),
+        seconds=round(seconds, 2),
         chapters=chapters,
     )
 
 
 def record(result: SubmissionResult, work: Work) -> SubmissionResult:
     """Write what the student may read, and then the result itself, which says that all is done."""
-    write_whole(work.batch.feedback_path(work.submission), feedback(result).encode())
-    write_result(result, work.batch.result_path(work.submission))
+    write_files(result, work.submission, work.batch)
     return result
+
+
+def write_files(result: SubmissionResult, submission: Submission, batch: Batch) -> None:
+    """Write a submission's feedback, and then its result."""
+    write_whole(batch.feedback_path(submission), feedback(result).encode())
+    write_result(result, batch.result_path(submission))
 
 
 STEPS: tuple[Callable[[Any, Work], Any], ...] = (load, accept, stage, run, score, report, record)
@@ -155,6 +171,25 @@ def grade(submission: Submission, batch: Batch, tell: Tell) -> SubmissionResult:
             value = step(value, work)
     assert isinstance(value, SubmissionResult)
     return value
+
+
+def grade_chapter(submission: Submission, chapter: Chapter, batch: Batch) -> ResultOfChapter:
+    """Return the result of one of the batch's chapters, as it is in the result of the whole submission.
+
+    Raises: what `grade` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
+        work = Work(
+            batch=batch, submission=submission, scratch=Path(scratch), tell=_tell_nobody, started=time.monotonic()
+        )
+        intakes = accept(load(submission, work), work).intakes
+        only = Accepted(intakes=tuple(intake for intake in intakes if intake.chapter.id == chapter.id))
+        scored = score(run(stage(only, work), work), work)
+        return _chapter_result(scored.evidence[0], scored.scores[0], batch)
+
+
+def _tell_nobody(_submission: Submission, _fraction: float) -> None:
+    pass
 
 
 def read_files(submission: Submission, batch: Batch) -> tuple[Intake, ...]:

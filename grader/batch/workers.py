@@ -41,7 +41,7 @@ def grade_all(
     write_whole(seed_path(batch.out), msgspec.json.encode({"seed": batch.seed}) + b"\n")
 
     def work(submission: Submission) -> Graded:
-        earlier = _earlier_result(submission, batch) if resume else None
+        earlier = earlier_result(submission, batch) if resume else None
         if earlier is not None:
             return Graded(submission=submission, result=earlier, kept=True)
         return Graded(submission=submission, result=grade(submission, batch, tell), kept=False)
@@ -70,7 +70,7 @@ def earlier_seed(out: Path) -> int | None:
         return None
 
 
-def _earlier_result(submission: Submission, batch: Batch) -> SubmissionResult | None:
+def earlier_result(submission: Submission, batch: Batch) -> SubmissionResult | None:
     """Return the recorded result if grading again would give the same."""
     try:
         result = read_result(batch.result_path(submission))

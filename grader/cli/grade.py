@@ -15,6 +15,7 @@ from grader.course.check import check
 from grader.course.judge import RunningJudges, SubprocessJudge
 from grader.course.release import release, stale_stubs, write_stubs
 from grader.harness.protocol.wall import Wall
+from slurm.profile import known_profiles
 
 EXAMPLES = """\
 examples:
@@ -102,6 +103,10 @@ def _add_run(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="results go here (default: out/grade in the course)")
     parser.add_argument("--chapters", metavar="NAMES", help="only these, like ch02 or ch02,ch04 (default: all)")
     parser.add_argument("--workers", type=_at_least_one, metavar="N", help="judges at a time (default: one per CPU)")
+    parser.add_argument(
+        "--on", metavar="PROFILE", help=f"as jobs: {', '.join(known_profiles())}, local or debug, or a .toml file"
+    )
+    parser.add_argument("--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on (default: 64)")
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
     parser.add_argument(

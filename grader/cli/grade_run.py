@@ -12,10 +12,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from course_env.errors import UsageError
 from grader.batch.batch import Batch, plan_batch
+from grader.batch.dispatch import Progress as JobProgress
 from grader.batch.judging import stopped_by_signals
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.submission import Submission, find_submissions
-from grader.batch.workers import Graded, default_workers, earlier_seed, grade_all
+from grader.batch.workers import Graded, earlier_seed
 from grader.cli.command import (
     ALL_PASSED,
     COURSE_BROKEN,
@@ -25,6 +26,7 @@ from grader.cli.command import (
     make_console,
     number,
 )
+from grader.cli.places import place
 from grader.cli.result_table import print_results
 from grader.cli.walls import wall_for_submissions
 from grader.course.catalog import Chapter, Course, find_root, load_course
@@ -40,18 +42,20 @@ def grade_run(options: Namespace) -> int:
     console = make_console()
     wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
-    workers = min(options.workers or default_workers(), len(submissions))
-    console.print(_opening(batch, submissions, workers))
+    where = place(options, submissions, batch)
+    console.print(_opening(batch, submissions, where.words))
     results: dict[str, SubmissionResult] = {}
     try:
-        with stopped_by_signals(batch.judges), BatchDisplay(console, submissions) as display:
-            grading = grade_all(submissions, batch, workers=workers, resume=options.resume, tell=display.tell)
-            with closing(grading):
-                for graded in grading:
-                    results[graded.submission.name] = graded.result
-                    display.finish(graded)
+        with (
+            stopped_by_signals(batch.judges),
+            BatchDisplay(console, submissions) as display,
+            closing(where.grade(display)) as grading,
+        ):
+            for graded in grading:
+                results[graded.submission.name] = graded.result
+                display.finish(graded)
     except KeyboardInterrupt:
-        console.print(_interrupted(results, submissions))
+        console.print(_interrupted(results, submissions, where.end(console)))
         return INTERRUPTED
     in_order = [results[submission.name] for submission in submissions]
     print_results(console, in_order, chapters)
@@ -74,9 +78,9 @@ def _seed(options: Namespace, out: Path) -> int:
     return secrets.randbelow(1 << 31) if earlier is None else earlier
 
 
-def _opening(batch: Batch, submissions: Sequence[Submission], workers: int) -> str:
+def _opening(batch: Batch, submissions: Sequence[Submission], place: str) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
-    return f"Grading {_count(len(submissions), 'submission')} on {chapters}: {_count(workers, 'worker')}, seed {batch.seed}, wall {batch.wall}."
+    return f"Grading {_count(len(submissions), 'submission')} on {chapters}: {place}, seed {batch.seed}, wall {batch.wall}."
 
 
 def _count(amount: int, noun: str) -> str:
@@ -90,7 +94,7 @@ class BatchDisplay:
         self._console = console
         self._fractions = {submission.name: 0.0 for submission in submissions}
         self._done = 0
-        columns = (TextColumn("grading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("grading", total=len(submissions))
 
@@ -106,6 +110,12 @@ class BatchDisplay:
         # A judge that is run again starts from nothing; the bar does not go back for it.
         self._fractions[submission.name] = max(self._fractions[submission.name], fraction)
         self._bar.update(self._task, completed=sum(self._fractions.values()))
+
+    def tell_jobs(self, progress: JobProgress) -> None:
+        """Show how many items are done, and what the queue holds."""
+        share = progress.done / progress.items
+        known = progress.trouble or f"{progress.running} jobs running, {progress.waiting} waiting"
+        self._bar.update(self._task, completed=share * len(self._fractions), description=f"grading ({known})")
 
     def finish(self, graded: Graded) -> None:
         """Show that a submission is done."""
@@ -129,9 +139,9 @@ def _notes(result: SubmissionResult) -> Iterator[str]:
             yield f"the judge of {chapter.chapter} {chapter.judge}"
 
 
-def _interrupted(results: dict[str, SubmissionResult], submissions: Sequence[Submission]) -> str:
+def _interrupted(results: dict[str, SubmissionResult], submissions: Sequence[Submission], ended: str) -> str:
     return (
-        f"Interrupted: {len(results)} of {len(submissions)} submissions are graded, all judges have ended. "
+        f"Interrupted: {len(results)} of {len(submissions)} submissions are graded, {ended}. "
         "Type the same command with --resume to grade the rest."
     )
 

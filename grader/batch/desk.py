@@ -1,0 +1,178 @@
+"""The folder that a dispatched batch and its jobs share: the plan, what was begun, and the verdicts.
+
+    plan.json                                what every job reads; written once
+    key                                      makes verdicts known as the jobs' own; for this user's eyes only
+    rounds/0.json                            the packs of the first array, written before it is sent; 1.json: ...
+    items/<submission>/<chapter>/begun-*     one for each time that a job began with the item
+    items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
+    losses                                   a line for each job that ended without a verdict on one of its items
+
+A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
+is as good as not there.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from grader.batch.result import ResultOfChapter, write_whole
+from grader.batch.work_items import Item, Pack
+from grader.harness.protocol.wall import Wall
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything in the folder."""
+
+
+class Plan(_Struct, frozen=True):
+    """What every job of a batch is told."""
+
+    token: str
+    """Names the batch's jobs."""
+
+    root: str
+    """Of the course."""
+
+    chapters: tuple[str, ...]
+    digests: dict[str, str]
+    seed: int
+    wall: Wall
+    submissions: dict[str, str]
+    """Path by name."""
+
+
+class Begun(_Struct, frozen=True):
+    """A job began with an item."""
+
+    job: str
+    node: str
+
+
+class Verdict(_Struct, frozen=True):
+    """What came of an item."""
+
+    item: Item
+    token: str
+    job: str
+    node: str
+    seconds: float
+    result: ResultOfChapter
+
+
+class Loss(_Struct, frozen=True):
+    """A job ended and left no verdict on an item that was its own."""
+
+    item: Item
+    round: int
+    job: str
+    state: str
+
+
+class Desk:
+    """The folder of one batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # What the command writes.
+
+    def lay_out(self, plan: Plan) -> None:
+        """Make the folder, with a plan and a fresh key."""
+        self.folder.mkdir(parents=True)
+        descriptor = os.open(self.folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        write_whole(self.folder / "plan.json", msgspec.json.encode(plan))
+
+    def read_plan(self) -> Plan | None:
+        """Return the plan, or None where there is none that could be read."""
+        try:
+            return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=Plan)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def add_round(self, number: int, packs: Sequence[Pack]) -> None:
+        """Write down what is about to be sent."""
+        write_whole(self._round(number), msgspec.json.encode(packs))
+
+    def rounds(self) -> list[tuple[Pack, ...]]:
+        """Return the packs of every round so far."""
+        found: list[tuple[Pack, ...]] = []
+        while (path := self._round(len(found))).exists():
+            found.append(msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]))
+        return found
+
+    def _round(self, number: int) -> Path:
+        return self.folder / "rounds" / f"{number}.json"
+
+    def add_losses(self, losses: Sequence[Loss]) -> None:
+        """Write down what ended without a verdict."""
+        with (self.folder / "losses").open("ab") as file:
+            file.writelines(msgspec.json.encode(loss) + b"\n" for loss in losses)
+
+    def losses(self) -> list[Loss]:
+        """Return what ended without a verdict, in the order in which it was noticed."""
+        path = self.folder / "losses"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [msgspec.json.decode(line, type=Loss) for line in lines]
+
+    def forgive(self, items: Sequence[Item]) -> None:
+        """Forget that jobs began with these items: whoever sends them again has mended what was wrong."""
+        for item in items:
+            for begun in self._item(item).glob("begun-*"):
+                begun.unlink()
+
+    # What jobs write.
+
+    def begin(self, item: Item, begun: Begun) -> None:
+        """Write down that a job begins with an item."""
+        name = f"begun-{secrets.token_hex(8)}"
+        write_whole(self._item(item) / name, msgspec.json.encode(begun))
+
+    def times_begun(self, item: Item) -> int:
+        """Return how often a job began with an item."""
+        return len(list(self._item(item).glob("begun-*")))
+
+    def deliver(self, verdict: Verdict) -> bool:
+        """Write a verdict; return False if there was one, which then stays."""
+        path = self._item(verdict.item) / "verdict"
+        content = msgspec.json.encode(verdict)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".verdict.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._code(content) + b"\n" + content)
+                file.flush()
+                os.fsync(file.fileno())
+            if self.verdict(verdict.item, verdict.token) is None:
+                path.unlink(missing_ok=True)  # whatever lies there, no job has written it
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            Path(temporary).unlink()
+        return True
+
+    def verdict(self, item: Item, token: str) -> Verdict | None:
+        """Return the verdict on an item, or None where there is none that a job of this batch has written."""
+        try:
+            code, _, content = (self._item(item) / "verdict").read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        if not hmac.compare_digest(code, self._code(content)):
+            return None
+        verdict = msgspec.json.decode(content, type=Verdict)
+        return verdict if (verdict.item, verdict.token) == (item, token) else None
+
+    def _item(self, item: Item) -> Path:
+        return self.folder / "items" / item.submission / item.chapter
+
+    def _code(self, content: bytes) -> bytes:
+        key = (self.folder / "key").read_bytes()
+        return hmac.new(key, content, hashlib.sha256).hexdigest().encode()

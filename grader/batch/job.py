@@ -1,0 +1,80 @@
+"""What one job of a dispatched batch does, on a node: grade the items of its pack that have no verdict yet."""
+
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from course_env.errors import CatalogError, LaunchError
+from grader.batch.batch import Batch, plan_batch
+from grader.batch.desk import Begun, Desk, Plan, Verdict
+from grader.batch.judging import stopped_by_signals
+from grader.batch.steps import grade_chapter
+from grader.batch.submission import Submission
+from grader.batch.work_items import Item
+from grader.course.catalog import load_course
+from grader.harness.sandbox.probe import problem
+
+MAX_BEGUN = 3
+"""How often an item is begun: one that ends its job each time is not tried for ever."""
+
+
+def run_pack(folder: str, round_number: int, number: int) -> None:
+    """Grade a pack of the batch in `folder`. Verdicts are files there; nothing is returned.
+
+    Raises: LaunchError where the batch's wall is not to be had; CatalogError if the course is another than was planned.
+    """
+    desk = Desk(Path(folder))
+    plan = desk.read_plan()
+    assert plan is not None
+    if (reason := problem(plan.wall)) is not None:
+        raise LaunchError(f"The wall '{plan.wall}' is not to be had on {socket.gethostname()}. {reason}")
+    batch = _batch(plan)
+    mine = [item for item in desk.rounds()[round_number][number] if _is_due(item, desk, plan)]
+    pool = ThreadPoolExecutor(max_workers=_workers(), thread_name_prefix="grade")
+    with stopped_by_signals(batch.judges):
+        try:
+            for future in as_completed([pool.submit(_grade, item, desk, plan, batch) for item in mine]):
+                future.result()
+        except BaseException:
+            batch.judges.stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _batch(plan: Plan) -> Batch:
+    course = load_course(Path(plan.root))
+    chapters = tuple(course.chapter(chapter) for chapter in plan.chapters)
+    batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull))
+    if batch.digests != plan.digests:
+        raise CatalogError("The course was edited after the batch was sent. Send it again without --resume.")
+    return batch
+
+
+def _is_due(item: Item, desk: Desk, plan: Plan) -> bool:
+    return desk.verdict(item, plan.token) is None and desk.times_begun(item) < MAX_BEGUN
+
+
+def _grade(item: Item, desk: Desk, plan: Plan, batch: Batch) -> None:
+    if not _is_due(item, desk, plan):  # an earlier run of this very job may have lasted until now
+        return
+    job, node = job_id(), socket.gethostname()
+    desk.begin(item, Begun(job=job, node=node))
+    start = time.monotonic()
+    submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission]))
+    result = grade_chapter(submission, batch.course.chapter(item.chapter), batch)
+    seconds = time.monotonic() - start
+    desk.deliver(Verdict(item=item, token=plan.token, job=job, node=node, seconds=seconds, result=result))
+
+
+def job_id() -> str:
+    """Return the id of the job that this process belongs to, as `squeue` shows it; of a local one, its process id."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID") or str(os.getpid())
+
+
+def _workers() -> int:
+    """Return how many judges may run at a time: one for each CPU that the job was given."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))

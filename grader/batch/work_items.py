@@ -1,0 +1,65 @@
+"""What a dispatched batch consists of: items, each one chapter of one submission, packed into jobs."""
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from grader.batch.batch import Batch
+from grader.batch.submission import Submission
+
+SECONDS_PER_EXERCISE = 4.0
+"""Of a judge, roughly: what a packing is planned with."""
+
+
+class Item(NamedTuple):
+    """One chapter of one submission: what is graded whole, once, by one judge."""
+
+    submission: str
+    chapter: str
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return f"{self.submission}/{self.chapter}"
+
+
+Pack = tuple[Item, ...]
+"""What one job grades, in this order."""
+
+
+def items_of(submissions: Sequence[Submission], batch: Batch) -> tuple[Item, ...]:
+    """Return every item of a batch."""
+    return tuple(Item(submission.name, chapter.id) for submission in submissions for chapter in batch.chapters)
+
+
+def estimates(batch: Batch) -> dict[str, float]:
+    """Return roughly how many seconds a judge takes, by chapter id."""
+    return {chapter.id: SECONDS_PER_EXERCISE * len(chapter.exercises) for chapter in batch.chapters}
+
+
+def pack(
+    items: Sequence[Item], seconds: dict[str, float], *, max_jobs: int, worthwhile_s: float, alone: frozenset[Item]
+) -> tuple[Pack, ...]:
+    """Return items as at most `max_jobs` packs of about the same length, each worth its wait in the queue.
+
+    alone: items that were in a job that was lost, and may be why; each has a job of its own, as far as there are jobs
+    """
+    suspects = [item for item in items if item in alone]
+    others = [item for item in items if item not in alone]
+    room = max_jobs - bool(others)
+    packs: list[Pack] = [(item,) for item in suspects[:room]]
+    others += suspects[room:]
+    if others:
+        total = sum(seconds[item.chapter] for item in others)
+        jobs = max(1, min(max_jobs - len(packs), len(others), int(total / worthwhile_s)))
+        packs += _even(others, seconds, jobs)
+    return tuple(packs)
+
+
+def _even(items: Sequence[Item], seconds: dict[str, float], jobs: int) -> list[Pack]:
+    """Give the longest item that is left to the job that has least, until none is left."""
+    heap: list[tuple[float, int, list[Item]]] = [(0.0, number, []) for number in range(jobs)]
+    for item in sorted(items, key=lambda one: -seconds[one.chapter]):
+        length, number, mine = heapq.heappop(heap)
+        mine.append(item)
+        heapq.heappush(heap, (length + seconds[item.chapter], number, mine))
+    return [tuple(mine) for _, _, mine in sorted(heap)]

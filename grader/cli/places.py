@@ -1,0 +1,132 @@
+"""Where `grade run` has its judges: on this machine, or in jobs somewhere else."""
+
+from argparse import Namespace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.prompt import Prompt
+
+from grader.batch.batch import Batch
+from grader.batch.dispatch import Progress, cancel, grade_all_on
+from grader.batch.submission import Submission
+from grader.batch.workers import Graded, default_workers, grade_all
+from slurm.executors import Executor, make_executor
+from slurm.profile import Profile, load_profile
+
+ON_THIS_MACHINE = ("local", "debug")
+
+
+class Display(Protocol):
+    """What a person sees of a batch under way."""
+
+    def tell(self, submission: Submission, fraction: float) -> None:
+        """Show that this much of a submission is done."""
+
+    def tell_jobs(self, progress: Progress) -> None:
+        """Show how many items are done, and what the queue holds."""
+
+
+class Place(Protocol):
+    """Where a batch is graded."""
+
+    @property
+    def words(self) -> str:
+        """The place as the first line names it."""
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+
+    def end(self, console: Console) -> str:
+        """Do what is due after Ctrl-C; return what has become of the work under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Judges are processes of this command."""
+
+    submissions: Sequence[Submission]
+    batch: Batch
+    workers: int
+    resume: bool
+
+    @property
+    def words(self) -> str:
+        """How many work."""
+        return _count(self.workers, "worker")
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+        return grade_all(self.submissions, self.batch, workers=self.workers, resume=self.resume, tell=display.tell)
+
+    def end(self, _console: Console) -> str:
+        """Do nothing: the judges have been ended."""
+        return "all judges have ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Judges are in jobs, which do not end with this command."""
+
+    name: str
+    executor: Executor
+    profile: Profile
+    submissions: Sequence[Submission]
+    batch: Batch
+    max_jobs: int
+    resume: bool
+
+    @property
+    def words(self) -> str:
+        """Where jobs go."""
+        return f"at most {_count(self.max_jobs, 'job')} on {self.name}"
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+        return grade_all_on(
+            self.executor,
+            self.profile,
+            self.submissions,
+            self.batch,
+            max_jobs=self.max_jobs,
+            resume=self.resume,
+            tell=display.tell_jobs,
+        )
+
+    def end(self, console: Console) -> str:
+        """Ask what shall become of the jobs; where nobody can answer, leave them."""
+        answer = "leave"
+        if console.is_terminal:
+            question = "The jobs go on without this command. Leave them, or cancel them?"
+            answer = Prompt.ask(question, console=console, choices=["leave", "cancel"], default=answer)
+        if answer == "leave":
+            return "the jobs go on"
+        cancel(self.executor, self.batch.out)
+        return "the jobs are cancelled"
+
+
+def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Place:
+    """Return where the options say that the batch is graded.
+
+    Raises: UsageError for a profile that does not exist; ExecutorError where there is no Slurm.
+    """
+    if options.on is None:
+        workers = min(options.workers or default_workers(), len(submissions))
+        return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
+    here = options.on in ON_THIS_MACHINE
+    profile = Profile(worthwhile_minutes=0.5, settle_s=0.0) if here else load_profile(options.on)
+    executor = make_executor(options.on if here else "slurm", profile, batch.out / "job_logs")
+    return Jobs(
+        name=options.on,
+        executor=executor,
+        profile=profile,
+        submissions=submissions,
+        batch=batch,
+        max_jobs=options.max_jobs,
+        resume=options.resume,
+    )
+
+
+def _count(amount: int, noun: str) -> str:
+    return f"{amount} {noun}" + "s" * (amount != 1)

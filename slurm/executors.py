@@ -1,0 +1,209 @@
+"""Places where jobs run, behind one interface: in this process, in others of this machine, on a cluster.
+
+A job is one call of a function, whose result nobody reads: what a job has to say, it writes to files of its own. So no
+pickle that a job has written is ever opened.
+"""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import submitit
+
+from course_env.errors import ExecutorError
+from slurm.profile import Profile
+
+Call = Callable[[], None]
+"""What a job does. It travels by name, so the job must be able to import it."""
+
+SIGNAL_BEFORE_END_S = 30
+QUEUE_S = 60.0  # for one answer of the controller; busy ones take long
+
+ENDED = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+        *("PREEMPTED", "REVOKED", "TIMEOUT"),
+    }
+)
+
+
+class Phase(StrEnum):
+    """What has become of a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that the place knows.
+
+    job: its id there
+    state: how the place itself calls it
+    """
+
+    job: str
+    phase: Phase
+    state: str
+
+
+class Executor(Protocol):
+    """A place where jobs run."""
+
+    def submit(self, name: str, calls: Sequence[Call]) -> None:
+        """Start a job for each call; `name` stands for all of them.
+
+        Raises: ExecutorError if the place does not take them.
+        """
+
+    def statuses(self, name: str) -> dict[int, Status]:
+        """Return what is known of the jobs of a name, by their place in the calls.
+
+        A job that is not in it has ended, and is forgotten.
+        Raises: ExecutorError if the place does not answer, for now.
+        """
+
+    def cancel(self, name: str) -> None:
+        """End the jobs of a name, begun or not."""
+
+
+def make_executor(where: str, profile: Profile, folder: Path) -> Executor:
+    """Return the executor `debug`, `local` or `slurm`; its logs go to `folder`."""
+    if where == "debug":
+        return DebugExecutor(folder)
+    if where == "local":
+        return LocalExecutor(profile, folder)
+    return SlurmExecutor(profile, folder)
+
+
+class DebugExecutor:
+    """Runs every call at once, in this process: for a debugger."""
+
+    def __init__(self, folder: Path) -> None:
+        self._executor = submitit.AutoExecutor(folder=folder, cluster="debug")
+        self._statuses: dict[str, dict[int, Status]] = {}
+
+    def submit(self, name: str, calls: Sequence[Call]) -> None:
+        """Run the calls, one after the other; an error ends its own call only."""
+        known = self._statuses[name] = {}
+        for number, call in enumerate(calls):
+            error = self._executor.submit(call).exception()
+            state = "COMPLETED" if error is None else f"FAILED: {type(error).__name__}: {error}"
+            known[number] = Status(job=f"{name}-{number}", phase=Phase.ENDED, state=state)
+
+    def statuses(self, name: str) -> dict[int, Status]:
+        """Return how the calls ended."""
+        return self._statuses.get(name, {})
+
+    def cancel(self, name: str) -> None:
+        """Do nothing: whatever was submitted has ended."""
+
+
+class LocalExecutor:
+    """Runs every call in a process of its own, on this machine, all at once."""
+
+    def __init__(self, profile: Profile, folder: Path) -> None:
+        self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="local")
+        self._executor.update_parameters(timeout_min=profile.minutes, local_setup=list(profile.setup) or None)
+        self._jobs: dict[str, list[submitit.Job[Any]]] = {}
+
+    def submit(self, name: str, calls: Sequence[Call]) -> None:
+        """Start the processes."""
+        self._jobs[name] = [self._executor.submit(call) for call in calls]
+
+    def statuses(self, name: str) -> dict[int, Status]:
+        """Return what has become of the processes that this very object started."""
+        return {number: self._status(job) for number, job in enumerate(self._jobs.get(name, []))}
+
+    def _status(self, job: "submitit.Job[Any]") -> Status:
+        phase = Phase.ENDED if job.done() else Phase.RUNNING
+        return Status(job=job.job_id, phase=phase, state=job.state)
+
+    def cancel(self, name: str) -> None:
+        """Interrupt the processes."""
+        for job in self._jobs.get(name, []):
+            job.cancel()
+
+
+class SlurmExecutor:
+    """Runs calls as one job array of a cluster.
+
+    Jobs are found again by their name, by any process and at any time: nothing has to be remembered.
+    """
+
+    def __init__(self, profile: Profile, folder: Path) -> None:
+        python = profile.python or None
+        try:
+            self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="slurm", slurm_python=python)
+        except RuntimeError:
+            raise ExecutorError(
+                "There is no Slurm here: `srun` is not in PATH. Log in to the cluster, or try the development "
+                "cluster: python -m slurm.dev_cluster up; then repeat the command after: python -m slurm.dev_cluster run"
+            ) from None
+        self._executor.update_parameters(**_parameters(profile))
+
+    def submit(self, name: str, calls: Sequence[Call]) -> None:
+        """Send the calls as one array, a job of one task each."""
+        self._executor.update_parameters(name=name)
+        try:
+            with self._executor.batch():
+                for call in calls:
+                    self._executor.submit(call)
+        except submitit.core.utils.FailedJobError as error:
+            raise ExecutorError(f"Slurm did not take the jobs: {error}") from None
+
+    def statuses(self, name: str) -> dict[int, Status]:
+        """Ask the controller."""
+        asked = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%F|%K|%i|%T|%r")
+        told = _run(*asked)
+        # The latest of those that have the same place: a name may have been used before.
+        return dict(sorted((_read(line) for line in told.splitlines()), key=lambda one: _number(one[1].job)))
+
+    def cancel(self, name: str) -> None:
+        """Tell the controller."""
+        _run("scancel", f"--name={name}")
+
+
+def _read(line: str) -> tuple[int, Status]:
+    """Return a job's place in its array, and its status, from `array id|index|id|state|reason`."""
+    _, index, job, state, reason = line.split("|", 4)
+    phase = Phase.ENDED if state in ENDED else Phase.RUNNING if state in {"RUNNING", "COMPLETING"} else Phase.WAITING
+    told = state if reason in {"None", ""} else f"{state} ({reason})"
+    return int(index) if index.isdecimal() else 0, Status(job=job, phase=phase, state=told)
+
+
+def _number(job: str) -> int:
+    return int(job.partition("_")[0])
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=QUEUE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ExecutorError(f"Slurm does not answer: {error}.") from None
+    if done.returncode:
+        raise ExecutorError(f"Slurm does not answer: `{' '.join(command)}`: {done.stderr.strip()}.")
+    return done.stdout
+
+
+def _parameters(profile: Profile) -> dict[str, Any]:
+    """Return what submitit is told of a job of one task."""
+    return {
+        "nodes": 1,
+        "tasks_per_node": 1,
+        "cpus_per_task": profile.cpus_per_task,
+        "timeout_min": profile.minutes,
+        "stderr_to_stdout": True,
+        "slurm_partition": profile.partition or None,
+        "slurm_account": profile.account or None,
+        "slurm_qos": profile.qos or None,
+        "slurm_comment": profile.comment or None,
+        "slurm_gres": profile.gres or None,
+        "slurm_setup": list(profile.setup) or None,
+        "slurm_signal_delay_s": SIGNAL_BEFORE_END_S,
+        "slurm_srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={profile.cpus_per_task}"],
+        "slurm_additional_parameters": dict(profile.sbatch) or None,
+    }
