@@ -69,6 +69,9 @@ class Executor(Protocol):
     def cancel(self, name: str) -> None:
         """End the jobs of a name, begun or not."""
 
+    def close(self) -> None:
+        """Wait for processes of this machine, once all that jobs had to do is done."""
+
 
 def make_executor(where: str, profile: Profile, folder: Path) -> Executor:
     """Return the executor `debug`, `local` or `slurm`; its logs go to `folder`."""
@@ -101,6 +104,9 @@ class DebugExecutor:
     def cancel(self, name: str) -> None:
         """Do nothing: whatever was submitted has ended."""
 
+    def close(self) -> None:
+        """Do nothing: no process was started."""
+
 
 class LocalExecutor:
     """Runs every call in a process of its own, on this machine, all at once."""
@@ -126,6 +132,12 @@ class LocalExecutor:
         """Interrupt the processes."""
         for job in self._jobs.get(name, []):
             job.cancel()
+
+    def close(self) -> None:
+        """Wait until the processes have ended."""
+        for jobs in self._jobs.values():
+            for job in jobs:
+                job.wait()
 
 
 class SlurmExecutor:
@@ -157,26 +169,34 @@ class SlurmExecutor:
 
     def statuses(self, name: str) -> dict[int, Status]:
         """Ask the controller."""
-        asked = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%F|%K|%i|%T|%r")
+        asked = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%r")
         told = _run(*asked)
-        # The latest of those that have the same place: a name may have been used before.
-        return dict(sorted((_read(line) for line in told.splitlines()), key=lambda one: _number(one[1].job)))
+        return read_queue(told)
 
     def cancel(self, name: str) -> None:
         """Tell the controller."""
         _run("scancel", f"--name={name}")
 
+    def close(self) -> None:
+        """Do nothing: jobs end where they are."""
 
-def _read(line: str) -> tuple[int, Status]:
-    """Return a job's place in its array, and its status, from `array id|index|id|state|reason`."""
-    _, index, job, state, reason = line.split("|", 4)
+
+def read_queue(told: str) -> dict[int, Status]:
+    """Return statuses by place in the array, from lines of `index|id|state|reason`.
+
+    A job outside an array has no index, and place 0. Neither has the rest of an array that was cancelled before it began:
+    it must not hide what is known of those that had begun.
+    """
+    lines = [line.split("|", 3) for line in told.splitlines()]
+    return {
+        int(index) if index.isdecimal() else 0: _status(job, state, reason)
+        for index, job, state, reason in sorted(lines, key=lambda line: line[0].isdecimal())
+    }
+
+
+def _status(job: str, state: str, reason: str) -> Status:
     phase = Phase.ENDED if state in ENDED else Phase.RUNNING if state in {"RUNNING", "COMPLETING"} else Phase.WAITING
-    told = state if reason in {"None", ""} else f"{state} ({reason})"
-    return int(index) if index.isdecimal() else 0, Status(job=job, phase=phase, state=told)
-
-
-def _number(job: str) -> int:
-    return int(job.partition("_")[0])
+    return Status(job=job, phase=phase, state=state if reason in {"None", ""} else f"{state} ({reason})")
 
 
 def _run(*command: str) -> str:

@@ -27,7 +27,7 @@ from slurm.executors import Executor, Phase, Status
 from slurm.profile import Profile
 
 POLL_S = 1.0
-MAX_ROUNDS = 8
+MAX_ROUNDS = 5
 """Arrays that one command sends: an item whose jobs end before they begin with it is not sent for ever."""
 
 
@@ -86,6 +86,7 @@ def grade_all_on(
             tell=tell,
         )
         yield from dispatch.grade()
+        executor.close()
 
 
 def require_shared(profile: Profile, paths: Sequence[Path]) -> None:

@@ -6,7 +6,7 @@ import time
 
 from slurm.dev_cluster.cluster import DevCluster, environment
 
-COMMAND_S = 120
+COMMAND_S = 240
 
 
 class Cluster:
@@ -29,6 +29,17 @@ class Cluster:
         )
         assert code == done.returncode, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def start(self, *command, cwd=None):
+        """Start a command inside that goes on while the test does something to it."""
+        return subprocess.Popen(
+            self.dev.enter(command),
+            env=environment(self.folder),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def pid_inside(self, daemon):
         """Return the id that a daemon has inside."""

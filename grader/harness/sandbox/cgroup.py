@@ -53,7 +53,7 @@ def _own_groups() -> set[Path]:
 
 def _make(parent: Path) -> Path | None:
     _remove_stale(parent)
-    group = parent / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    group = parent / f"{_prefix()}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         group.mkdir()
     except OSError:
@@ -74,10 +74,18 @@ def _limit(group: Path, controller: str) -> bool:
     return False
 
 
+def _prefix() -> str:
+    """Return how the names begin of groups made where process ids mean what they mean here.
+
+    Containers, and jobs of the development cluster, see the same groups and other processes.
+    """
+    return f"{PREFIX}{Path('/proc/self/ns/pid').stat().st_ino}-"
+
+
 def _remove_stale(parent: Path) -> None:
     """Remove what a judge that was killed has left."""
-    for group in parent.glob(f"{PREFIX}*"):
-        owner = group.name.removeprefix(PREFIX).partition("-")[0]
+    for group in parent.glob(f"{_prefix()}*"):
+        owner = group.name.removeprefix(_prefix()).partition("-")[0]
         if not Path("/proc", owner).exists():
             with contextlib.suppress(OSError):
                 group.rmdir()

@@ -1,0 +1,22 @@
+"""Groups that judges which were killed have left."""
+
+import os
+from pathlib import Path
+
+from grader.harness.sandbox import cgroup
+
+
+def test_only_groups_of_dead_judges_are_removed(tmp_path, monkeypatch):
+    """A process id means something in its own namespace only: groups of other containers stay."""
+    monkeypatch.setattr(cgroup, "_own_groups", lambda: {tmp_path})
+    own = Path("/proc/self/ns/pid").stat().st_ino
+    nobody = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+    dead = tmp_path / f"course-sandbox-{own}-{nobody}-0a"
+    living = tmp_path / f"course-sandbox-{own}-{os.getpid()}-0b"
+    elsewhere = tmp_path / f"course-sandbox-{own + 1}-{nobody}-0c"
+    for group in (dead, living, elsewhere):
+        group.mkdir()
+
+    cgroup.make_groups()
+
+    assert {living, elsewhere} == set(tmp_path.iterdir())
