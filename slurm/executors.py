@@ -4,6 +4,7 @@ A job is one call of a function, whose result nobody reads: what a job has to sa
 pickle that a job has written is ever opened.
 """
 
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -118,6 +119,9 @@ class LocalExecutor:
 
     def submit(self, name: str, calls: Sequence[Call]) -> None:
         """Start the processes."""
+        # A shell ignores Ctrl-C for what it starts in the background, and so would all that is started from there.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._jobs[name] = [self._executor.submit(call) for call in calls]
 
     def statuses(self, name: str) -> dict[int, Status]:
