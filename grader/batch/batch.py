@@ -43,6 +43,16 @@ class Batch:
         """The file with the JSON schema of the result files."""
         return self.out / "results.schema.json"
 
+    @property
+    def desk(self) -> Path:
+        """The folder that the batch shares with its jobs, if it is dispatched."""
+        return self.out / "jobs"
+
+    @property
+    def job_logs(self) -> Path:
+        """The folder of what those jobs print."""
+        return self.out / "job_logs"
+
     def feedback_path(self, submission: Submission) -> Path:
         """Return where that part of a submission's result is kept which the student may read."""
         return self.out / "feedback" / f"{submission.name}.md"

@@ -46,6 +46,10 @@ class Plan(_Struct, frozen=True):
     submissions: dict[str, str]
     """Path by name."""
 
+    def jobs_of(self, round_number: int) -> str:
+        """Return the name of a round's jobs."""
+        return f"grade-{self.token}-{round_number}"
+
 
 class Begun(_Struct, frozen=True):
     """A job began with an item."""

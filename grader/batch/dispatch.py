@@ -18,11 +18,10 @@ from course_env.errors import ExecutorError, UsageError
 from grader.batch.batch import Batch
 from grader.batch.desk import Desk, Loss, Plan, Verdict
 from grader.batch.job import MAX_BEGUN, run_pack
-from grader.batch.result import write_schema, write_whole
 from grader.batch.steps import whole_result, write_files
 from grader.batch.submission import Submission
 from grader.batch.work_items import Item, estimates, items_of, pack
-from grader.batch.workers import Graded, earlier_result, seed_path
+from grader.batch.workers import Graded, earlier_result, write_batch_files
 from slurm.executors import Executor, Phase, Status
 from slurm.profile import Profile
 
@@ -38,7 +37,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     waiting: int
     running: int
-    round: int
     trouble: str = ""
 
 
@@ -64,8 +62,7 @@ def grade_all_on(
     verdicts.
     """
     require_shared(profile, [batch.out, batch.course.root, *(submission.path for submission in submissions)])
-    write_schema(batch.schema)
-    write_whole(seed_path(batch.out), msgspec.json.encode({"seed": batch.seed}) + b"\n")
+    write_batch_files(batch)
     left = []
     for submission in submissions:
         earlier = earlier_result(submission, batch) if resume else None
@@ -102,7 +99,7 @@ def require_shared(profile: Profile, paths: Sequence[Path]) -> None:
 
 def _desk(submissions: Sequence[Submission], batch: Batch, executor: Executor, *, resume: bool) -> tuple[Desk, Plan]:
     """Return the desk of the batch that is resumed, or a fresh one."""
-    desk = Desk(batch.out / "jobs")
+    desk = Desk(batch.desk)
     plan = Plan(
         token=secrets.token_hex(4),
         root=str(batch.course.root),
@@ -116,7 +113,7 @@ def _desk(submissions: Sequence[Submission], batch: Batch, executor: Executor, *
     if earlier is not None and _is_same(earlier, plan):
         return desk, earlier
     if desk.folder.exists():
-        cancel(executor, batch.out)
+        cancel(executor, batch)
         shutil.rmtree(desk.folder)
     desk.lay_out(plan)
     return desk, plan
@@ -179,7 +176,7 @@ class _Dispatch:
     def _go_on(self) -> None:
         """Send what has no job, or wait a little."""
         try:
-            statuses = [self.executor.statuses(self._name(number)) for number in range(len(self._rounds))]
+            statuses = [self.executor.statuses(self.plan.jobs_of(number)) for number in range(len(self._rounds))]
         except ExecutorError as error:  # a controller that restarts; what jobs leave can be read meanwhile
             self._report([], str(error))
             time.sleep(POLL_S)
@@ -247,7 +244,7 @@ class _Dispatch:
         self.desk.add_round(number, packs)
         self._rounds.append(packs)
         calls = [partial(run_pack, str(self.desk.folder), number, place) for place in range(len(packs))]
-        self.executor.submit(self._name(number), calls)
+        self.executor.submit(self.plan.jobs_of(number), calls)
 
     def _told(self, items: Sequence[Item]) -> str:
         """Return why these items have no verdict."""
@@ -259,12 +256,9 @@ class _Dispatch:
         return (
             f"{len(items)} of {len(self._items)} items have no result, through no fault of theirs that is known:\n"
             + "\n".join(lines)
-            + f"\nThe jobs' logs are in {self.batch.out / 'job_logs'}. All other results are kept: mend what is wrong there, "
+            + f"\nThe jobs' logs are in {self.batch.job_logs}. All other results are kept: mend what is wrong there, "
             "then type the same command with --resume."
         )
-
-    def _name(self, number: int) -> str:
-        return f"grade-{self.plan.token}-{number}"
 
     def _report(self, statuses: Sequence[dict[int, Status]], trouble: str) -> None:
         phases = [status.phase for known in statuses for status in known.values()]
@@ -273,16 +267,15 @@ class _Dispatch:
             done=len(self._verdicts),
             waiting=phases.count(Phase.WAITING),
             running=phases.count(Phase.RUNNING),
-            round=len(self._rounds),
             trouble=trouble,
         )
         self.tell(progress)
 
 
-def cancel(executor: Executor, out: Path) -> None:
-    """End all jobs of the batch that writes to `out`."""
-    desk = Desk(out / "jobs")
+def cancel(executor: Executor, batch: Batch) -> None:
+    """End all jobs of the batch that writes where this one does."""
+    desk = Desk(batch.desk)
     plan = desk.read_plan()
     if plan is not None:
         for number in range(len(desk.rounds())):
-            executor.cancel(f"grade-{plan.token}-{number}")
+            executor.cancel(plan.jobs_of(number))

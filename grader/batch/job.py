@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from course_env.errors import CatalogError, LaunchError
@@ -13,6 +13,7 @@ from grader.batch.judging import stopped_by_signals
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import Submission
 from grader.batch.work_items import Item
+from grader.batch.workers import in_threads
 from grader.course.catalog import load_course
 from grader.harness.sandbox.probe import problem
 
@@ -32,16 +33,10 @@ def run_pack(folder: str, round_number: int, number: int) -> None:
         raise LaunchError(f"The wall '{plan.wall}' is not to be had on {socket.gethostname()}. {reason}")
     batch = _batch(plan)
     mine = [item for item in desk.rounds()[round_number][number] if _is_due(item, desk, plan)]
-    pool = ThreadPoolExecutor(max_workers=_workers(), thread_name_prefix="grade")
+    work = partial(_grade, desk=desk, plan=plan, batch=batch)
     with stopped_by_signals(batch.judges):
-        try:
-            for future in as_completed([pool.submit(_grade, item, desk, plan, batch) for item in mine]):
-                future.result()
-        except BaseException:
-            batch.judges.stop()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for _ in in_threads(work, mine, batch.judges, workers=_workers()):
+            pass
 
 
 def _batch(plan: Plan) -> Batch:

@@ -1,10 +1,11 @@
 """A class of submissions as a queue over workers: in any order, with the same results, and resumable."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,10 @@ from grader.batch.batch import Batch
 from grader.batch.result import InvalidResultError, SubmissionResult, read_result, write_schema, write_whole
 from grader.batch.steps import Tell, grade, read_files
 from grader.batch.submission import Submission
+from grader.course.judge import RunningJudges
+
+_Task = TypeVar("_Task")
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +42,7 @@ def grade_all(
     With `resume`, results are kept whose submission and course are still the same.
     Raises: the first error that no submission is to blame for, after all judges have ended.
     """
-    write_schema(batch.schema)
-    write_whole(seed_path(batch.out), msgspec.json.encode({"seed": batch.seed}) + b"\n")
+    write_batch_files(batch)
 
     def work(submission: Submission) -> Graded:
         earlier = earlier_result(submission, batch) if resume else None
@@ -46,15 +50,31 @@ def grade_all(
             return Graded(submission=submission, result=earlier, kept=True)
         return Graded(submission=submission, result=grade(submission, batch, tell), kept=False)
 
+    yield from in_threads(work, submissions, batch.judges, workers=workers)
+
+
+def in_threads(
+    work: Callable[[_Task], _Done], tasks: Iterable[_Task], judges: RunningJudges, *, workers: int
+) -> Generator[_Done, None, None]:
+    """Yield what `work` makes of each task, in the order in which they are done.
+
+    Raises: the first error of any of them, after all judges have ended.
+    """
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="grade")
     try:
-        for future in as_completed([pool.submit(work, submission) for submission in submissions]):
+        for future in as_completed([pool.submit(work, task) for task in tasks]):
             yield future.result()
     except BaseException:
-        batch.judges.stop()
+        judges.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def write_batch_files(batch: Batch) -> None:
+    """Write what a batch keeps beside its results: their schema, and the seed for those who resume it."""
+    write_schema(batch.schema)
+    write_whole(seed_path(batch.out), msgspec.json.encode({"seed": batch.seed}) + b"\n")
 
 
 def seed_path(out: Path) -> Path:

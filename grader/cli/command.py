@@ -102,6 +102,11 @@ def indented(text: str, columns: int, width: int) -> str:
     return "\n".join(lines)
 
 
+def count(amount: int, noun: str) -> str:
+    """Return an amount with its noun, in the plural unless it is one."""
+    return f"{amount} {noun}" + "s" * (amount != 1)
+
+
 def number(value: float) -> str:
     """Return a score without a trailing `.0`."""
     return f"{value:g}"

@@ -23,6 +23,7 @@ from grader.cli.command import (
     INFRASTRUCTURE,
     INTERRUPTED,
     SOME_FAILED,
+    count,
     make_console,
     number,
 )
@@ -78,13 +79,11 @@ def _seed(options: Namespace, out: Path) -> int:
     return secrets.randbelow(1 << 31) if earlier is None else earlier
 
 
-def _opening(batch: Batch, submissions: Sequence[Submission], place: str) -> str:
+def _opening(batch: Batch, submissions: Sequence[Submission], where: str) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
-    return f"Grading {_count(len(submissions), 'submission')} on {chapters}: {place}, seed {batch.seed}, wall {batch.wall}."
-
-
-def _count(amount: int, noun: str) -> str:
-    return f"{amount} {noun}" + "s" * (amount != 1)
+    return (
+        f"Grading {count(len(submissions), 'submission')} on {chapters}: {where}, seed {batch.seed}, wall {batch.wall}."
+    )
 
 
 class BatchDisplay:

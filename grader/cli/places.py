@@ -12,6 +12,7 @@ from grader.batch.batch import Batch
 from grader.batch.dispatch import Progress, cancel, grade_all_on
 from grader.batch.submission import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
+from grader.cli.command import count
 from slurm.executors import Executor, make_executor
 from slurm.profile import Profile, load_profile
 
@@ -54,7 +55,7 @@ class Here:
     @property
     def words(self) -> str:
         """How many work."""
-        return _count(self.workers, "worker")
+        return count(self.workers, "worker")
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
@@ -80,7 +81,7 @@ class Jobs:
     @property
     def words(self) -> str:
         """Where jobs go."""
-        return f"at most {_count(self.max_jobs, 'job')} on {self.name}"
+        return f"at most {count(self.max_jobs, 'job')} on {self.name}"
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
@@ -102,7 +103,7 @@ class Jobs:
             answer = Prompt.ask(question, console=console, choices=["leave", "cancel"], default=answer)
         if answer == "leave":
             return "the jobs go on"
-        cancel(self.executor, self.batch.out)
+        cancel(self.executor, self.batch)
         return "the jobs are cancelled"
 
 
@@ -116,7 +117,7 @@ def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -
         return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
     here = options.on in ON_THIS_MACHINE
     profile = Profile(worthwhile_minutes=0.5, settle_s=0.0) if here else load_profile(options.on)
-    executor = make_executor(options.on if here else "slurm", profile, batch.out / "job_logs")
+    executor = make_executor(options.on if here else "slurm", profile, batch.job_logs)
     return Jobs(
         name=options.on,
         executor=executor,
@@ -126,7 +127,3 @@ def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -
         max_jobs=options.max_jobs,
         resume=options.resume,
     )
-
-
-def _count(amount: int, noun: str) -> str:
-    return f"{amount} {noun}" + "s" * (amount != 1)
