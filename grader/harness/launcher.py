@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
@@ -29,6 +29,7 @@ from grader.harness.protocol.messages import (
     Ended,
     LaunchRequest,
     LaunchStatus,
+    Network,
     Ready,
 )
 from grader.harness.protocol.scratch import remove_tree
@@ -44,6 +45,8 @@ MAX_LOG_BYTES = 64 << 10
 FLOOD_BYTES = 64 << 20
 # Ranks dump their stacks at the deadline itself; the cut must come after that, and soon.
 CUT_AFTER_S = 0.3
+# The parts of a launch are cut together, by the judge, unless it cannot any more.
+PART_LATER_S = 3.0
 ZYGOTE_START_S = 60.0
 MAX_LAST_WORDS = 4000
 SECONDS_TO_END = 5.0
@@ -64,6 +67,11 @@ class RankRemains:
     stacks: str
     log: str
     log_dropped_bytes: int
+    node: str = ""
+    """The machine it ran on, if it was another than the judge's."""
+
+    folder: str = ""
+    """Where its sources lay, if the supervisor could say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +88,32 @@ class Remains:
     seconds: float
 
 
+class Launcher(Protocol):
+    """What runs the launches of a judge: a zygote of its own, or several in an allocation."""
+
+    def wait_until_ready(self) -> object:
+        """Return when launches can be served; raise LaunchError if that will not be."""
+
+    def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
+        """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
+
+        Raises: LaunchError if it cannot be run, through no fault of the code under test.
+        """
+
+    def close(self) -> None:
+        """End it, and with it all that it started."""
+
+
 class Zygote:
     """A running zygote. Start it early: it imports torch while the judge does the same.
 
     Raises: LaunchError if no process can be started.
     """
 
-    def __init__(self, *, wall: Wall, preload: Sequence[str]) -> None:
+    def __init__(self, *, wall: Wall, preload: Sequence[str], network: Network | None = None) -> None:
         self._wall = wall
         self._preload = tuple(preload)
+        self._network = network
         self._start()
 
     def _start(self) -> None:
@@ -114,7 +139,7 @@ class Zygote:
             raise
 
     def _command(self, control: int) -> contextlib.AbstractContextManager[Command]:
-        return zygote_command(self._wall, control, self._scratch, self._groups, self._preload)
+        return zygote_command(self._wall, control, self._scratch, self._groups, self._preload, network=self._network)
 
     def _run(self, command: Command) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -204,12 +229,22 @@ class Zygote:
 
         Raises: LaunchError if no zygote comes up, or if it fails by itself.
         """
+        return self.launch_packed(request, pack_sources(sources), pack_inputs(inputs))
+
+    def launch_packed(
+        self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes], others: Sequence[int] = ()
+    ) -> Remains:
+        """Do what `launch` does for a whole launch, or for the part of one that `others` join: see `messages`.
+
+        sources, inputs: as `pack_sources` and `pack_inputs` return them, inputs of this part's ranks only
+        others: descriptors, which stay the caller's
+        """
         if self._ready is not None and (self._in_launch or self._process.poll() is not None):
             self._replace()
         self.wait_until_ready()
         with _collector(request, sources, inputs) as collector:
             self._in_launch = True
-            self._send(request, collector.descriptors_to_send)
+            self._send(request, collector.descriptors_to_send(others))
             collector.close_ranks_ends()
             remains = collector.collect(self._control)
             self._in_launch = False
@@ -259,10 +294,17 @@ def _scratch_parent() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 
-def _collector(request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> "_Collector":
-    packed = [frame.pack("inputs", dict(arguments)) for arguments in inputs]
+def pack_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """Return each rank's arguments as bytes.
+
+    Raises: UnsupportedValueError for values that do not travel.
+    """
+    return [frame.pack("inputs", dict(arguments)) for arguments in inputs]
+
+
+def _collector(request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "_Collector":
     try:
-        return _Collector(request, pack_sources(sources), packed)
+        return _Collector(request, sources, inputs)
     except OSError as error:
         raise LaunchError(f"There are no means for a launch of {request.world_size} ranks: {error}.") from error
 
@@ -272,7 +314,7 @@ class _Collector:
 
     def __init__(self, request: LaunchRequest, sources: bytes, packed: Sequence[bytes]) -> None:
         self._request = request
-        self._ranks = range(request.world_size)
+        self._ranks = range(len(request.ranks))  # by their places in the part
         self._open: list[int] = []
         try:
             self._open_all(sources, packed)
@@ -310,11 +352,10 @@ class _Collector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def descriptors_to_send(self) -> list[int]:
+    def descriptors_to_send(self, others: Sequence[int]) -> list[int]:
         logs = [write for _, write in self._log_ends]
         per_rank = zip(self._inputs, self._results, self._journals, self._stacks, logs, strict=True)
-        return [self._status_write, self._sources, *(descriptor for rank in per_rank for descriptor in rank)]
+        return [self._status_write, self._sources, *others, *(descriptor for rank in per_rank for descriptor in rank)]
 
     def close_ranks_ends(self) -> None:
         """Close the write ends that only ranks may hold, so that end of file means that all of them ended."""
@@ -324,7 +365,8 @@ class _Collector:
 
     def collect(self, control: socket.socket) -> Remains:
         """Drain logs until the launch has ended, cutting it at its deadline."""
-        deadline = self._start + self._request.timeout_s + CUT_AFTER_S
+        late = CUT_AFTER_S if self._request.part is None else CUT_AFTER_S + PART_LATER_S
+        deadline = self._start + self._request.timeout_s + late
         zygote_gone_at = deadline + SECONDS_TO_END
         poll = select.poll()
         for descriptor in [control.fileno(), *self._logs]:
@@ -365,10 +407,12 @@ class _Collector:
                     pass
 
     def _remains(self, ended: Ended | None, *, deadline_passed: bool, flooded: bool) -> Remains:
+        status = self._read_status()
+        folder = "" if status is None else status.folder
         return Remains(
             request=self._request,
-            ranks=tuple(self._rank_remains(rank) for rank in self._ranks),
-            status=self._read_status(),
+            ranks=tuple(self._rank_remains(rank, folder) for rank in self._ranks),
+            status=status,
             deadline_passed=deadline_passed,
             flooded=flooded,
             zygote_died=ended is None,
@@ -376,7 +420,7 @@ class _Collector:
             seconds=time.monotonic() - self._start,
         )
 
-    def _rank_remains(self, rank: int) -> RankRemains:
+    def _rank_remains(self, rank: int, folder: str) -> RankRemains:
         log = self._log_ends[rank][0]
         return RankRemains(
             result=frame.read_frame(self._results[rank]),
@@ -384,13 +428,14 @@ class _Collector:
             stacks=frame.read_written(self._stacks[rank], MAX_STACK_BYTES).decode(errors="replace"),
             log=self._logs[log].decode(errors="replace"),
             log_dropped_bytes=self._dropped[log],
+            folder=folder,
         )
 
     def _read_status(self) -> LaunchStatus | None:
         os.set_blocking(self._status_read, False)
         with contextlib.suppress(BlockingIOError, msgspec.MsgspecError):
             status = _status.decode(os.read(self._status_read, MAX_MESSAGE_BYTES))
-            return status if len(status.ranks) == self._request.world_size else None
+            return status if len(status.ranks) == len(self._ranks) else None
         return None
 
 

@@ -170,7 +170,7 @@ def _state(rank: int, result: Result, remains: Remains) -> str:
     exited = remains.status.ranks[rank]
     if not exited.cut:
         return f"has ended with {exit_text(exited.exit_code)}"
-    lines = _stack(remains.ranks[rank].stacks, remains)
+    lines = _stack(remains.ranks[rank])
     return f"is at {lines[0]}" if lines else ""
 
 
@@ -253,17 +253,16 @@ def _log_text(rank: int, remains: Remains) -> Iterable[str]:
 
 def _stack_texts(remains: Remains, only: int | None = None) -> Iterable[str]:
     for rank, left in enumerate(remains.ranks):
-        lines = _stack(left.stacks, remains)
+        lines = _stack(left)
         if lines and only in (None, rank):
             yield f"Rank {rank}'s stack, innermost first: {' <- '.join(lines)}"
 
 
-def _stack(dump: str, remains: Remains) -> list[str]:
+def _stack(rank: RankRemains) -> list[str]:
     """Return the lines of a faulthandler dump that are the student's or a program's, innermost first."""
-    assert remains.status is not None
     found = []
-    for match in STACK_LINE.finditer(dump):
-        for folder in roots(remains.status.folder):
+    for match in STACK_LINE.finditer(rank.stacks):
+        for folder in roots(rank.folder):
             if match["file"].startswith(folder + "/"):
                 found.append(f"{match['file'][len(folder) + 1 :]}:{match['line']} in {match['function']}")
                 break

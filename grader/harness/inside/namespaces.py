@@ -24,7 +24,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-FRESH = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+FRESH = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
@@ -47,15 +47,16 @@ HOLDER_STACK_BYTES = 64 << 10
 _stacks: list[mmap.mmap] = []  # of the holders, which use them to the end of this process
 
 
-def fork_into_fresh() -> int:
-    """Fork; the child is process 1 of new user, pid, network, ipc, mount, uts and cgroup namespaces.
+def fork_into_fresh(*, with_network: bool) -> int:
+    """Fork; the child is process 1 of new user, pid, ipc, mount, uts and cgroup namespaces, and of a new network.
 
     One fork instead of unshare and two: each copies the page tables of a process that holds torch. Only for a
     process with one thread.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
     try:
-        pid = syscall("clone", CLONE[platform.machine()], FRESH | signal.SIGCHLD, 0, 0, 0, 0)
+        flags = FRESH | (CLONE_NEWNET if with_network else 0) | signal.SIGCHLD
+        pid = syscall("clone", CLONE[platform.machine()], flags, 0, 0, 0, 0)
     except OSError:
         ctypes.pythonapi.PyOS_AfterFork_Parent()
         raise
@@ -66,13 +67,14 @@ def fork_into_fresh() -> int:
     return pid
 
 
-def furnish(uid: int, gid: int, folder: Path) -> None:
+def furnish(uid: int, gid: int, folder: Path, *, with_network: bool) -> None:
     """Make fresh namespaces usable: ids as outside, the loopback interface, an own /proc, and room at `folder`."""
     _map_ids(uid, gid)
-    _raise_loopback()
     keep_mounts_private()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _send_nothing_twice()
+    if with_network:
+        _raise_loopback()
+        _send_nothing_twice()
     mount("tmpfs", str(folder), "tmpfs", MS_NOSUID | MS_NODEV, SOURCES_LIMIT)
 
 

@@ -171,9 +171,9 @@ def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> 
 
     os.environ.update(
         RANK=str(rank),
-        LOCAL_RANK=str(rank),
+        LOCAL_RANK=str(request.local_ranks[request.ranks.index(rank)]),
         WORLD_SIZE=str(request.world_size),
-        LOCAL_WORLD_SIZE=str(request.world_size),
+        LOCAL_WORLD_SIZE=str(request.local_world_size),
     )
     # The judge's deadline, not gloo's, must cut a hang: gloo's own time-out would turn it into an exception whose text
     # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,7 @@ from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
 from grader.harness.inside.connections import Connections
 from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
-from grader.harness.protocol import frame
+from grader.harness.protocol import frame, messages
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
 from grader.harness.protocol.wall import Wall
@@ -41,6 +42,7 @@ class Place:
     uid, gid: the zygote's
     visible: files and folders of the machine that ranks can read
     filters: of their system calls
+    has_own_network: which only ranks of this launch can reach, and nothing else from there
     """
 
     wall: Wall
@@ -50,6 +52,7 @@ class Place:
     gid: int
     visible: tuple[str, ...]
     filters: Filters | None
+    has_own_network: bool
 
 
 class CutError(Exception):
@@ -61,15 +64,34 @@ def _cut(_signal: int, _frame: FrameType | None) -> None:
     raise CutError
 
 
-def supervise(request: LaunchRequest, status: int, sources: int, ranks: list[Descriptors], place: Place) -> None:
-    """Run one launch to its end and write its LaunchStatus to `status`."""
+class Others(NamedTuple):
+    """What a part of a launch has in common with the other parts.
+
+    step: socket on which the parts keep step
+    listening: where the ranks of all parts meet, if rank 0 is in this one
+    """
+
+    step: socket.socket
+    listening: socket.socket | None
+
+
+def supervise(
+    request: LaunchRequest,
+    status: int,
+    sources: int,
+    ranks: list[Descriptors],
+    place: Place,
+    *,
+    others: Others | None,
+) -> None:
+    """Run one launch, or its part, to its end and write its LaunchStatus to `status`."""
     deadline = time.monotonic() + request.timeout_s
     linux.die_with_parent(place.parent)
     linux.adopt_orphans()
     os.setsid()
     _furnish(place, sources)
-    before = namespaces.loopback_traffic() if place.wall.counts_bytes else None
-    launch = _Launch(request, ranks, place, status, deadline)
+    before = namespaces.loopback_traffic() if place.has_own_network else None
+    launch = _Launch(request, ranks, place, status, deadline, others=others)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
         signal.signal(signal.SIGTERM, _cut)
         launch.start()
@@ -89,7 +111,7 @@ def _furnish(place: Place, sources: int) -> None:
     """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
     if place.wall is Wall.NESTED:
         linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
-        namespaces.furnish(place.uid, place.gid, place.folder)
+        namespaces.furnish(place.uid, place.gid, place.folder, with_network=place.has_own_network)
         linux.set_dumpable(False)
     unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(place.folder)
     os.close(sources)
@@ -101,11 +123,15 @@ def _furnish(place: Place, sources: int) -> None:
         settle_in(home)
 
 
-def _listen() -> socket.socket:
-    """Return the socket on which rank 0 will serve the store where ranks meet.
+def _rendezvous(request: LaunchRequest, others: Others | None) -> socket.socket | None:
+    """Return the socket on which rank 0 will serve the store where ranks meet, if they meet and rank 0 is here."""
+    if others is not None:
+        return others.listening
+    return _listen() if request.process_group else None
 
-    It listens before there are ranks, so that none has to try again; over the network, because the kernel counts there.
-    """
+
+def _listen() -> socket.socket:
+    """Return a socket that listens before there are ranks, so that none has to try again; over the network, because the kernel counts there."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTING)
     listening.set_inheritable(True)
     return listening
@@ -121,15 +147,19 @@ class _Launch:
         place: Place,
         status: int,
         deadline: float,
+        *,
+        others: Others | None,
     ) -> None:
         self._request = request
-        self._descriptors = ranks
+        self._descriptors = dict(zip(request.ranks, ranks, strict=True))
         self._place = place
-        self._rendezvous = _listen() if request.process_group else None
+        self._others = others
+        self._rendezvous = _rendezvous(request, others)
         is_alone = place.wall is Wall.NESTED and not request.children
-        self._connections = Connections() if place.wall is Wall.NESTED and request.process_group else None
+        follows = place.wall is Wall.NESTED and place.has_own_network and request.process_group
+        self._connections = Connections() if follows else None
         self.streams: tuple[int, ...] | None = None
-        self._namespaces = namespaces.make_pid_namespaces(request.world_size) if is_alone else ()
+        self._namespaces = namespaces.make_pid_namespaces(len(request.ranks)) if is_alone else ()
         self._status = status
         self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
@@ -137,13 +167,14 @@ class _Launch:
         self._pids: dict[int, int] = {}  # rank -> pid
         self._exits: dict[int, RankExit] = {}
         self._done: set[int] = set()
+        self._has_told_others = False
         self._poll = select.poll()
 
     def start(self) -> None:
         supervisor = 0 if self._namespaces else os.getpid()  # not visible from a pid namespace of a rank's own
-        for rank in range(self._request.world_size):
+        for number, rank in enumerate(self._request.ranks):
             if self._namespaces:
-                self._namespaces[rank].enter()
+                self._namespaces[number].enter()
             # A gate for each: of one that they shared, a rank could tell its peers something by the settings.
             gate, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
@@ -157,11 +188,13 @@ class _Launch:
             self._gates[gate.fileno()] = (rank, gate)
             self._poll.register(pidfd, select.POLLIN)
             self._poll.register(gate, select.POLLIN)
-        for descriptors in self._descriptors:
+        for descriptors in self._descriptors.values():
             for descriptor in descriptors:
                 os.close(descriptor)
         if self._rendezvous is not None:
             self._rendezvous.close()
+        if self._others is not None:
+            self._poll.register(self._others.step, select.POLLIN)
         if self._place.wall is Wall.NESTED:
             namespaces.drop_capabilities()
 
@@ -174,8 +207,10 @@ class _Launch:
             watching = () if self._connections is None else self._connections.descriptors()
             for descriptor in (self._status, *self._running, *self._gates, *entrances, *watching):
                 os.close(descriptor)
+            if self._others is not None:
+                self._others.step.close()
             own = self._descriptors[rank]
-            for descriptors in self._descriptors:
+            for descriptors in self._descriptors.values():
                 if descriptors is not own:
                     for descriptor in descriptors:
                         os.close(descriptor)
@@ -190,8 +225,12 @@ class _Launch:
 
     def _meeting(self, rank: int) -> Meeting | None:
         """Return where the ranks meet; only rank 0 keeps the socket."""
-        if self._rendezvous is None:
+        if not self._request.process_group:
             return None
+        part = self._request.part
+        if self._rendezvous is None:
+            assert part is not None
+            return Meeting(part.host, part.port, None)
         host, port = self._rendezvous.getsockname()
         if rank == 0:
             return Meeting(host, port, self._rendezvous.detach())
@@ -206,10 +245,12 @@ class _Launch:
             for descriptor, _ in self._poll.poll(patience_ms):
                 if descriptor in self._running:
                     self._collect(descriptor, cut=False)
+                elif self._others is not None and descriptor == self._others.step.fileno():
+                    self._hear_others()
                 else:
                     self._hear(descriptor)
             if self._gates and self._done.issuperset(self._running.values()):
-                self._release()
+                self._be_done()
             if end is None and any(exited.exit_code != 0 for exited in self._exits.values()):
                 end = time.monotonic() + GRACE_AFTER_FAILURE_S
             if end is not None and time.monotonic() >= end:
@@ -220,6 +261,26 @@ class _Launch:
         self._poll.unregister(descriptor)  # it has nothing to say after that
         if gate.recv(1):
             self._done.add(rank)
+
+    def _be_done(self) -> None:
+        """Let the ranks leave, as soon as those of the other parts may, too."""
+        if self._others is None:
+            self._release()
+        elif not self._has_told_others:
+            self._has_told_others = True
+            self._others.step.send(messages.PART_IS_DONE)
+
+    def _hear_others(self) -> None:
+        """Do what whoever runs the other parts says; end the ranks if there is nobody any more."""
+        assert self._others is not None
+        match self._others.step.recv(1):
+            case messages.LEAVE:
+                self._release()
+            case messages.FREEZE_PART:
+                self._signal(signal.SIGSTOP)
+                self._others.step.send(messages.PART_IS_FROZEN)
+            case _:
+                raise CutError
 
     def _release(self) -> None:
         if self._connections is not None:
@@ -243,16 +304,19 @@ class _Launch:
     def kill_remaining(self) -> None:
         """End the ranks that still run, whatever they are doing."""
         # All stop before the first is killed: a rank must not see its peer's connection close and report that as its end.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pidfd in self._running:
-                signal.pidfd_send_signal(pidfd, number)
+        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGKILL)
         for pidfd in list(self._running):
             self._collect(pidfd, cut=True)
         for namespace in self._namespaces:
             os.kill(namespace.holder, signal.SIGKILL)
             os.waitpid(namespace.holder, 0)
 
+    def _signal(self, number: signal.Signals) -> None:
+        for pidfd in self._running:
+            signal.pidfd_send_signal(pidfd, number)
+
     def exits(self) -> tuple[RankExit, ...]:
         """How each rank ended, in rank order. A rank that was never forked counts as cut."""
         never = RankExit(exit_code=-signal.SIGKILL, cut=True, max_rss_kb=0, cpu_s=0.0)
-        return tuple(self._exits.get(rank, never) for rank in range(self._request.world_size))
+        return tuple(self._exits.get(rank, never) for rank in self._request.ranks)

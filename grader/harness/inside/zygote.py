@@ -25,7 +25,7 @@ from course_env import value_types
 from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.rank import Descriptors
-from grader.harness.inside.supervisor import Place, supervise
+from grader.harness.inside.supervisor import Others, Place, supervise
 from grader.harness.protocol.messages import (
     DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
@@ -157,8 +157,9 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
         gid=os.getgid(),
         visible=settings.visible,
         filters=filters,
+        has_own_network=settings.wall.counts_bytes and settings.network is None,
     )
-    pid = namespaces.fork_into_fresh() if is_nested else os.fork()
+    pid = namespaces.fork_into_fresh(with_network=place.has_own_network) if is_nested else os.fork()
     if pid == 0:
         _be_supervisor(control, request, descriptors, place)
     for descriptor in descriptors:
@@ -188,13 +189,20 @@ def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: 
     try:
         control.close()
         status, sources, *rest = descriptors
+        others = None if request.part is None else _others(request, rest)
         ranks = [Descriptors(*rest[i : i + DESCRIPTORS_PER_RANK]) for i in range(0, len(rest), DESCRIPTORS_PER_RANK)]
-        supervise(request, status, sources, ranks, place)
+        supervise(request, status, sources, ranks, place, others=others)
         code = 0
     except BaseException:  # noqa: BLE001 - the judge shows it to the operator
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _others(request: LaunchRequest, descriptors: list[int]) -> Others:
+    """Take from `descriptors` what a part has in common with others."""
+    step = socket.socket(fileno=descriptors.pop(0))
+    return Others(step, socket.socket(fileno=descriptors.pop(0)) if request.listens else None)
 
 
 def _watch(control: socket.socket, supervisor: int) -> bool:

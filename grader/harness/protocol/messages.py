@@ -1,7 +1,8 @@
 """The few messages that judge, zygote and supervisor exchange, as msgspec structs.
 
-Descriptors travel beside a LaunchRequest in this order: the status pipe, the sources (a memory file), then for each rank
-its inputs, result, journal, stacks (memory files) and log (a pipe).
+Descriptors travel beside a LaunchRequest in this order: the status pipe, the sources (a memory file), then, if the launch
+is a part of a larger one, the socket on which parts keep step, and the socket that listens for all ranks if rank 0 is here,
+then for each rank its inputs, result, journal, stacks (memory files) and log (a pipe).
 """
 
 from typing import Annotated
@@ -19,6 +20,13 @@ MAX_FRAMES = 20
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """The network that a machine shares with others, over which ranks of several machines reach each other."""
+
+    interface: str
+    address: str
+
+
 class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Judge to zygote, as its one argument.
 
@@ -26,6 +34,7 @@ class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
     scratch: folder in which launches may leave files
     preload: "torch", or nothing
     visible: files and folders of the machine that ranks can read; without a wall they read everything
+    network: whose ranks meet those of other machines; None: they stay among themselves
     """
 
     control: int
@@ -33,6 +42,7 @@ class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str
     preload: tuple[str, ...]
     visible: tuple[str, ...]
+    network: Network | None = None
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -43,11 +53,29 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     tasks: int
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Which ranks of a launch a zygote runs, when others run the rest.
+
+    first_rank: of consecutive ones
+    first_local_rank: how many ranks of the launch other zygotes of the same machine run before it
+    local_world_size: ranks of the launch on this machine
+    host, port: where rank 0 serves the store in which all ranks meet
+    """
+
+    first_rank: int
+    num_ranks: int
+    first_local_rank: int
+    local_world_size: int
+    host: str
+    port: int
+
+
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Judge to zygote: run one program on N ranks. Files are names in the sources that travel beside it.
 
     programs_file: where `program` is; None calls the student's function of that name
     children: whether ranks may start processes
+    part: which ranks; None: all of them
     """
 
     program: str
@@ -59,6 +87,46 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     seed: int
     process_group: bool
     children: bool = False
+    part: Part | None = None
+
+    @property
+    def ranks(self) -> range:
+        """The ranks that are to be run here."""
+        if self.part is None:
+            return range(self.world_size)
+        return range(self.part.first_rank, self.part.first_rank + self.part.num_ranks)
+
+    @property
+    def listens(self) -> bool:
+        """Whether all ranks of several parts meet at a rank of this one."""
+        return self.part is not None and self.process_group and 0 in self.ranks
+
+    @property
+    def local_ranks(self) -> range:
+        """The numbers that these ranks have on this machine."""
+        first = 0 if self.part is None else self.part.first_local_rank
+        return range(first, first + len(self.ranks))
+
+    @property
+    def local_world_size(self) -> int:
+        """How many ranks of the launch this machine runs."""
+        return self.world_size if self.part is None else self.part.local_world_size
+
+
+PART_IS_DONE = b"d"
+"""Supervisor, to those who run other parts: every rank here has returned and waits for all others."""
+
+LEAVE = b"l"
+"""To a supervisor: every rank of every part has returned."""
+
+FREEZE_PART = b"f"
+"""To a supervisor: stop the ranks where they are."""
+
+PART_IS_FROZEN = b"z"
+"""From it: they are stopped."""
+
+END_PART = b"e"
+"""To a supervisor: end the ranks."""
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True, tag=True):

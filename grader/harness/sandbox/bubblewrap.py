@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ HOME = "/tmp"  # noqa: S108 - the sandbox's own
 MEMORY_FOLDERS = ("/dev/shm", HOME)  # noqa: S108 - same
 FOLDERS_TO_MOUNT_ON = ("/launch",)
 FLAGS = (
-    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
     *("--uid", str(USER), "--gid", str(USER), "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
     *("--hostname", "sandbox", "--clearenv", "--proc", "/proc", "--dev", "/dev"),
 )
@@ -52,31 +53,43 @@ def _memory_file(text: str) -> int:
     return descriptor
 
 
-def arguments(
-    program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int], groups: Sequence[Path]
-) -> list[str]:
-    """Return the command that runs `program` in a sandbox of its own, in these control groups.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What is in a sandbox.
+
+    files: by its place, a descriptor of each file that bubblewrap is to make
+    has_own_network: nothing outside can be reached
+    """
+
+    program: Sequence[str]
+    environment: Mapping[str, str]
+    files: Mapping[str, int]
+    has_own_network: bool
+
+
+def arguments(inside: Inside, groups: Sequence[Path]) -> list[str]:
+    """Return the command that makes a sandbox and runs its program, in these control groups.
 
     As root, and to join groups, it goes by way of `enter`.
     """
     shown = [str(path) for path in visible.paths()]
     if os.geteuid() != 0 and not groups:
-        return _bubblewrap(dict(zip(shown, shown, strict=True)), program, environment, files)
+        return _bubblewrap(dict(zip(shown, shown, strict=True)), inside)
     staged = shown if os.geteuid() == 0 else []
     sources = [str(STAGE / str(number)) for number in range(len(shown))] if staged else shown
     entry = Entry(
         groups=tuple(map(str, groups)),
         staged=tuple(staged),
-        command=tuple(_bubblewrap(dict(zip(shown, sources, strict=True)), program, environment, files)),
+        command=tuple(_bubblewrap(dict(zip(shown, sources, strict=True)), inside)),
     )
     return [sys.executable, "-I", "-m", "grader.harness.sandbox.enter", msgspec.json.encode(entry).decode()]
 
 
-def _bubblewrap(
-    shown: Mapping[str, str], program: Sequence[str], environment: Mapping[str, str], files: Mapping[str, int]
-) -> list[str]:
+def _bubblewrap(shown: Mapping[str, str], inside: Inside) -> list[str]:
     """Return bubblewrap's own command; `shown`: by its place in the sandbox, where it finds a file or folder."""
     command = [shutil.which(PROGRAM) or PROGRAM, *FLAGS]
+    if inside.has_own_network:
+        command += ["--unshare-net"]
     for folder in MEMORY_FOLDERS:
         command += ["--size", str(MEMORY_FOLDER_BYTES), "--tmpfs", folder]
     for place, source in shown.items():
@@ -85,8 +98,8 @@ def _bubblewrap(
         command += ["--symlink", target, str(link)]
     for folder in FOLDERS_TO_MOUNT_ON:
         command += ["--dir", folder]
-    for place, descriptor in files.items():
+    for place, descriptor in inside.files.items():
         command += ["--ro-bind-data", str(descriptor), place]
-    for name, value in environment.items():
+    for name, value in inside.environment.items():
         command += ["--setenv", name, value]
-    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--", *program]
+    return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME, "--", *inside.program]

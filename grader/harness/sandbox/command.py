@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from grader.harness.protocol.messages import ZygoteSettings
+from grader.harness.protocol.messages import Network, ZygoteSettings
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox import bubblewrap, visible
 
@@ -39,12 +39,19 @@ class Command:
 
 @contextmanager
 def zygote_command(
-    wall: Wall, control: int, scratch: Path, groups: Sequence[Path], preload: Sequence[str]
+    wall: Wall,
+    control: int,
+    scratch: Path,
+    groups: Sequence[Path],
+    preload: Sequence[str],
+    *,
+    network: Network | None,
 ) -> Iterator[Command]:
     """Yield the command that starts a zygote; it may be run while the block lasts.
 
     `control` is the zygote's end of the judge's socket, `scratch` a folder outside that a zygote without a file
-    system of its own may write to, `groups` the control groups that a sandbox joins.
+    system of its own may write to, `groups` the control groups that a sandbox joins, `network` what ranks of several
+    machines meet on, if they do.
     Raises: OSError if the wall's program is not installed.
     """
     home = bubblewrap.HOME if wall.is_bubblewrap else str(scratch)
@@ -54,12 +61,16 @@ def zygote_command(
         scratch=home,
         preload=tuple(preload),
         visible=_visible(wall),
+        network=network,
     )
     zygote = [sys.executable, "-I", "-m", "grader.harness.inside.zygote", msgspec.json.encode(settings).decode()]
-    environment = _environment(home)
+    environment = _environment(home, "lo" if network is None else network.interface)
     if wall.is_bubblewrap:
         with bubblewrap.etc_files() as files:
-            arguments = bubblewrap.arguments(zygote, environment, files, groups)
+            inside = bubblewrap.Inside(
+                program=zygote, environment=environment, files=files, has_own_network=network is None
+            )
+            arguments = bubblewrap.arguments(inside, groups)
             yield Command(arguments=arguments, descriptors=(control, *files.values()), environment={})
     else:
         yield Command(arguments=zygote, descriptors=(control,), environment=environment)
@@ -70,7 +81,7 @@ def _visible(wall: Wall) -> tuple[str, ...]:
     return (*(str(path) for path in visible.paths()), *(path for path in machine if Path(path).exists()))
 
 
-def _environment(home: str) -> dict[str, str]:
+def _environment(home: str, interface: str) -> dict[str, str]:
     """All that ranks see of the environment. One thread a rank: ranks share the cores, and forks need it."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -80,7 +91,7 @@ def _environment(home: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
+        "GLOO_SOCKET_IFNAME": interface,
         "DS_ACCELERATOR": "cpu",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -1,0 +1,233 @@
+"""An agent: in each task of an allocation, it runs the parts of launches that a judge elsewhere sends.
+
+It runs no student code, and is outside every wall: its zygotes are inside, one for each judge that connects, with all that a
+zygote on the judge's own machine has round it but a network of its own.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import threading
+
+from course_env.errors import LaunchError
+from grader.harness.agents import messages
+from grader.harness.agents.channel import Channel, ChannelError, End
+from grader.harness.launcher import Remains, Zygote
+from grader.harness.protocol.messages import (
+    END_PART,
+    FREEZE_PART,
+    LEAVE,
+    PART_IS_DONE,
+    PART_IS_FROZEN,
+    LaunchRequest,
+    Network,
+)
+
+BACKLOG = 64
+HOLD_PATIENCE_S = 300.0
+MAX_CONNECTING = 128
+
+
+class Agent:
+    """Listens for judges as long as somebody holds it."""
+
+    def __init__(self, secret: bytes, network: Network) -> None:
+        self._secret = secret
+        self._network = network
+        self._server = socket.create_server((network.address, 0), backlog=BACKLOG)
+        self._lock = threading.Lock()
+        self._sessions: dict[threading.Thread, Channel] = {}
+        self._over = threading.Event()
+        self._held = threading.Event()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, at the address of its network."""
+        return int(self._server.getsockname()[1])
+
+    def wait(self) -> None:
+        """Return when whoever held this agent has let go of it.
+
+        Raises: LaunchError if nobody comes.
+        """
+        if not self._held.wait(HOLD_PATIENCE_S):
+            raise LaunchError(f"No judge came for the agent on {socket.gethostname()} in {HOLD_PATIENCE_S:g} s.")
+        self._over.wait()
+
+    def close(self) -> None:
+        """End every session, and with it the ranks that it runs."""
+        self._over.set()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._server.close()
+        self._accepting.join()
+        with self._lock:
+            sessions = dict(self._sessions)
+        for thread, channel in sessions.items():
+            channel.hang_up()
+            thread.join()
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with Channel(connection, self._secret, End.AGENT) as channel:
+                first = messages.receive_from_judge(channel)  # proves that it knows the secret
+                with self._lock:
+                    self._sessions[threading.current_thread()] = channel
+                if isinstance(first, messages.Hold):
+                    self._be_held(channel)
+                elif isinstance(first, messages.Begin):
+                    self._work(channel, first)
+        except ChannelError:
+            pass  # a judge that has gone; or somebody who only tried
+        finally:
+            connection.close()
+            with self._lock:
+                self._sessions.pop(threading.current_thread(), None)
+
+    def _be_held(self, channel: Channel) -> None:
+        self._held.set()
+        messages.send(channel, messages.Ready())
+        try:
+            messages.receive_from_judge(channel)
+        finally:
+            self._over.set()
+
+    def _work(self, channel: Channel, begin: messages.Begin) -> None:
+        try:
+            zygote = Zygote(wall=begin.wall, preload=begin.preload, network=self._network)
+        except LaunchError as error:
+            messages.send(channel, messages.Failed(reason=str(error)))
+            return
+        with zygote:
+            try:
+                zygote.wait_until_ready()
+            except LaunchError as error:
+                messages.send(channel, messages.Failed(reason=str(error)))
+                return
+            messages.send(channel, messages.Ready())
+            _Session(channel, zygote, self._network).run()
+
+
+class _Session:
+    """One judge, and the zygote that is its own."""
+
+    def __init__(self, channel: Channel, zygote: Zygote, network: Network) -> None:
+        self._channel = channel
+        self._zygote = zygote
+        self._network = network
+        self._meeting: socket.socket | None = None
+
+    def run(self) -> None:
+        """Serve the judge until it goes."""
+        try:
+            while True:
+                match messages.receive_from_judge(self._channel):
+                    case messages.Meet():
+                        self._meet()
+                    case messages.Run(request=request, sources=sources, inputs=inputs):
+                        self._run(request, sources, inputs)
+                    case _:
+                        pass  # meant for a part that has just ended by itself
+        finally:
+            self._forget_meeting()
+
+    def _meet(self) -> None:
+        self._forget_meeting()
+        self._meeting = socket.create_server((self._network.address, 0), backlog=MAX_CONNECTING)
+        host, port = self._meeting.getsockname()
+        messages.send(self._channel, messages.Place(host=host, port=port))
+
+    def _forget_meeting(self) -> None:
+        if self._meeting is not None:
+            self._meeting.close()
+        self._meeting = None
+
+    def _run(self, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...]) -> None:
+        step, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        others = [theirs.fileno()]
+        if request.listens:
+            assert self._meeting is not None
+            others.append(self._meeting.fileno())
+        with step, theirs:
+            launch = _Launch(self._zygote, request, sources, inputs, others)
+            try:
+                self._keep_step(step, launch)
+            finally:
+                with contextlib.suppress(OSError):
+                    step.send(END_PART)
+                launch.join()
+        self._forget_meeting()
+        messages.send(self._channel, launch.told())
+
+    def _keep_step(self, step: socket.socket, launch: "_Launch") -> None:
+        """Pass on what the part and the judge have to say to each other, until the part has ended."""
+        poll = select.poll()
+        for source in (step, self._channel, launch):
+            poll.register(source, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if launch.fileno() in ready:
+                return
+            if step.fileno() in ready:
+                self._tell_judge(step.recv(1))
+            if self._channel.fileno() in ready:
+                self._tell_part(step, messages.receive_from_judge(self._channel))
+
+    def _tell_judge(self, said: bytes) -> None:
+        if said == PART_IS_DONE:
+            messages.send(self._channel, messages.PartDone())
+        elif said == PART_IS_FROZEN:
+            messages.send(self._channel, messages.Frozen())
+
+    def _tell_part(self, step: socket.socket, message: messages.ToAgent) -> None:
+        words = {messages.Leave: LEAVE, messages.Freeze: FREEZE_PART, messages.Cut: END_PART}
+        with contextlib.suppress(OSError):  # it has just ended
+            step.send(words[type(message)])
+
+
+class _Launch:
+    """A part that runs in a thread of its own; its descriptor becomes readable when it has ended."""
+
+    def __init__(
+        self, zygote: Zygote, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+    ) -> None:
+        self._outcome: Remains | LaunchError | None = None
+        self._ended = os.eventfd(0)
+        self._thread = threading.Thread(target=self._run, args=(zygote, request, sources, inputs, others))
+        self._thread.start()
+
+    def _run(
+        self, zygote: Zygote, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+    ) -> None:
+        try:
+            self._outcome = zygote.launch_packed(request, sources, inputs, others)
+        except LaunchError as error:
+            self._outcome = error
+        finally:
+            os.eventfd_write(self._ended, 1)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable at the end."""
+        return self._ended
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self._thread.join()
+        os.close(self._ended)
+
+    def told(self) -> messages.FromAgent:
+        """Return what the judge is told of it, after the end."""
+        if isinstance(self._outcome, Remains):
+            return messages.Left(remains=self._outcome)
+        return messages.Failed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))

@@ -1,0 +1,81 @@
+"""The folder by which the tasks of an allocation find each other: a secret, and where each agent listens.
+
+key              made by whoever sends the job; for this user's eyes only
+agents/0.json    written by the agent of task 0 when it listens; 1.json: ...
+"""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+import msgspec
+
+from course_env.errors import LaunchError
+
+POLL_S = 0.05
+KEY_BYTES = 32
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent: its task in the job, the name of its machine, and where it listens."""
+
+    task: int
+    node: str
+    host: str
+    port: int
+
+
+def make_key(folder: Path) -> None:
+    """Make the secret of a job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+
+
+def read_key(folder: Path) -> bytes:
+    """Return the secret of the job.
+
+    Raises: LaunchError if it is not there, whole.
+    """
+    try:
+        key = (folder / "key").read_bytes()
+    except OSError as error:
+        raise LaunchError(f"The secret of the job cannot be read: {error}.") from None
+    if len(key) != KEY_BYTES:
+        raise LaunchError(f"{folder / 'key'} has {len(key)} bytes instead of {KEY_BYTES}. Send the job again.")
+    return key
+
+
+def enter(folder: Path, member: Member) -> None:
+    """Write down where an agent listens, in place of the one of an earlier run of this job."""
+    path = folder / "agents" / f"{member.task}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(msgspec.json.encode(member))
+    temporary.replace(path)
+
+
+def read_members(folder: Path) -> tuple[Member, ...]:
+    """Return the agents that are known by now, by their tasks."""
+    files = (folder / "agents").glob("*.json")
+    members = (msgspec.json.decode(file.read_bytes(), type=Member) for file in files)
+    return tuple(sorted(members, key=lambda member: member.task))
+
+
+def wait_for_members(folder: Path, number: int, patience_s: float) -> tuple[Member, ...]:
+    """Return the agents of all tasks of the job, once they listen.
+
+    Raises: LaunchError that names the tasks whose agents do not show.
+    """
+    end = time.monotonic() + patience_s
+    while len(members := read_members(folder)) < number:
+        if time.monotonic() >= end:
+            missing = sorted(set(range(number)) - {member.task for member in members})
+            raise LaunchError(
+                f"The agents of tasks {missing} of the job have not shown up in {folder} within {patience_s:g} s. "
+                "Does every node see that folder? `course doctor --profile NAME` tells."
+            )
+        time.sleep(POLL_S)
+    return members

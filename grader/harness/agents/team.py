@@ -1,0 +1,298 @@
+"""The judge's end of an allocation: launches whose ranks are spread over its agents."""
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from course_env.errors import LaunchError
+from grader.harness.agents import messages
+from grader.harness.agents.channel import Channel, ChannelError, End
+from grader.harness.agents.roster import Member
+from grader.harness.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
+from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
+from grader.harness.protocol.sources import Sources, pack_sources
+from grader.harness.protocol.wall import Wall
+
+CONNECT_S = 5.0
+ZYGOTES_START_S = 90.0
+# How long other parts may go on after one has failed: time enough for their ranks to notice.
+GRACE_AFTER_FAILURE_S = 2.0
+FREEZE_S = 1.0
+
+_Message = TypeVar("_Message", bound=messages.FromAgent)
+
+
+def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, range]]:
+    """Return who runs which ranks: consecutive ones, spread as widely as they go.
+
+    Members stand in the order of their tasks, so that neighbours share a machine.
+    """
+    owners = [rank * len(members) // world_size for rank in range(world_size)]
+    return [
+        (members[owner], range(owners.index(owner), world_size - owners[::-1].index(owner)))
+        for owner in sorted(set(owners))
+    ]
+
+
+def _parts(split_: Sequence[tuple[Member, range]], place: messages.Place) -> list[Part]:
+    """Return the parts of a launch whose ranks are split so, and meet there."""
+    on_node: dict[str, int] = {}
+    firsts = []
+    for member, ranks in split_:
+        firsts.append(on_node.setdefault(member.node, 0))
+        on_node[member.node] += len(ranks)
+    return [
+        Part(
+            first_rank=ranks.start,
+            num_ranks=len(ranks),
+            first_local_rank=first,
+            local_world_size=on_node[member.node],
+            host=place.host,
+            port=place.port,
+        )
+        for (member, ranks), first in zip(split_, firsts, strict=True)
+    ]
+
+
+class Team:
+    """The agents of an allocation as one launcher, each with a zygote for this judge alone.
+
+    Raises: LaunchError if an agent cannot be reached.
+    """
+
+    def __init__(self, members: Sequence[Member], secret: bytes, *, wall: Wall, preload: Sequence[str]) -> None:
+        self._members = tuple(members)
+        self._secret = secret
+        self._begin = messages.Begin(wall=wall, preload=tuple(preload))
+        self._crew: tuple[_Hand, ...] = ()
+        self._ready = False
+        self._connect()
+
+    def _connect(self) -> None:
+        """Have every agent start a zygote, all at the same time."""
+        with contextlib.ExitStack() as opened:
+            crew = tuple(opened.enter_context(_Hand(member, self._secret)) for member in self._members)
+            for hand in crew:
+                hand.send(self._begin)
+            opened.pop_all()
+        self._crew, self._ready = crew, False
+
+    def close(self) -> None:
+        """End the zygotes of this judge."""
+        for hand in self._crew:
+            hand.close()
+        self._crew = ()
+
+    def wait_until_ready(self) -> None:
+        """Return when every agent has a zygote.
+
+        Raises: LaunchError if one does not get it.
+        """
+        if not self._crew:  # a launch was left before its end, by an agent that went, by Ctrl-C or a test's time-out
+            self._connect()
+        if not self._ready:
+            end = time.monotonic() + ZYGOTES_START_S
+            try:
+                for hand in self._crew:
+                    hand.expect(messages.Ready, end)
+            except BaseException:
+                self.close()
+                raise
+        self._ready = True
+
+    def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
+        """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
+
+        Raises: LaunchError if an agent cannot do its part, or goes.
+        """
+        packed, packed_inputs = pack_sources(sources), pack_inputs(inputs)
+        self.wait_until_ready()
+        start = time.monotonic()
+        try:
+            launch = self._start(request, packed, packed_inputs)
+            launch.wait()
+        except BaseException:
+            self.close()
+            raise
+        return _joined(request, launch, seconds=time.monotonic() - start)
+
+    def _start(self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "_Launch":
+        """Send every agent its part."""
+        hands = {hand.member.task: hand for hand in self._crew}
+        shares = split(request.world_size, self._members)
+        place = hands[shares[0][0].task].meet() if request.process_group else messages.Place(host="", port=0)
+        for (member, ranks), part in zip(shares, _parts(shares, place), strict=True):
+            own = tuple(inputs[rank] for rank in ranks)
+            request_of_part = msgspec.structs.replace(request, part=part)
+            hands[member.task].send(messages.Run(request=request_of_part, sources=sources, inputs=own))
+        return _Launch([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
+
+
+class _Hand:
+    """One agent, as a judge holds it."""
+
+    def __init__(self, member: Member, secret: bytes) -> None:
+        self.member = member
+        try:
+            connection = socket.create_connection((member.host, member.port), timeout=CONNECT_S)
+        except OSError as error:
+            raise self.trouble(f"cannot be reached: {error}") from None
+        try:
+            self._channel = Channel(connection, secret, End.JUDGE)
+        except ChannelError as error:
+            connection.close()
+            raise self.trouble(f"does not answer: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def trouble(self, what: str) -> LaunchError:
+        return LaunchError(f"The agent of task {self.member.task}, on {self.member.node}, {what}.")
+
+    def send(self, message: messages.ToAgent) -> None:
+        try:
+            messages.send(self._channel, message)
+        except ChannelError as error:
+            raise self.trouble(f"has gone: {error}") from None
+
+    def receive(self) -> messages.FromAgent:
+        try:
+            return messages.receive_from_agent(self._channel)
+        except ChannelError as error:
+            raise self.trouble(f"has gone: {error}") from None
+
+    def expect(self, kind: type[_Message], end: float) -> _Message:
+        """Return the agent's next message, which must be of this kind, and there before `end`."""
+        if not select.select([self], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise self.trouble("does not answer")
+        message = self.receive()
+        if isinstance(message, messages.Failed):
+            raise LaunchError(f"On {self.member.node}: {message.reason}")
+        assert isinstance(message, kind), message
+        return message
+
+    def meet(self) -> messages.Place:
+        self.send(messages.Meet())
+        return self.expect(messages.Place, time.monotonic() + CONNECT_S)
+
+
+class _Launch:
+    """The parts of one launch under way."""
+
+    def __init__(self, hands: Sequence[_Hand], deadline: float) -> None:
+        self._hands = {hand.fileno(): hand for hand in hands}
+        self._order = list(hands)
+        self._deadline = deadline + CUT_AFTER_S
+        self._open = set(self._hands)
+        self._frozen: set[int] = set()
+        self._done: set[int] = set()
+        self._left: dict[int, Remains] = {}
+        self.deadline_passed = False
+
+    @property
+    def remains(self) -> list[tuple[Member, Remains]]:
+        """What the parts have left, in the order of their ranks."""
+        return [(hand.member, self._left[hand.fileno()]) for hand in self._order]
+
+    def wait(self) -> None:
+        """Return when all parts have ended.
+
+        Raises: LaunchError if one cannot be run, or does not end.
+        """
+        end = self._deadline
+        while self._open and time.monotonic() < end:
+            before = len(self._left)
+            self._hear(end)
+            if self._open and self._done >= set(self._hands):
+                self._tell(messages.Leave())
+                self._done.clear()
+            if len(self._left) > before == 0 and self._open and self._has_failed():
+                end = min(end, time.monotonic() + GRACE_AFTER_FAILURE_S)
+        self.deadline_passed = bool(self._open) and end == self._deadline
+        if self._open:
+            self._cut()
+
+    def _has_failed(self) -> bool:
+        """Return whether a part ended by itself before the ranks of all were done."""
+        statuses = (remains.status for remains in self._left.values())
+        return any(status is None or any(rank.exit_code for rank in status.ranks) for status in statuses)
+
+    def _cut(self) -> None:
+        """End the parts that go on, as if in one moment."""
+        self._tell(messages.Freeze())
+        end = time.monotonic() + FREEZE_S
+        while self._open - self._frozen and time.monotonic() < end:
+            self._hear(end)
+        self._tell(messages.Cut())
+        end = time.monotonic() + PART_LATER_S + 2 * SECONDS_TO_END
+        while self._open:
+            if time.monotonic() >= end:
+                raise self._hands[min(self._open)].trouble("does not answer")
+            self._hear(end)
+
+    def _tell(self, message: messages.ToAgent) -> None:
+        for descriptor in self._open:
+            self._hands[descriptor].send(message)
+
+    def _hear(self, end: float) -> None:
+        """Take in what agents say until `end`, or at least one of them has spoken."""
+        ready, _, _ = select.select(list(self._open), [], [], max(0.0, end - time.monotonic()))
+        for descriptor in ready:
+            hand = self._hands[descriptor]
+            match hand.receive():
+                case messages.PartDone():
+                    self._done.add(descriptor)
+                case messages.Frozen():
+                    self._frozen.add(descriptor)
+                case messages.Left(remains=remains):
+                    self._left[descriptor] = remains
+                    self._open.discard(descriptor)
+                case messages.Failed(reason=reason):
+                    raise LaunchError(f"On {hand.member.node}: {reason}")
+                case other:
+                    raise hand.trouble(f"says {type(other).__name__} in the middle of a launch")
+
+
+def _joined(request: LaunchRequest, launch: _Launch, *, seconds: float) -> Remains:
+    """Return what a whole launch has left."""
+    parts = [remains for _, remains in launch.remains]
+    ranks = [replace(rank, node=member.node) for member, remains in launch.remains for rank in remains.ranks]
+    return Remains(
+        request=request,
+        ranks=tuple(ranks),
+        status=_joined_status([part.status for part in parts]),
+        deadline_passed=launch.deadline_passed or any(part.deadline_passed for part in parts),
+        flooded=any(part.flooded for part in parts),
+        zygote_died=any(part.zygote_died for part in parts),
+        supervisor_failed=any(part.supervisor_failed for part in parts),
+        seconds=seconds,
+    )
+
+
+def _joined_status(statuses: Sequence[LaunchStatus | None]) -> LaunchStatus | None:
+    """Return how all ranks ended, if that is known of every part; what a shared network carried, nobody can say."""
+    known = [status for status in statuses if status is not None]
+    if len(known) < len(statuses):
+        return None
+    return LaunchStatus(
+        ranks=tuple(exited for status in known for exited in status.ranks),
+        orphans=sum(status.orphans for status in known),
+        folder=known[0].folder,
+        traffic=None,
+        streams=None,
+    )
