@@ -15,7 +15,7 @@ import msgspec
 import submitit
 
 from course_env.errors import ExecutorError
-from slurm.profile import Profile
+from slurm.profile import THIS_MACHINE, Profile, load_profile
 
 Call = Callable[[], None]
 """What a job does. It travels by name, so the job must be able to import it."""
@@ -74,13 +74,31 @@ class Executor(Protocol):
         """Wait for processes of this machine, once all that jobs had to do is done."""
 
 
-def make_executor(where: str, profile: Profile, folder: Path) -> Executor:
-    """Return the executor `debug`, `local` or `slurm`; its logs go to `folder`."""
+ON_THIS_MACHINE = ("local", "debug")
+
+
+def executor_on(name: str, folder: Path, *, spread: bool = False) -> tuple[Executor, Profile]:
+    """Return where `--on name` sends jobs, `local`, `debug` or a cluster by its profile, and what is known of that place.
+
+    Raises: UsageError for a profile that does not exist; ExecutorError where there is no Slurm.
+    """
+    if name in ON_THIS_MACHINE:
+        return make_executor(name, THIS_MACHINE, folder, spread=spread), THIS_MACHINE
+    profile = load_profile(name)
+    return make_executor("slurm", profile, folder, spread=spread), profile
+
+
+def make_executor(where: str, profile: Profile, folder: Path, *, spread: bool = False) -> Executor:
+    """Return the executor `debug`, `local` or `slurm`; its logs go to `folder`.
+
+    With `spread`, a job's call is made in every task that the profile gives to a job, not in a single one; a job of
+    `debug` is always a single task.
+    """
     if where == "debug":
         return DebugExecutor(folder)
     if where == "local":
-        return LocalExecutor(profile, folder)
-    return SlurmExecutor(profile, folder)
+        return LocalExecutor(profile, folder, spread=spread)
+    return SlurmExecutor(profile, folder, spread=spread)
 
 
 class DebugExecutor:
@@ -112,9 +130,13 @@ class DebugExecutor:
 class LocalExecutor:
     """Runs every call in a process of its own, on this machine, all at once."""
 
-    def __init__(self, profile: Profile, folder: Path) -> None:
+    def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
         self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="local")
-        self._executor.update_parameters(timeout_min=profile.minutes, local_setup=list(profile.setup) or None)
+        self._executor.update_parameters(
+            tasks_per_node=profile.nodes * profile.tasks_per_node if spread else 1,
+            timeout_min=profile.minutes,
+            local_setup=list(profile.setup) or None,
+        )
         self._jobs: dict[str, list[submitit.Job[Any]]] = {}
 
     def submit(self, name: str, calls: Sequence[Call]) -> None:
@@ -150,7 +172,7 @@ class SlurmExecutor:
     Jobs are found again by their name, by any process and at any time: nothing has to be remembered.
     """
 
-    def __init__(self, profile: Profile, folder: Path) -> None:
+    def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
         python = profile.python or None
         try:
             self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="slurm", slurm_python=python)
@@ -159,10 +181,10 @@ class SlurmExecutor:
                 "There is no Slurm here: `srun` is not in PATH. Log in to the cluster, or try the development "
                 "cluster: python -m slurm.dev_cluster up; then repeat the command after: python -m slurm.dev_cluster run"
             ) from None
-        self._executor.update_parameters(**_parameters(profile))
+        self._executor.update_parameters(**_parameters(profile, spread=spread))
 
     def submit(self, name: str, calls: Sequence[Call]) -> None:
-        """Send the calls as one array, a job of one task each."""
+        """Send the calls as one array; a single one as a job without one."""
         self._executor.update_parameters(name=name)
         try:
             with self._executor.batch():
@@ -213,11 +235,11 @@ def _run(*command: str) -> str:
     return done.stdout
 
 
-def _parameters(profile: Profile) -> dict[str, Any]:
-    """Return what submitit is told of a job of one task."""
+def _parameters(profile: Profile, *, spread: bool) -> dict[str, Any]:
+    """Return what submitit is told of a job of one task, or of all that the profile gives to a job."""
     return {
-        "nodes": 1,
-        "tasks_per_node": 1,
+        "nodes": profile.nodes if spread else 1,
+        "tasks_per_node": profile.tasks_per_node if spread else 1,
         "cpus_per_task": profile.cpus_per_task,
         "timeout_min": profile.minutes,
         "stderr_to_stdout": True,

@@ -64,6 +64,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Path(os.path.expandvars(self.folder)).expanduser() if self.folder else None
 
 
+THIS_MACHINE = Profile(tasks_per_node=2, worthwhile_minutes=0.5, settle_s=0.0)
+"""Of the executors that need no cluster."""
+
+
 def known_profiles() -> list[str]:
     """Return the names that `load_profile` takes."""
     return sorted(path.stem for path in PROFILES.glob("*.toml"))

@@ -1,13 +1,12 @@
 """The `course` command, for those who learn."""
 
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from rich.text import Text
-
-from grader.cli.command import ALL_PASSED, EXIT_CODES, add_command, indented, make_console, run_command
+from grader.cli.command import EXIT_CODES, add_command, run_command
 from grader.cli.course_check import course_check
+from grader.cli.course_doctor import course_doctor
 from grader.cli.course_hint import course_hint
 from grader.cli.course_list import course_list
 from grader.cli.course_reset import course_reset
@@ -31,6 +30,7 @@ examples:
   course check ch02                        one chapter
   course check ch02/ring_shift             one exercise
   course check ch02/ring_shift --seed 17   with the inputs of an earlier check
+  course check ch02 --on dev               with ranks on all nodes of one job of that cluster
 
 """
 
@@ -48,7 +48,12 @@ examples:
 
 """
 
-DOCTOR_EXAMPLE = "example:\n  course doctor\n\n"
+DOCTOR_EXAMPLES = """\
+examples:
+  course doctor                 this machine
+  course doctor --profile dev   a cluster, by a short job on its nodes
+
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +75,11 @@ def _parser() -> ArgumentParser:
     checking = add_command(commands, "check", "run the public tests on your files", CHECK_EXAMPLES)
     checking.add_argument("names", nargs="*", metavar="NAME", help="like ch02 or ch02/ring_shift (default: everything)")
     checking.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the check that printed this seed")
+    checking.add_argument(
+        "--on",
+        metavar="PROFILE",
+        help="run the ranks in the tasks of one job of a cluster (a profile's name, or a .toml file), or of this machine (local)",
+    )
     checking.set_defaults(body=course_check)
     hinting = add_command(commands, "hint", "show a hint", HINT_EXAMPLES)
     hinting.add_argument("exercise", metavar="EXERCISE", help="like ch02/ring_shift")
@@ -79,26 +89,12 @@ def _parser() -> ArgumentParser:
     resetting.add_argument("exercise", metavar="EXERCISE", help="like ch02/ring_shift")
     resetting.add_argument("--yes", action="store_true", help="do not ask")
     resetting.set_defaults(body=course_reset)
-    examining = add_command(commands, "doctor", "show what this machine has and lacks", DOCTOR_EXAMPLE)
+    examining = add_command(commands, "doctor", "show what this machine has and lacks", DOCTOR_EXAMPLES)
+    examining.add_argument(
+        "--profile", metavar="NAME", help="examine a cluster instead: a profile's name, or a .toml file"
+    )
     examining.set_defaults(body=course_doctor)
     return parser
-
-
-def course_doctor(_options: Namespace) -> int:
-    """Print what this machine offers, and what each absence costs; return the command's exit code."""
-    from course_env.doctor import examine
-    from grader.cli.walls import examine_walls
-
-    console = make_console()
-    with console.status("examining this machine"):
-        findings = [*examine(), *examine_walls()]
-    for finding in findings:
-        mark, style = ("✓", "green") if finding.present else ("✗", "yellow")
-        console.print(Text.assemble((mark, style), f" {finding.name:<14}", finding.detail))
-        if not finding.present:
-            console.print(indented(finding.cost_of_absence, 16, console.width))
-            console.print(indented(finding.how_to_get, 16, console.width), style="dim")
-    return ALL_PASSED
 
 
 if __name__ == "__main__":

@@ -3,16 +3,21 @@
 import secrets
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import CatalogError, LaunchError
+from grader.batch.check_job import Plan, Stage, check_on
+from grader.batch.dispatch import require_shared
 from grader.batch.judging import stopped_by_signals, without_evidence
 from grader.cli.command import (
     ALL_PASSED,
     SOME_FAILED,
+    count,
     indented,
     make_console,
     number,
@@ -21,12 +26,15 @@ from grader.cli.command import (
     words,
 )
 from grader.cli.progress import read_progress, write_progress
-from grader.cli.walls import wall_for_own_code
+from grader.cli.walls import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
 from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome, shown
+from grader.harness.protocol.scratch import remove_tree
+from grader.harness.protocol.wall import Wall
+from slurm.executors import executor_on
 
 COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
 
@@ -41,7 +49,11 @@ def course_check(options: Namespace) -> int:
     selected = course.select(options.names)
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     console = make_console()
-    records = _judge(course, selected, seed, console)
+    where = _here if options.on is None else partial(_on, options.on)
+    found = where(course, selected, seed, console)
+    if not found.end.in_order or without_evidence(found.records, found.end):
+        raise _failure(found.end)
+    records = found.records
     scored = [(pair, own := _records_of(pair, records), score_exercise(pair[1], own)) for pair in selected]
     for (chapter, exercise), own, score in scored:
         _print_exercise(console, f"{chapter.short}/{exercise.id}", exercise, own, score)
@@ -49,15 +61,23 @@ def course_check(options: Namespace) -> int:
     for (chapter, exercise), _, score in scored:
         progress = progress.with_check(chapter, exercise, score)
     write_progress(course, progress)
-    _print_summary(console, [(pair, score) for pair, _, score in scored], seed)
+    if options.on is not None:
+        console.print(_where(found, options.on), style="dim")
+    again = f"--seed {seed}" if options.on is None else f"--seed {seed} --on {options.on}"
+    _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
     return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED
 
 
-def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> list[Record]:
-    """Return the records of the public tests.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the judge said of the public tests."""
 
-    Raises: CatalogError if they cannot be collected; LaunchError if the judge ended before they did.
-    """
+    records: Sequence[Record]
+    end: JudgeEnd
+    num_tasks: int = 1
+
+
+def _here(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Found:
     wall = wall_for_own_code(console)
     judges = RunningJudges()
     with stopped_by_signals(judges), console.status("starting the tests") as status:
@@ -73,10 +93,35 @@ def _judge(course: Course, selected: Sequence[Selected], seed: int, console: Con
             records = judge(course.root / "assignments", selected)
         except LaunchError:
             raise _failure(judge.ends[-1]) from None
-    end = judge.ends[-1]
-    if not end.in_order or without_evidence(records, end):
-        raise _failure(end)
-    return records
+    return Found(records=records, end=judge.ends[-1])
+
+
+def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Found:
+    """Judge in one job of a cluster, which runs the ranks in all its tasks."""
+    folder = course.root / "out" / "checks" / secrets.token_hex(4)
+    executor, profile = executor_on(name, folder / "logs", spread=True)
+    require_shared(profile, [course.root])
+    plan = Plan(
+        root=str(course.root),
+        exercises=tuple(f"{chapter.short}/{exercise.id}" for chapter, exercise in selected),
+        seed=seed,
+        walls=FOR_OWN_CODE,
+    )
+    with console.status(f"sending a job to {name}") as status:
+        checked = check_on(executor, profile, folder, plan, lambda stage: status.update(_stage(stage, name)))
+    remove_tree(folder)
+    if checked.wall is Wall.NONE:
+        tell_of_no_wall(console)
+    return Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
+
+
+def _stage(stage: Stage, name: str) -> str:
+    return f"{stage.done} of {stage.every} tests" if stage.every else f"the job on {name} is {stage.state}"
+
+
+def _where(found: Found, name: str) -> str:
+    nodes = sorted({node for record in found.records for node in record.nodes})
+    return f"\n{count(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
 
 
 def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
@@ -127,15 +172,15 @@ def _case(record: Record) -> str:
     return record.test.rpartition("::")[2]
 
 
-def _print_summary(console: Console, scored: Sequence[tuple[Selected, ExerciseScore]], seed: int) -> None:
+def _print_summary(console: Console, scored: Sequence[tuple[Selected, ExerciseScore]], seed: int, again: str) -> None:
     points = sum(score.points for _, score in scored)
     total = round(sum(score.score or 0.0 for _, score in scored), 1)
     console.print(f"\nScore so far: {number(total)} of {points}, by the public tests. Seed {seed}.", style="bold")
-    for line in _next_commands(scored, seed):
+    for line in _next_commands(scored, again):
         console.print(line)
 
 
-def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], seed: int) -> Iterator[str]:
+def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], again: str) -> Iterator[str]:
     """Yield what to type next for the first exercise that has not passed."""
     open_ones = [(pair, score) for pair, score in scored if score.outcome is not Outcome.PASSED]
     if not open_ones:
@@ -146,5 +191,5 @@ def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], seed: int) 
     if score.outcome is Outcome.NOT_ATTEMPTED:
         yield f"Next:  fill in TODO({exercise.id}) in assignments/{chapter.id}/{exercise.file}, then: course check {name}"
     else:
-        yield f"Again: course check {name} --seed {seed}"
+        yield f"Again: course check {name} {again}"
     yield f"Hint:  course hint {name}"

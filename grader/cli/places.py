@@ -13,10 +13,8 @@ from grader.batch.dispatch import Progress, cancel, grade_all_on
 from grader.batch.submission import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
 from grader.cli.command import count
-from slurm.executors import Executor, make_executor
-from slurm.profile import Profile, load_profile
-
-ON_THIS_MACHINE = ("local", "debug")
+from slurm.executors import Executor, executor_on
+from slurm.profile import Profile
 
 
 class Display(Protocol):
@@ -115,9 +113,7 @@ def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -
     if options.on is None:
         workers = min(options.workers or default_workers(), len(submissions))
         return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
-    here = options.on in ON_THIS_MACHINE
-    profile = Profile(worthwhile_minutes=0.5, settle_s=0.0) if here else load_profile(options.on)
-    executor = make_executor(options.on if here else "slurm", profile, batch.job_logs)
+    executor, profile = executor_on(options.on, batch.job_logs)
     return Jobs(
         name=options.on,
         executor=executor,

@@ -48,8 +48,13 @@ def wall_for_own_code(console: Console) -> Wall:
     wall = strongest(FOR_OWN_CODE)
     assert wall is not None
     if wall is Wall.NONE:
-        console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
+        tell_of_no_wall(console)
     return wall
+
+
+def tell_of_no_wall(console: Console) -> None:
+    """Say that nothing is between one's own code and the machine."""
+    console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
 
 
 def examine_walls() -> list[Finding]:

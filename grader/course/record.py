@@ -39,6 +39,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     seconds: float
     world_sizes: tuple[int, ...]
+    nodes: tuple[str, ...] = ()
+    """The machines on which its ranks ran, if those were others than the judge's."""
 
 
 class CollectedTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +73,7 @@ class Finished(
     mistake: Mistake | None
     seconds: float
     world_sizes: tuple[int, ...]
+    nodes: tuple[str, ...] = ()
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="ended"):
@@ -131,4 +134,5 @@ def _record(test: CollectedTest, finished: Finished | None, trouble: str) -> Rec
         mistake=end.mistake,
         seconds=end.seconds,
         world_sizes=end.world_sizes,
+        nodes=end.nodes,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.record import Aspect
-from grader.harness.launcher import Zygote
+from grader.harness.launcher import Launcher
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
@@ -34,6 +34,8 @@ class GradedTest:
     seed: int
     world_sizes: list[int] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+    """The machines on which its ranks ran, if those were others than the judge's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Launch:
     """Runs rank programs for one test; see `__call__`."""
 
     test: GradedTest
-    zygote: Zygote
+    launcher: Launcher
     submission: Mapping[str, bytes]
     """The student's files of the chapter."""
 
@@ -101,9 +103,11 @@ class Launch:
         )
         course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
         try:
-            run = judge(self.zygote.launch(request, Sources(submission=self.submission, course=course), inputs))
+            remains = self.launcher.launch(request, Sources(submission=self.submission, course=course), inputs)
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
+        self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
+        run = judge(remains)
         self.test.runs.append(run)
         return run
 

@@ -18,7 +18,9 @@ from course_env.errors import CatalogError, CourseError, LaunchError, did_you_me
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judge import SEED_VARIABLE
 from grader.course.record import Aspect, Collected, CollectedTest, Ended, Finished
-from grader.harness.launcher import Zygote
+from grader.harness.agents.roster import read_crew, read_key
+from grader.harness.agents.team import Team
+from grader.harness.launcher import Launcher, Zygote
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
 from grader.harness.protocol.wall import Wall
@@ -37,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--exercise", action="append", default=[], metavar="ID", help="run only this one, e.g. ch02/launch")
     group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
     group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is to be had)")
+    group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 
@@ -63,7 +66,7 @@ class Judge:
         self._seed: int = config.option.seed
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
         self._files: dict[str, dict[str, bytes]] = {}
-        self._zygotes: dict[tuple[str, ...], Zygote] = {}
+        self._launchers: dict[tuple[str, ...], Launcher] = {}
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
         self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
@@ -84,11 +87,18 @@ class Judge:
             return None
         return next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
 
-    def _zygote(self, chapter: Chapter) -> Zygote:
+    def _launcher(self, chapter: Chapter) -> Launcher:
         key = preload(chapter.needs)
-        if key not in self._zygotes:
-            self._zygotes[key] = Zygote(wall=Wall(self._config.option.wall), preload=key)
-        return self._zygotes[key]
+        if key not in self._launchers:
+            self._launchers[key] = self._start_launcher(key)
+        return self._launchers[key]
+
+    def _start_launcher(self, preloaded: tuple[str, ...]) -> Launcher:
+        wall = Wall(self._config.option.wall)
+        if self._config.option.agents is None:
+            return Zygote(wall=wall, preload=preloaded)
+        folder = Path(self._config.option.agents)
+        return Team(read_crew(folder), read_key(folder), wall=wall, preload=preloaded)
 
     def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
         """Return the student's files as they were when the first test asked for them."""
@@ -98,7 +108,7 @@ class Judge:
 
     @pytest.hookimpl
     def pytest_collect_file(self, file_path: Path) -> None:
-        """Start the chapter's zygote before its tests are imported: both import torch, side by side."""
+        """Start the chapter's zygotes before its tests are imported: both import torch, side by side."""
         if file_path.name.startswith("test_") and not self._config.option.collectonly and not self._is_controller():
             try:
                 chapter = self._chapter_of(file_path)
@@ -106,7 +116,7 @@ class Judge:
                 raise pytest.UsageError(str(error)) from error
             if chapter is not None:
                 with contextlib.suppress(LaunchError):  # each of its tests will say so
-                    self._zygote(chapter)
+                    self._launcher(chapter)
 
     def _is_controller(self) -> bool:
         return bool(getattr(self._config.option, "numprocesses", None)) and not hasattr(self._config, "workerinput")
@@ -158,7 +168,7 @@ class Judge:
         for need in test.chapter.needs:
             if (reason := missing_need(need)) is not None:
                 raise NotGradable(reason)
-        self._zygote(test.chapter).wait_until_ready()
+        self._launcher(test.chapter).wait_until_ready()
         random.seed(test.seed)
         if preload(test.chapter.needs):
             import torch
@@ -186,7 +196,7 @@ class Judge:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
         if (verdict := timed_out_before(test, self._hung)) is not None:
             raise verdict
-        return Launch(test=test, zygote=self._zygote(test.chapter), submission=self._submitted(test.chapter))
+        return Launch(test=test, launcher=self._launcher(test.chapter), submission=self._submitted(test.chapter))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -226,8 +236,8 @@ class Judge:
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
         """End the zygotes."""
-        for zygote in self._zygotes.values():
-            zygote.close()
+        for launcher in self._launchers.values():
+            launcher.close()
         if self._report is not None:
             self._report.close()
 
@@ -273,6 +283,7 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
         mistake=end.mistake,
         seconds=round(call.duration, 4),
         world_sizes=tuple(sorted(set(test.world_sizes))),
+        nodes=tuple(sorted(test.nodes)),
     )
 
 

@@ -218,8 +218,8 @@ class DevCluster:
         (self.folder / "state.json").unlink()
         return True
 
-    def enter(self, command: Sequence[str]) -> list[str]:
-        """Return `command` as it must be started to run inside, with `environment`.
+    def enter(self, command: Sequence[str], folder: Path | None = None) -> list[str]:
+        """Return `command` as it must be started to run inside, in `folder` or where it is started, with `environment`.
 
         Raises: ExecutorError if the cluster does not run.
         """
@@ -229,7 +229,7 @@ class DevCluster:
         target = str(state.first.pid)
         ids = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         spaces = ("--net", "--mount", "--uts", "--pid")
-        return ["nsenter", "--target", target, *ids, *spaces, f"--wdns={Path.cwd()}", "--", *command]
+        return ["nsenter", "--target", target, *ids, *spaces, f"--wdns={folder or Path.cwd()}", "--", *command]
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -295,8 +295,8 @@ def test_doctor_says_what_an_absence_costs(run_course, monkeypatch):
         Finding(name="torch", present=True, detail="2.13.0", cost_of_absence="", how_to_get=""),
         Finding(name="Slurm", present=False, detail="no sbatch", cost_of_absence="No cluster.", how_to_get="Ask."),
     )
-    monkeypatch.setattr("course_env.doctor.examine", lambda: findings)
-    monkeypatch.setattr("grader.cli.walls.examine_walls", list)
+    monkeypatch.setattr("grader.cli.course_doctor.examine", lambda: findings)
+    monkeypatch.setattr("grader.cli.course_doctor.examine_walls", list)
 
     shown = run_course("doctor")
 

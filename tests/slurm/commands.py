@@ -16,13 +16,13 @@ class Cluster:
         self.folder = folder
         self.dev = DevCluster(folder)
 
-    def run(self, *command, code=0, env=None, cwd=None):
-        """Run a command inside, to its end; return what it printed."""
+    def run(self, *command, code=0, env=None, cwd=None, merged=False):
+        """Run a command inside, to its end; return what it printed, errors too if they are to be merged."""
         done = subprocess.run(
-            self.dev.enter(command),
+            self.dev.enter(command, cwd),
             env={**environment(self.folder), **(env or {})},
-            cwd=cwd,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             text=True,
             timeout=COMMAND_S,
             check=False,
@@ -33,9 +33,8 @@ class Cluster:
     def start(self, *command, cwd=None):
         """Start a command inside that goes on while the test does something to it."""
         return subprocess.Popen(
-            self.dev.enter(command),
+            self.dev.enter(command, cwd),
             env=environment(self.folder),
-            cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,12 +1,14 @@
 """The folder by which the tasks of an allocation find each other: a secret, and where each agent listens.
 
-key              made by whoever sends the job; for this user's eyes only
-agents/0.json    written by the agent of task 0 when it listens; 1.json: ...
+key                made by whoever sends the job; for this user's eyes only
+agents/0-1.json    written by the agent of task 1 when it listens, in the job's first run; 1-1.json: when it was requeued
+crew.json          written by task 0 for its judges, when all agents are there
 """
 
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,29 +50,49 @@ def read_key(folder: Path) -> bytes:
     return key
 
 
-def enter(folder: Path, member: Member) -> None:
-    """Write down where an agent listens, in place of the one of an earlier run of this job."""
-    path = folder / "agents" / f"{member.task}.json"
+def enter(folder: Path, run: int, member: Member) -> None:
+    """Write down where an agent listens in this run of the job."""
+    path = folder / "agents" / f"{run}-{member.task}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(msgspec.json.encode(member))
-    temporary.replace(path)
+    _write(path, msgspec.json.encode(member))
 
 
-def read_members(folder: Path) -> tuple[Member, ...]:
-    """Return the agents that are known by now, by their tasks."""
-    files = (folder / "agents").glob("*.json")
+def read_members(folder: Path, run: int) -> tuple[Member, ...]:
+    """Return the agents of a run that are known by now, by their tasks."""
+    files = (folder / "agents").glob(f"{run}-*.json")
     members = (msgspec.json.decode(file.read_bytes(), type=Member) for file in files)
     return tuple(sorted(members, key=lambda member: member.task))
 
 
-def wait_for_members(folder: Path, number: int, patience_s: float) -> tuple[Member, ...]:
+def write_crew(folder: Path, members: Sequence[Member]) -> None:
+    """Write down whom the judges of this job can count on."""
+    _write(folder / "crew.json", msgspec.json.encode(members))
+
+
+def read_crew(folder: Path) -> tuple[Member, ...]:
+    """Return the agents of all tasks.
+
+    Raises: LaunchError if that is not known.
+    """
+    try:
+        return msgspec.json.decode((folder / "crew.json").read_bytes(), type=tuple[Member, ...])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise LaunchError(f"The agents of the job are not known: {error}.") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def wait_for_members(folder: Path, run: int, number: int, patience_s: float) -> tuple[Member, ...]:
     """Return the agents of all tasks of the job, once they listen.
 
     Raises: LaunchError that names the tasks whose agents do not show.
     """
     end = time.monotonic() + patience_s
-    while len(members := read_members(folder)) < number:
+    while len(members := read_members(folder, run)) < number:
         if time.monotonic() >= end:
             missing = sorted(set(range(number)) - {member.task for member in members})
             raise LaunchError(

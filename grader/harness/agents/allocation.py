@@ -1,0 +1,67 @@
+"""What every task of an allocation does: be an agent; and in the first of them, lead."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from course_env.errors import LaunchError
+from grader.harness.agents import messages
+from grader.harness.agents.agent import Agent
+from grader.harness.agents.channel import Channel, ChannelError, End
+from grader.harness.agents.network import network_towards
+from grader.harness.agents.roster import Member, enter, read_key, wait_for_members, write_crew
+
+TASKS_START_S = 120.0
+CONNECT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """Which task of which run of a job this is, on which machine, and from where the others are reached."""
+
+    task: int
+    num_tasks: int
+    run: int
+    node: str
+    first_node: str
+
+
+def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
+    """Run an agent that others find in `folder`; task 0 calls `lead`, and all agents are there until it returns.
+
+    Raises: LaunchError if the tasks do not find each other.
+    """
+    secret = read_key(folder)
+    network = network_towards(seat.first_node)
+    agent = Agent(secret, network)
+    try:
+        member = Member(task=seat.task, node=seat.node, host=network.address, port=agent.port)
+        enter(folder, seat.run, member)
+        if seat.task != 0:
+            agent.wait()
+            return
+        members = wait_for_members(folder, seat.run, seat.num_tasks, TASKS_START_S)
+        with _held(members, secret):
+            write_crew(folder, members)
+            lead()
+    finally:
+        agent.close()
+
+
+def _held(members: Sequence[Member], secret: bytes) -> contextlib.ExitStack:
+    """Hold all agents, as long as what is returned is open."""
+    with contextlib.ExitStack() as holding:
+        for member in members:
+            try:
+                connection = socket.create_connection((member.host, member.port), timeout=CONNECT_S)
+                channel = holding.enter_context(Channel(connection, secret, End.JUDGE))
+                messages.send(channel, messages.Hold())
+                messages.receive_from_agent(channel)
+            except (OSError, ChannelError) as error:
+                raise LaunchError(
+                    f"The agent of task {member.task}, on {member.node}, cannot be reached at {member.host}:{member.port}: "
+                    f"{error}. The nodes of a job must reach each other over that network."
+                ) from None
+        return holding.pop_all()

@@ -1,0 +1,36 @@
+"""The task that this process is, of a job that an executor has started."""
+
+import os
+import socket
+from dataclasses import dataclass
+
+import submitit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One of the processes that a job makes its call in.
+
+    rank: from 0
+    node: the name of its machine
+    run: how often the job was requeued before
+    first_node: an address of the machine where the job began, by which all its machines reach each other
+    """
+
+    rank: int
+    num_tasks: int
+    node: str
+    run: int
+    first_node: str
+
+
+def current_task() -> Task:
+    """Return this task; outside a job it is the only one."""
+    environment = submitit.JobEnvironment()
+    return Task(
+        rank=environment.global_rank,
+        num_tasks=environment.num_tasks,
+        node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        run=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        first_node=os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"),
+    )
