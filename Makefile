@@ -35,9 +35,10 @@ fix: .venv/ready
 release: .venv/ready
 	$(BIN)/grade release out/release
 
-# Launch speed against other ways of starting ranks; numbers also in out/bench.json.
+# Launch speed against other ways of starting ranks, and jobs of ours against bare ones; numbers also in out/bench*.json.
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/launch.py --out out/bench.json
+	$(BIN)/python tests/benchmarks/dispatch.py --out out/bench_dispatch.json
 
 # One pip command, so that torch's pin is seen before anything that only asks for "some torch".
 .venv/ready: pyproject.toml course_env/constraints.txt

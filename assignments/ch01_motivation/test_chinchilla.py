@@ -27,7 +27,8 @@ def draw_fit():
 
 def loss(n, d, fit):
     """Return the loss of n parameters and d tokens: numbers, or tensors of them."""
-    return fit.irreducible + fit.a / n**fit.alpha + fit.b / d**fit.beta
+    of_size, of_data = fit.a * n**-fit.alpha, fit.b * d**-fit.beta
+    return fit.irreducible + of_size + of_data
 
 
 def assert_nothing_is_better(c, n, d, fit):

@@ -24,7 +24,8 @@ SMALL = GPTConfig(vocab_size=40, n_layer=6, n_head=4, n_kv_head=2, d_model=16, m
 
 def is_on(name, cfg, layout, stage):
     """Whether a stage holds the parameter of this name."""
-    first, last = stage == 0, stage == layout.pp - 1
+    first = stage == 0
+    last = stage + 1 == layout.pp
     if name.startswith("blocks."):
         return int(name.split(".")[1]) // (cfg.n_layer // layout.pp) == stage
     is_tied_head = name == "token_embedding.weight" and cfg.tie_embeddings
@@ -44,7 +45,9 @@ def due(cfg, layout, stage, per_layer):
     """Return the report due, if a layer keeps `per_layer` bytes of activations of a micro-batch."""
     n = parameters_of(cfg, layout, stage)
     piece = -(-n // layout.dp)
-    in_flight = layout.n_micro if layout.schedule == "gpipe" else min(layout.n_micro, layout.pp - stage)
+    in_flight = layout.n_micro
+    if layout.schedule != "gpipe":
+        in_flight = min(in_flight, layout.pp - stage)
     return MemReport(
         parameters=2 * (piece if layout.zero == 3 else n),
         gradients=2 * (piece if layout.zero >= 2 else n),

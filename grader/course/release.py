@@ -46,6 +46,7 @@ ROOT_FILES = (
     "slurm/*.toml",
     "slurm/*.sh",
     "slurm/*.sbatch",
+    "slurm/*.md",
     "docs/*.md",
     "docs/*.png",
     "docs/*.svg",

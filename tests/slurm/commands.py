@@ -16,7 +16,7 @@ class Cluster:
         self.folder = folder
         self.dev = DevCluster(folder)
 
-    def run(self, *command, code=0, env=None, cwd=None, merged=False):
+    def run(self, *command, code=0, env=None, cwd=None, merged=False, patience_s=COMMAND_S):
         """Run a command inside, to its end; return what it printed, errors too if they are to be merged."""
         done = subprocess.run(
             self.dev.enter(command, cwd),
@@ -24,7 +24,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             text=True,
-            timeout=COMMAND_S,
+            timeout=patience_s,
             check=False,
         )
         assert code == done.returncode, f"{command}: {done.stdout}{done.stderr}"
