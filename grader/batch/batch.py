@@ -30,6 +30,9 @@ class Batch:
     """Of what each chapter grades with, by chapter id."""
 
     judges: RunningJudges
+    agents: Path | None = None
+    """Where the agents meet that run the ranks, if those are spread over the tasks of a job."""
+
     judge_limit_s: float = JUDGE_LIMIT_S
     """Every launch has its own deadline; this is the belt round a judge that is itself at fault."""
 
@@ -62,9 +65,18 @@ class Batch:
         return self.results / f"{submission.name}.json"
 
 
-def plan_batch(course: Course, chapters: tuple[Chapter, ...], *, seed: int, wall: Wall, out: Path) -> Batch:
+def plan_batch(
+    course: Course, chapters: tuple[Chapter, ...], *, seed: int, wall: Wall, out: Path, agents: Path | None = None
+) -> Batch:
     """Return a batch that has not begun, with digests of the course as it is now."""
     digests = {chapter.id: course_digest(chapter) for chapter in chapters}
     return Batch(
-        course=course, chapters=chapters, seed=seed, wall=wall, out=out, digests=digests, judges=RunningJudges()
+        course=course,
+        chapters=chapters,
+        seed=seed,
+        wall=wall,
+        out=out,
+        digests=digests,
+        judges=RunningJudges(),
+        agents=agents,
     )

@@ -11,16 +11,16 @@ import msgspec
 from course_env.errors import CourseError, ExecutorError, LaunchError
 from grader.batch.judging import stopped_by_signals
 from grader.batch.result import write_whole
+from grader.batch.seat import own_seat
 from grader.course.catalog import Course, load_course
 from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
-from grader.harness.agents.allocation import Seat, be_agent
+from grader.harness.agents.allocation import be_agent
 from grader.harness.agents.roster import make_key
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import strongest
 from slurm.executors import Executor, Phase
 from slurm.profile import Profile
-from slurm.task import current_task
 
 POLL_S = 0.5
 TAIL_LINES = 30
@@ -129,13 +129,12 @@ def _last_lines(folder: Path) -> str:
 
 def run_check(folder: str) -> None:
     """Be one task of the job: what submitit calls."""
-    task = current_task()
-    seat = Seat(task=task.rank, num_tasks=task.num_tasks, run=task.run, node=task.node, first_node=task.first_node)
+    seat = own_seat()
     path = Path(folder)
     try:
-        be_agent(path, seat, partial(_lead, path, task.num_tasks))
+        be_agent(path, seat, partial(_lead, path, seat.num_tasks))
     except CourseError as error:
-        if task.rank == 0:  # the others' errors are in their logs
+        if seat.task == 0:  # the others' errors are in their logs
             write_whole(path / "outcome.json", msgspec.json.encode(Failed(reason=str(error))))
         raise
 

@@ -5,6 +5,7 @@
     rounds/0.json                            the packs of the first array, written before it is sent; 1.json: ...
     items/<submission>/<chapter>/begun-*     one for each time that a job began with the item
     items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
+    crews/0-1/                               where the agents of the first array's second job meet, if ranks are spread
     losses                                   a line for each job that ended without a verdict on one of its items
 
 A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
@@ -43,6 +44,9 @@ class Plan(_Struct, frozen=True):
     digests: dict[str, str]
     seed: int
     wall: Wall
+    spread: bool
+    """Whether ranks run in all tasks of a job, or in the one that grades."""
+
     submissions: dict[str, str]
     """Path by name."""
 
@@ -111,6 +115,10 @@ class Desk:
         while (path := self._round(len(found))).exists():
             found.append(msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]))
         return found
+
+    def crew(self, round_number: int, number: int) -> Path:
+        """Return the folder by which the tasks of one job find each other."""
+        return self.folder / "crews" / f"{round_number}-{number}"
 
     def _round(self, number: int) -> Path:
         return self.folder / "rounds" / f"{number}.json"

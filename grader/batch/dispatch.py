@@ -22,6 +22,7 @@ from grader.batch.steps import whole_result, write_files
 from grader.batch.submission import Submission
 from grader.batch.work_items import Item, estimates, items_of, pack
 from grader.batch.workers import Graded, earlier_result, write_batch_files
+from grader.harness.agents.roster import make_key
 from slurm.executors import Executor, Phase, Status
 from slurm.profile import Profile
 
@@ -51,11 +52,13 @@ def grade_all_on(
     batch: Batch,
     *,
     max_jobs: int,
+    spread: bool,
     resume: bool,
     tell: Callable[[Progress], None],
 ) -> Generator[Graded, None, None]:
     """Yield each submission as its result is recorded.
 
+    With `spread`, ranks run in all tasks of a job, for which the executor was made; otherwise in the one that grades.
     With `resume`, results are kept whose submission and course are still the same, and verdicts and jobs of a batch
     that was left.
     Raises: UsageError if nodes would not see the files; ExecutorError if jobs are not taken, or items end without
@@ -71,7 +74,7 @@ def grade_all_on(
         else:
             yield Graded(submission=submission, result=earlier, kept=True)
     if left:
-        desk, plan = _desk(left, batch, executor, resume=resume)
+        desk, plan = _desk(left, batch, executor, spread=spread, resume=resume)
         dispatch = _Dispatch(
             executor=executor,
             profile=profile,
@@ -97,7 +100,9 @@ def require_shared(profile: Profile, paths: Sequence[Path]) -> None:
             )
 
 
-def _desk(submissions: Sequence[Submission], batch: Batch, executor: Executor, *, resume: bool) -> tuple[Desk, Plan]:
+def _desk(
+    submissions: Sequence[Submission], batch: Batch, executor: Executor, *, spread: bool, resume: bool
+) -> tuple[Desk, Plan]:
     """Return the desk of the batch that is resumed, or a fresh one."""
     desk = Desk(batch.desk)
     plan = Plan(
@@ -107,6 +112,7 @@ def _desk(submissions: Sequence[Submission], batch: Batch, executor: Executor, *
         digests=dict(batch.digests),
         seed=batch.seed,
         wall=batch.wall,
+        spread=spread,
         submissions={submission.name: str(submission.path) for submission in submissions},
     )
     earlier = desk.read_plan() if resume else None
@@ -242,6 +248,9 @@ class _Dispatch:
             alone=frozenset(item for item in due if self.desk.times_begun(item)),
         )
         self.desk.add_round(number, packs)
+        if self.plan.spread:
+            for place in range(len(packs)):
+                make_key(self.desk.crew(number, place))
         self._rounds.append(packs)
         calls = [partial(run_pack, str(self.desk.folder), number, place) for place in range(len(packs))]
         self.executor.submit(self.plan.jobs_of(number), calls)

@@ -64,12 +64,13 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
 def _run(
     selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str
 ) -> tuple[Sequence[Record], JudgeEnd]:
+    agents = () if batch.agents is None else ("--agents", str(batch.agents))
     judge = SubprocessJudge(
         course=batch.course,
         time_limit_s=batch.judge_limit_s,
         wall=batch.wall,
         seed=batch.seed,
-        options=options,
+        options=(*agents, *options),
         judges=batch.judges,
         watch=watch,
     )

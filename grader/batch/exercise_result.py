@@ -8,7 +8,6 @@ from grader.course.catalog import Exercise
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
-from grader.harness.protocol.wall import Wall
 
 UNCOUNTED = "Its ranks had no network of their own, so nobody counted what they sent each other: the score takes their word for it."
 
@@ -33,11 +32,11 @@ def _score(exercise: Exercise, evidence: Evidence) -> ExerciseScore:
 
 
 def chapter_result(
-    evidence: Evidence, scores: Sequence[ExerciseScore], *, course_digest: str, wall: Wall
+    evidence: Evidence, scores: Sequence[ExerciseScore], *, course_digest: str, counted: bool
 ) -> ResultOfChapter:
-    """Return the chapter's part of the result."""
+    """Return the chapter's part of the result; `counted`: the kernel counted what ranks sent each other."""
     pairs = zip(evidence.intake.chapter.exercises, scores, strict=True)
-    exercises = tuple(_exercise_result(exercise, score, evidence, wall) for exercise, score in pairs)
+    exercises = tuple(_exercise_result(exercise, score, evidence, counted=counted) for exercise, score in pairs)
     return ResultOfChapter(
         chapter=evidence.intake.chapter.id,
         course_digest=course_digest,
@@ -57,11 +56,13 @@ def total(parts: Sequence[ResultOfExercise | ResultOfChapter]) -> float:
     return round(sum(part.score or 0.0 for part in parts), 1)
 
 
-def _exercise_result(exercise: Exercise, score: ExerciseScore, evidence: Evidence, wall: Wall) -> ResultOfExercise:
+def _exercise_result(
+    exercise: Exercise, score: ExerciseScore, evidence: Evidence, *, counted: bool
+) -> ResultOfExercise:
     tests = tuple(_test_result(record) for record in _records_of(exercise, evidence))
     deciding = _deciding(tests, score.outcome)
     world_sizes = tuple(sorted({size for test in tests for size in test.world_sizes}))
-    uncounted = not wall.counts_bytes and any(size > 1 for size in world_sizes)
+    uncounted = not counted and any(size > 1 for size in world_sizes)
     return ResultOfExercise(
         exercise=exercise.id,
         points=score.points,

@@ -10,11 +10,13 @@ from course_env.errors import CatalogError, LaunchError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.desk import Begun, Desk, Plan, Verdict
 from grader.batch.judging import stopped_by_signals
+from grader.batch.seat import own_seat
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import Submission
-from grader.batch.work_items import Item
+from grader.batch.work_items import Item, Pack
 from grader.batch.workers import in_threads
 from grader.course.catalog import load_course
+from grader.harness.agents.allocation import be_agent
 from grader.harness.sandbox.probe import problem
 
 MAX_BEGUN = 3
@@ -29,20 +31,29 @@ def run_pack(folder: str, round_number: int, number: int) -> None:
     desk = Desk(Path(folder))
     plan = desk.read_plan()
     assert plan is not None
+    pack = desk.rounds()[round_number][number]
+    if plan.spread:
+        crew = desk.crew(round_number, number)
+        be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
+    else:
+        _grade_pack(pack, desk, plan, None)
+
+
+def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:
     if (reason := problem(plan.wall)) is not None:
         raise LaunchError(f"The wall '{plan.wall}' is not to be had on {socket.gethostname()}. {reason}")
-    batch = _batch(plan)
-    mine = [item for item in desk.rounds()[round_number][number] if _is_due(item, desk, plan)]
+    batch = _batch(plan, crew)
+    mine = [item for item in pack if _is_due(item, desk, plan)]
     work = partial(_grade, desk=desk, plan=plan, batch=batch)
     with stopped_by_signals(batch.judges):
         for _ in in_threads(work, mine, batch.judges, workers=_workers()):
             pass
 
 
-def _batch(plan: Plan) -> Batch:
+def _batch(plan: Plan, crew: Path | None) -> Batch:
     course = load_course(Path(plan.root))
     chapters = tuple(course.chapter(chapter) for chapter in plan.chapters)
-    batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull))
+    batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull), agents=crew)
     if batch.digests != plan.digests:
         raise CatalogError("The course was edited after the batch was sent. Send it again without --resume.")
     return batch

@@ -123,7 +123,8 @@ def report(scored: Scored, work: Work) -> SubmissionResult:
 
 def _chapter_result(evidence: Evidence, scores: tuple[ExerciseScore, ...], batch: Batch) -> ResultOfChapter:
     digest = batch.digests[evidence.intake.chapter.id]
-    return chapter_result(evidence, scores, course_digest=digest, wall=batch.wall)
+    counted = batch.wall.counts_bytes and batch.agents is None
+    return chapter_result(evidence, scores, course_digest=digest, counted=counted)
 
 
 def whole_result(

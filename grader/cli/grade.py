@@ -106,6 +106,11 @@ def _add_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--on", metavar="PROFILE", help=f"as jobs: {', '.join(known_profiles())}, local or debug, or a .toml file"
     )
+    parser.add_argument(
+        "--spread",
+        action="store_true",
+        help="with --on: run the ranks of a test in all tasks of a job, on all its nodes; results say that nobody counted bytes",
+    )
     parser.add_argument("--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on (default: 64)")
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")

@@ -8,6 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.prompt import Prompt
 
+from course_env.errors import UsageError
 from grader.batch.batch import Batch
 from grader.batch.dispatch import Progress, cancel, grade_all_on
 from grader.batch.submission import Submission
@@ -74,6 +75,7 @@ class Jobs:
     submissions: Sequence[Submission]
     batch: Batch
     max_jobs: int
+    spread: bool
     resume: bool
 
     @property
@@ -89,6 +91,7 @@ class Jobs:
             self.submissions,
             self.batch,
             max_jobs=self.max_jobs,
+            spread=self.spread,
             resume=self.resume,
             tell=display.tell_jobs,
         )
@@ -108,12 +111,14 @@ class Jobs:
 def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Place:
     """Return where the options say that the batch is graded.
 
-    Raises: UsageError for a profile that does not exist; ExecutorError where there is no Slurm.
+    Raises: UsageError for a profile that does not exist, or --spread without --on; ExecutorError where there is no Slurm.
     """
     if options.on is None:
+        if options.spread:
+            raise UsageError("--spread is about the tasks of a job: add --on PROFILE, or leave it out.")
         workers = min(options.workers or default_workers(), len(submissions))
         return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
-    executor, profile = executor_on(options.on, batch.job_logs)
+    executor, profile = executor_on(options.on, batch.job_logs, spread=options.spread)
     return Jobs(
         name=options.on,
         executor=executor,
@@ -121,5 +126,6 @@ def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -
         submissions=submissions,
         batch=batch,
         max_jobs=options.max_jobs,
+        spread=options.spread,
         resume=options.resume,
     )

@@ -12,6 +12,7 @@ import pytest
 from grader.batch.desk import Desk
 from grader.batch.work_items import Item
 from grader.cli import grade
+from grader.harness.agents.roster import read_crew
 
 TESTS = Path(__file__).parent.parent
 CASES = ("right", "half_right", "missing_file", "wrong_type")
@@ -251,6 +252,32 @@ def test_a_batch_that_can_write_no_verdict_says_which_items_are_open(cluster, cl
     items.unlink()
     cluster.run(*class_.command_on_slurm("--resume"), code=1, cwd=class_.course)
     assert expected == class_.results()
+
+
+def test_ranks_may_be_spread_over_the_nodes_of_a_job(cluster, class_, expected):
+    """The same scores; what was uncounted says so; every job had agents on both nodes."""
+    spread = PROFILE.replace("cpus_per_task = 1", "cpus_per_task = 1\nnodes = 2\ntasks_per_node = 2")
+    class_.profile.write_text(spread)
+
+    cluster.run(*class_.command_on_slurm("--spread", "--max-jobs", "2"), code=1, cwd=class_.course)
+
+    assert expected == without_caveats(class_.results())
+    crews = [read_crew(folder) for folder in (class_.desk.folder / "crews").iterdir()]
+    assert [["node0", "node0", "node1", "node1"]] * 2 == [[member.node for member in crew] for crew in crews]
+
+
+def without_caveats(value):
+    """Return results as if bytes had been counted."""
+    if isinstance(value, dict):
+        return {name: "" if name == "caveat" else without_caveats(one) for name, one in value.items()}
+    return [without_caveats(one) for one in value] if isinstance(value, list) else value
+
+
+def test_spread_is_about_jobs(class_, capfd):
+    """Here there are no tasks to spread over."""
+    assert 2 == grade.main(class_.command("--spread"))
+
+    assert "add --on PROFILE" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["local", "debug"])
