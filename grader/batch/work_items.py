@@ -45,7 +45,7 @@ def pack(
     """
     suspects = [item for item in items if item in alone]
     others = [item for item in items if item not in alone]
-    room = max_jobs - bool(others)
+    room = max_jobs if not others and len(suspects) <= max_jobs else max_jobs - 1  # one for the rest
     packs: list[Pack] = [(item,) for item in suspects[:room]]
     others += suspects[room:]
     if others:

@@ -1,0 +1,190 @@
+"""A batch is dispatched to a place whose folder is slow, whose queue is silent, and whose jobs vanish."""
+
+import shutil
+
+import pytest
+
+from course_env.errors import ExecutorError, UsageError
+from grader.batch import dispatch
+from grader.batch.batch import plan_batch
+from grader.batch.desk import Desk
+from grader.batch.dispatch import MAX_ROUNDS, UndecidedError, grade_all_on
+from grader.batch.submission import find_submissions
+from grader.batch.work_items import Item
+from grader.harness.protocol.wall import Wall
+from slurm.executors import Phase, Status
+from slurm.profile import Profile
+
+CASES = ("right", "missing_file")
+CHAPTER = "ch01_arithmetic"
+
+
+class Place:
+    """An executor whose jobs have ended as soon as they are sent, and whose folder shows late what they wrote.
+
+    shown_after: how often the queue is asked before verdicts are seen; None: only when more jobs have been sent
+    silent: how often the queue does not answer
+    """
+
+    def __init__(self, desk, *, shown_after=0, silent=0, vanish=False):
+        self.desk = desk
+        self.shown_after = shown_after
+        self.silent = silent
+        self.vanish = vanish
+        self.sent = []
+        self._asked = 0
+        self._hidden = {}
+
+    def submit(self, name, calls):
+        """Run the jobs, and hide what they wrote."""
+        self.sent.append((name, len(calls)))
+        self._show()
+        if self.vanish:
+            return
+        for call in calls:
+            call()
+        if self.shown_after != 0 and len(self.sent) == 1:
+            for verdict in (self.desk / "items").glob("*/*/verdict"):
+                self._hidden[verdict] = verdict.read_bytes()
+                verdict.unlink()
+
+    def statuses(self, name):
+        """Say that all have ended."""
+        self._asked += 1
+        if self._asked <= self.silent:
+            raise ExecutorError("The controller is away.")
+        if self.shown_after is not None and self._asked >= self.shown_after:
+            self._show()
+        number = dict(self.sent).get(name, 0)
+        return {place: Status(job=f"j{place}", phase=Phase.ENDED, state="COMPLETED") for place in range(number)}
+
+    def _show(self):
+        for path, content in self._hidden.items():
+            if not path.exists():
+                path.write_bytes(content)
+        self._hidden = {}
+
+    def cancel(self, name):
+        """Nothing runs."""
+
+    def close(self):
+        """Nothing runs."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(dispatch, "POLL_S", 0.01)
+
+
+@pytest.fixture
+def class_(course, golden, tmp_path):
+    """Return submissions, and a batch that grades them."""
+    submissions = find_submissions([golden(case) for case in CASES], course)
+    return submissions, plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")
+
+
+def graded(place, class_, profile=None, *, resume=False, tell=lambda _progress: None):
+    """Dispatch the class; return scores by submission."""
+    submissions, batch = class_
+    profile = profile or Profile(worthwhile_minutes=0.001, settle_s=0.3)
+    options = {"max_jobs": 8, "spread": False, "resume": resume, "tell": tell}
+    return {
+        one.submission.name: one.result.score for one in grade_all_on(place, profile, submissions, batch, **options)
+    }
+
+
+def begun(class_):
+    """Return how often each submission was begun."""
+    desk = Desk(class_[1].desk)
+    return {case: desk.times_begun(Item(case, CHAPTER)) for case in CASES}
+
+
+def test_what_is_seen_late_is_waited_for(class_):
+    """A job has ended and its verdict is not there yet: it is not sent again, and nothing is lost."""
+    place = Place(class_[1].desk, shown_after=5)
+
+    scores = graded(place, class_)
+
+    assert set(CASES) == set(scores)
+    assert 1 == len(place.sent)
+    assert [] == Desk(class_[1].desk).losses()
+    assert dict.fromkeys(CASES, 1) == begun(class_)
+
+
+def test_what_is_seen_too_late_is_sent_again_and_counts_once(class_):
+    """The first verdict stays: the second job finds it and grades nothing."""
+    expected = graded(Place(class_[1].desk), class_)
+    shutil.rmtree(class_[1].out)
+    place = Place(class_[1].desk, shown_after=None)
+
+    scores = graded(place, class_)
+
+    assert expected == scores
+    assert 2 == len(place.sent)
+    assert dict.fromkeys(CASES, 1) == begun(class_)
+    assert {"COMPLETED"} == {loss.state for loss in Desk(class_[1].desk).losses()}
+
+
+def test_a_queue_that_is_silent_for_a_while_costs_nothing(class_):
+    """What jobs leave is read meanwhile, and the trouble is told."""
+    told = []
+    place = Place(class_[1].desk, silent=3, shown_after=10)
+
+    assert set(CASES) == set(graded(place, class_, tell=lambda progress: told.append(progress.trouble)))
+
+    assert "The controller is away." in told
+    assert 1 == len(place.sent)
+
+
+def test_jobs_that_vanish_are_not_sent_for_ever(class_):
+    """After some rounds the items are named with what became of their jobs; the next command tries again."""
+    place = Place(class_[1].desk, vanish=True)
+
+    with pytest.raises(UndecidedError) as error:
+        graded(place, class_, Profile(worthwhile_minutes=0.001, settle_s=0.0))
+
+    assert MAX_ROUNDS == len(place.sent)
+    assert "2 of 2 items have no result" in str(error.value)
+    assert all(f"{case}/{CHAPTER}: job j" in str(error.value) for case in CASES)
+    place.vanish = False
+    assert set(CASES) == set(graded(place, class_, resume=True))
+
+
+def test_a_place_that_takes_no_jobs_says_so(class_, monkeypatch):
+    """Nothing is graded, and nothing is lost: the same command may be typed again."""
+    place = Place(class_[1].desk)
+
+    def refuse(_name, _calls):
+        raise ExecutorError("invalid partition")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, "submit", refuse)
+        with pytest.raises(ExecutorError, match="invalid partition"):
+            graded(place, class_)
+
+    assert set(CASES) == set(graded(place, class_, Profile(worthwhile_minutes=0.001, settle_s=0.0), resume=True))
+
+
+def test_what_nodes_do_not_see_is_refused_before_anything_is_sent(class_, tmp_path):
+    """The path and the shared folder are named."""
+    place = Place(class_[1].desk)
+
+    with pytest.raises(UsageError, match=f"The nodes do not see {class_[1].out}.*{tmp_path / 'scratch'} is shared"):
+        graded(place, class_, Profile(folder=str(tmp_path / "scratch")))
+
+    assert [] == place.sent
+    assert not class_[1].out.exists()
+
+
+def test_a_batch_with_other_submissions_is_another(class_, golden, course):
+    """With --resume only what is the same is taken over; what is new makes a new batch."""
+    graded(Place(class_[1].desk), class_)
+    token = Desk(class_[1].desk).read_plan().token
+    more = find_submissions([golden(case) for case in ("half_right", "syntax_error")], course)
+
+    place = Place(class_[1].desk)
+    scores = graded(place, ([*class_[0], *more], class_[1]), resume=True)
+
+    assert {*CASES, "half_right", "syntax_error"} == set(scores)
+    assert token != Desk(class_[1].desk).read_plan().token
+    assert [2] == [count for _, count in place.sent]
