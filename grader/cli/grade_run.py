@@ -14,6 +14,7 @@ from course_env.errors import UsageError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.dispatch import Progress as JobProgress
 from grader.batch.judging import stopped_by_signals
+from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.submission import Submission, find_submissions
 from grader.batch.workers import Graded, earlier_seed
@@ -27,7 +28,7 @@ from grader.cli.command import (
     make_console,
     number,
 )
-from grader.cli.places import place
+from grader.cli.places import Place, place
 from grader.cli.result_table import print_results
 from grader.cli.walls import wall_for_submissions
 from grader.course.catalog import Chapter, Course, find_root, load_course
@@ -44,6 +45,11 @@ def grade_run(options: Namespace) -> int:
     wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
     where = place(options, submissions, batch)
+    with only_one(out):
+        return _grade(batch, submissions, where, console)
+
+
+def _grade(batch: Batch, submissions: Sequence[Submission], where: Place, console: Console) -> int:
     console.print(_opening(batch, submissions, where.words))
     results: dict[str, SubmissionResult] = {}
     try:
@@ -59,7 +65,7 @@ def grade_run(options: Namespace) -> int:
         console.print(_interrupted(results, submissions, where.end(console)))
         return INTERRUPTED
     in_order = [results[submission.name] for submission in submissions]
-    print_results(console, in_order, chapters)
+    print_results(console, in_order, batch.chapters)
     console.print(f"\nResults: {_shown(batch.results)}/<submission>.json, schema {_shown(batch.schema)}")
     return _exit_code(in_order)
 

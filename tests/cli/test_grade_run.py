@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.batch.lock import only_one
 from grader.cli import grade
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox import probe
@@ -64,6 +65,17 @@ def test_resume_keeps_results_and_the_seed(run_grade, golden):
     assert 2 == second.count("(kept)")
     assert first.splitlines()[0] == second.splitlines()[0]
     assert first[first.index("ch01 Arithmetic") :] == second[second.index("ch01 Arithmetic") :]
+
+
+def test_two_commands_do_not_share_a_folder(run_grade, golden, tmp_path):
+    """The second one says so, and the first goes on as if nothing had been."""
+    words = ("run", golden("right"), "--out", tmp_path / "out")
+    with only_one(tmp_path / "out"):
+        shown = run_grade(*words)
+
+    assert 2 == shown.code
+    assert f"Another `grade run` writes to {tmp_path / 'out'}." in shown.err.replace("\n", " ")
+    assert 1 == run_grade(*words).code
 
 
 def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_path):

@@ -200,12 +200,14 @@ def test_a_job_that_is_requeued_goes_on_where_it_was(cluster, class_, expected):
     assert all(class_.times_begun()[case] == 1 for case in before)
 
 
-def test_a_slurmd_that_is_killed_costs_nothing(own_cluster, class_, expected):
-    """Whatever becomes of its jobs, every submission has its result."""
+@pytest.mark.parametrize("revived", [True, False])
+def test_a_slurmd_that_is_killed_costs_nothing(own_cluster, class_, expected, revived):
+    """Whatever becomes of its jobs, every submission has its result, whether the node comes back or not."""
     command = own_cluster.start(*class_.command_on_slurm(), cwd=class_.course)
     class_.wait_until(lambda: any(class_.times_begun().values()))
     own_cluster.kill("node1")
-    own_cluster.dev.up(nodes=2, cpus=8, gpus=4)
+    if revived:
+        own_cluster.dev.up(nodes=2, cpus=8, gpus=4)
 
     told = command.communicate(timeout=PATIENCE_S)[0]
 
