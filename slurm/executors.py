@@ -4,8 +4,10 @@ A job is one call of a function, whose result nobody reads: what a job has to sa
 pickle that a job has written is ever opened.
 """
 
+import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +23,7 @@ Call = Callable[[], None]
 """What a job does. It travels by name, so the job must be able to import it."""
 
 SIGNAL_BEFORE_END_S = 30
+POLL_S = 0.2
 QUEUE_S = 60.0  # for one answer of the controller; busy ones take long
 
 ENDED = frozenset(
@@ -86,6 +89,16 @@ def executor_on(name: str, folder: Path, *, spread: bool = False) -> tuple[Execu
         return make_executor(name, THIS_MACHINE, folder, spread=spread), THIS_MACHINE
     profile = load_profile(name)
     return make_executor("slurm", profile, folder, spread=spread), profile
+
+
+def wait_for_end(executor: Executor, name: str, patience_s: float) -> None:
+    """Return when no job of a name writes to its files any more, or after this many seconds."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        with contextlib.suppress(ExecutorError):
+            if all(status.phase is Phase.ENDED for status in executor.statuses(name).values()):
+                return
+        time.sleep(POLL_S)
 
 
 def make_executor(where: str, profile: Profile, folder: Path, *, spread: bool = False) -> Executor:

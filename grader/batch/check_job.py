@@ -19,10 +19,11 @@ from grader.harness.agents.allocation import be_agent
 from grader.harness.agents.roster import make_key
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import strongest
-from slurm.executors import Executor, Phase
+from slurm.executors import Executor, Phase, wait_for_end
 from slurm.profile import Profile
 
 POLL_S = 0.5
+END_S = 15.0  # until a job that has said everything is gone
 TAIL_LINES = 30
 
 
@@ -84,6 +85,7 @@ def check_on(
     except BaseException:
         executor.cancel(name)
         raise
+    wait_for_end(executor, name, END_S)
     executor.close()
     if isinstance(outcome, Failed):
         raise LaunchError(outcome.reason)
@@ -95,7 +97,12 @@ def _wait(
 ) -> Checked | Failed:
     ended_at: float | None = None
     while (outcome := _read_outcome(folder)) is None:
-        status = executor.statuses(name).get(0)
+        try:
+            status = executor.statuses(name).get(0)
+        except ExecutorError as error:  # a controller that restarts; the job goes on
+            tell(Stage(state=f"not known: {error}"))
+            time.sleep(POLL_S)
+            continue
         state = "forgotten by the queue" if status is None else status.state
         if status is not None and status.phase is not Phase.ENDED:
             ended_at = None

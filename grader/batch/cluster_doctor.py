@@ -19,7 +19,7 @@ from grader.batch.result import write_whole
 from grader.harness.agents.network import network_towards
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import strongest
-from slurm.executors import Executor, Phase
+from slurm.executors import Executor, Phase, wait_for_end
 from slurm.profile import LEAST_MINUTES, Profile
 from slurm.task import Task, current_task
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 QUEUE_POLL_S = 0.5
+END_S = 15.0  # until a job that has said everything is gone
 OTHERS_S = 60.0
 REDUCED_MIB = 32
 CLOCKS_APART_S = 1.0
@@ -75,6 +76,7 @@ def examine_cluster(executor: Executor, profile: Profile, folder: Path, tell: Ca
     except BaseException:
         executor.cancel(name)
         raise
+    wait_for_end(executor, name, END_S)
     executor.close()
     return list(findings(told, profile, here=time.time()))
 
@@ -90,7 +92,12 @@ def _wait(executor: Executor, name: str, profile: Profile, folder: Path, tell: C
         told = _read(folder / "told")
         if told and len(told) == _num_tasks(folder):
             return told
-        status = executor.statuses(name).get(0)
+        try:
+            status = executor.statuses(name).get(0)
+        except ExecutorError as error:  # a controller that restarts; the job goes on
+            tell(str(error))
+            time.sleep(QUEUE_POLL_S)
+            continue
         if status is not None and status.phase is not Phase.ENDED:
             tell(f"the job is {status.state}; {len(told)} tasks have answered")
         else:

@@ -34,6 +34,9 @@ def test_a_good_cluster(cluster, mini):
     assert "gloo over" in lines["network"]
     assert ["GPUs"] == [name for name, line in lines.items() if line.startswith("✗")]
     assert [] == list((mini / "out" / "doctor").iterdir())
+    newest = cluster.run("squeue", "--noheader", "--states=all", "--sort=-i", "--format=%j %T").splitlines()[0]
+    assert newest.startswith("doctor-")
+    assert newest.endswith("COMPLETED")
 
 
 def test_a_job_that_cannot_begin_says_where_to_look(cluster, mini):
