@@ -23,6 +23,7 @@ from course_env.tiny_gpt import TinyGPT
 
 CONFIG = GPTConfig(vocab_size=64, n_layer=2, n_head=4, d_model=64, max_seq=64)
 SEQUENCES = 16  # of each rank, in each step
+STRIDES = 8  # few enough that two hundred steps learn them
 
 
 def main() -> None:
@@ -87,7 +88,8 @@ def train(options: Namespace, device: torch.device, told_to_stop: threading.Even
 def batch(step: int, rank: int, ranks: int) -> Tensor:
     """Return this rank's sequences of a step: each counts up by a stride of its own, from a start of its own."""
     generator = torch.Generator().manual_seed(step * ranks + rank)
-    start, stride = torch.randint(CONFIG.vocab_size, (2, SEQUENCES, 1), generator=generator)
+    start = torch.randint(CONFIG.vocab_size, (SEQUENCES, 1), generator=generator)
+    stride = torch.randint(STRIDES, (SEQUENCES, 1), generator=generator)
     tokens: Tensor = (start + stride * torch.arange(CONFIG.max_seq + 1)) % CONFIG.vocab_size
     return tokens
 

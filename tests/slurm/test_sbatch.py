@@ -15,7 +15,7 @@ from slurm.dev_cluster.cluster import environment
 ROOT = Path(__file__).parents[2]
 ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 PATIENCE_S = 240
-STEPS = 300  # some seconds, so that a signal comes in between
+STEPS = 200  # some seconds, so that a signal comes in between
 
 
 class Desk:
