@@ -103,13 +103,15 @@ def _assert_issued_when_ready(ops, buckets, ready_at, rank):
 
 @exercise("bucketed_ddp", aspect="equivalence")
 @pytest.mark.parametrize(("world_size", "cap"), [(1, 300), (2, 1), (4, 300)])
-def test_ranks_train_as_one_process_would_on_the_global_batch(launch, world_size, cap):
+def test_ranks_train_as_one_process_would_on_the_global_batch(launch, world_size, cap, device):
     """After every step, parameters and gradients are those of one process that sees all ranks' data."""
-    values = [random_values("mlp") for _ in range(world_size)]
-    steps = steps_for(world_size, "mlp")
-    shared = {"model": "mlp", "bucket_cap_bytes": cap}
-    run = launch(programs.train, world_size, per_rank={"values": values, "steps": steps}, shared=shared)
-    assert_trains_like(run, [one_process("mlp", values[0], steps)] * world_size)
+    with device:
+        values = [random_values("mlp") for _ in range(world_size)]
+        steps = steps_for(world_size, "mlp")
+        expected = one_process("mlp", values[0], steps)
+    per_rank, shared = {"values": values, "steps": steps}, {"model": "mlp", "bucket_cap_bytes": cap}
+    run = launch(programs.train, world_size, per_rank=per_rank, shared=shared, on="best")
+    assert_trains_like(run, [expected] * world_size)
 
 
 @exercise("bucketed_ddp", aspect="equivalence")

@@ -143,12 +143,15 @@ def assert_step_traffic(comm, model, num_steps, members):
 
 @exercise("naive_ddp", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_ranks_train_as_one_process_would_on_the_global_batch(launch, world_size):
+def test_ranks_train_as_one_process_would_on_the_global_batch(launch, world_size, device):
     """After every step, parameters and gradients are those of one process that sees all ranks' data."""
-    values = [random_values("mlp") for _ in range(world_size)]
-    steps = steps_for(world_size, "mlp")
-    run = launch(programs.train, world_size, per_rank={"values": values, "steps": steps}, shared={"model": "mlp"})
-    assert_trains_like(run, [one_process("mlp", values[0], steps)] * world_size)
+    with device:
+        values = [random_values("mlp") for _ in range(world_size)]
+        steps = steps_for(world_size, "mlp")
+        expected = one_process("mlp", values[0], steps)
+    per_rank = {"values": values, "steps": steps}
+    run = launch(programs.train, world_size, per_rank=per_rank, shared={"model": "mlp"}, on="best")
+    assert_trains_like(run, [expected] * world_size)
 
 
 @exercise("naive_ddp", aspect="equivalence")

@@ -63,6 +63,8 @@ def course_check(options: Namespace) -> int:
     write_progress(course, progress)
     if options.on is not None:
         console.print(_where(found, options.on), style="dim")
+    for placement in sorted({placement for record in records for placement in record.placements}):
+        console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
     again = f"--seed {seed}" if options.on is None else f"--seed {seed} --on {options.on}"
     _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
     return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED

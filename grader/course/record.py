@@ -42,6 +42,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     nodes: tuple[str, ...] = ()
     """The machines on which its ranks ran, if those were others than the judge's."""
 
+    placements: tuple[str, ...] = ()
+    """Where ranks of launches that may use GPUs ran, and why."""
+
 
 class CollectedTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A test that must pass."""
@@ -74,6 +77,7 @@ class Finished(
     seconds: float
     world_sizes: tuple[int, ...]
     nodes: tuple[str, ...] = ()
+    placements: tuple[str, ...] = ()
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="ended"):
@@ -135,4 +139,5 @@ def _record(test: CollectedTest, finished: Finished | None, trouble: str) -> Rec
         seconds=end.seconds,
         world_sizes=end.world_sizes,
         nodes=end.nodes,
+        placements=end.placements,
     )

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from course_env.devices import Gpu, visible_gpus
 from course_env.errors import LaunchError
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import JOURNAL_BYTES
@@ -94,6 +95,9 @@ class Launcher(Protocol):
     def wait_until_ready(self) -> object:
         """Return when launches can be served; raise LaunchError if that will not be."""
 
+    def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
+        """Return, by rank of a launch of that size, the GPUs of the machine that it would run on."""
+
     def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
         """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
 
@@ -110,10 +114,13 @@ class Zygote:
     Raises: LaunchError if no process can be started.
     """
 
-    def __init__(self, *, wall: Wall, preload: Sequence[str], network: Network | None = None) -> None:
+    def __init__(
+        self, *, wall: Wall, preload: Sequence[str], network: Network | None = None, gpus: bool = False
+    ) -> None:
         self._wall = wall
         self._preload = tuple(preload)
         self._network = network
+        self._gpus = gpus
         self._start()
 
     def _start(self) -> None:
@@ -139,7 +146,15 @@ class Zygote:
             raise
 
     def _command(self, control: int) -> contextlib.AbstractContextManager[Command]:
-        return zygote_command(self._wall, control, self._scratch, self._groups, self._preload, network=self._network)
+        return zygote_command(
+            self._wall,
+            control,
+            self._scratch,
+            self._groups,
+            self._preload,
+            network=self._network,
+            gpus=self._gpus,
+        )
 
     def _run(self, command: Command) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -187,6 +202,10 @@ class Zygote:
         self._log.close()
         remove_tree(self._scratch)
         remove_groups(self._groups)
+
+    def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
+        """Return this machine's GPUs for every rank."""
+        return [visible_gpus()] * world_size
 
     def wait_until_ready(self) -> Ready:
         """Return when launches can be served.

@@ -232,7 +232,7 @@ def _unaccounted(remains: Remains, _results: Sequence[Result], comm: CommLog) ->
     assert remains.status is not None
     request = remains.request
     # Processes that a rank starts communicate unrecorded; groups that it makes for itself do so too.
-    if remains.status.traffic is None or not request.process_group or request.children:
+    if remains.status.traffic is None or not request.is_recorded or request.children:
         return None
     sentence = unaccounted(comm, remains.status.traffic)
     if sentence is None and remains.status.streams is not None:

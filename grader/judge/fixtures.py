@@ -3,13 +3,15 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from course_env.devices import Placement, on_cpu
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.record import Aspect
+from grader.harness.gpus import GpuLauncher, handles
 from grader.harness.launcher import Launcher
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
@@ -20,6 +22,8 @@ from grader.harness.verdict import judge
 from grader.judge.needs import missing_need
 
 MAX_WORLD_SIZE = 16
+
+On = Literal["cpu", "gpu", "best"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,9 @@ class GradedTest:
     nodes: set[str] = field(default_factory=set)
     """The machines on which its ranks ran, if those were others than the judge's."""
 
+    placements: set[str] = field(default_factory=set)
+    """Where ranks of launches that may use GPUs ran, and why."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -44,6 +51,7 @@ class Launch:
 
     test: GradedTest
     launcher: Launcher
+    gpu_launcher: GpuLauncher
     submission: Mapping[str, bytes]
     """The student's files of the chapter."""
 
@@ -57,21 +65,27 @@ class Launch:
         timeout_s: float | None = None,
         needs: Collection[str] = (),
         process_group: bool = True,
+        on: On = "cpu",
     ) -> Run:
         """Run `program(student, **arguments)` on `world_size` ranks and return what they returned.
 
         Every rank gets the arguments in `shared`, and of each list in `per_rank` the entry of its own rank.
-        With `process_group`, the default gloo group is initialised before the program starts.
+        With `process_group`, the default group is initialised before the program starts: on gloo, or on NCCL if ranks
+        run on GPUs. On "gpu" each rank has one to itself, which is torch's default device, and tensors among its
+        arguments are there; on "best" that is so where there are enough, and on the CPU elsewhere. Where ranks may be on
+        GPUs, the run has no `comm`.
 
         Raises: StudentFailure if a rank raises, crashes, hangs, or the ranks' communications do not fit together;
-        NotGradable if the machine lacks one of `needs`; CatalogError for a call that no submission could make right.
+        NotGradable if the machine lacks one of `needs`, or GPUs; CatalogError for a call that no submission could make right.
         """
         for need in needs:
             if (reason := missing_need(need)) is not None:
                 raise NotGradable(reason)
         inputs = _inputs(world_size, shared or {}, per_rank or {})
         file, name = _program_place(program)
-        return self._run(name, file, inputs, timeout_s, process_group=process_group, children="children" in needs)
+        return self._run(
+            name, file, inputs, timeout_s, process_group=process_group, children="children" in needs, on=on
+        )
 
     def call(self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return what the student's `function` returns, called once in a process of its own."""
@@ -88,8 +102,10 @@ class Launch:
         *,
         process_group: bool,
         children: bool = False,
+        on: On = "cpu",
     ) -> Run:
         self.test.world_sizes.append(len(inputs))
+        placement = self._place(len(inputs), on)
         request = LaunchRequest(
             program=program,
             programs_file=None if programs_file is None else programs_file.name,
@@ -100,16 +116,27 @@ class Launch:
             seed=_rank_seed(self.test.seed),
             process_group=process_group,
             children=children,
+            gpus=handles(placement),
         )
         course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
         try:
-            remains = self.launcher.launch(request, Sources(submission=self.submission, course=course), inputs)
+            launcher = self.gpu_launcher.launcher(placement)
+            remains = launcher.launch(request, Sources(submission=self.submission, course=course), inputs)
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
         self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
-        run = judge(remains)
+        run = replace(judge(remains), anywhere=on != "cpu")
         self.test.runs.append(run)
         return run
+
+    def _place(self, world_size: int, on: On) -> Placement:
+        if on == "cpu":
+            return on_cpu("the test wants it so")
+        placement = self.gpu_launcher.place(world_size)
+        self.test.placements.add(str(placement))
+        if on == "gpu" and not placement.gpus:
+            raise NotGradable(f"This test needs a GPU for each rank: {placement.reason}.")
+        return placement
 
 
 @dataclass(frozen=True, slots=True, repr=False)

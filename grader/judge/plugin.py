@@ -9,8 +9,9 @@ import random
 import secrets
 import zlib
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import pytest
 
@@ -20,6 +21,7 @@ from grader.course.judge import SEED_VARIABLE
 from grader.course.record import Aspect, Collected, CollectedTest, Ended, Finished
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
+from grader.harness.gpus import GpuLauncher
 from grader.harness.launcher import Launcher, Zygote
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
@@ -28,6 +30,9 @@ from grader.harness.sandbox.probe import strongest
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter
+
+if TYPE_CHECKING:
+    import torch
 
 GRADED = pytest.StashKey[GradedTest]()
 
@@ -67,6 +72,7 @@ class Judge:
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
         self._files: dict[str, dict[str, bytes]] = {}
         self._launchers: dict[tuple[str, ...], Launcher] = {}
+        self._gpu_launchers: dict[tuple[str, ...], GpuLauncher] = {}
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
         self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
@@ -93,12 +99,19 @@ class Judge:
             self._launchers[key] = self._start_launcher(key)
         return self._launchers[key]
 
-    def _start_launcher(self, preloaded: tuple[str, ...]) -> Launcher:
+    def _gpu_launcher(self, chapter: Chapter) -> GpuLauncher:
+        key = preload(chapter.needs)
+        if key not in self._gpu_launchers:
+            start = partial(self._start_launcher, key, gpus=True)
+            self._gpu_launchers[key] = GpuLauncher(self._launcher(chapter), start)
+        return self._gpu_launchers[key]
+
+    def _start_launcher(self, preloaded: tuple[str, ...], *, gpus: bool = False) -> Launcher:
         wall = Wall(self._config.option.wall)
         if self._config.option.agents is None:
-            return Zygote(wall=wall, preload=preloaded)
+            return Zygote(wall=wall, preload=preloaded, gpus=gpus)
         folder = Path(self._config.option.agents)
-        return Team(read_crew(folder), read_key(folder), wall=wall, preload=preloaded)
+        return Team(read_crew(folder), read_key(folder), wall=wall, preload=preloaded, gpus=gpus)
 
     def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
         """Return the student's files as they were when the first test asked for them."""
@@ -196,7 +209,12 @@ class Judge:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
         if (verdict := timed_out_before(test, self._hung)) is not None:
             raise verdict
-        return Launch(test=test, launcher=self._launcher(test.chapter), submission=self._submitted(test.chapter))
+        return Launch(
+            test=test,
+            launcher=self._launcher(test.chapter),
+            gpu_launcher=self._gpu_launcher(test.chapter),
+            submission=self._submitted(test.chapter),
+        )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -236,6 +254,8 @@ class Judge:
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
         """End the zygotes."""
+        for gpu_launcher in self._gpu_launchers.values():
+            gpu_launcher.close()
         for launcher in self._launchers.values():
             launcher.close()
         if self._report is not None:
@@ -284,6 +304,7 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
         seconds=round(call.duration, 4),
         world_sizes=tuple(sorted(set(test.world_sizes))),
         nodes=tuple(sorted(test.nodes)),
+        placements=tuple(sorted(test.placements)),
     )
 
 
@@ -321,3 +342,11 @@ def launch(request: pytest.FixtureRequest) -> Launch:
 def student(request: pytest.FixtureRequest) -> Student:
     """Stand for the student's file: `student.f(x)` runs in a process of its own."""
     return Student(_judge(request).launch(request.node))
+
+
+@pytest.fixture
+def device() -> "torch.device":
+    """Where a baseline of one process is computed: on a GPU of the judge's machine if it has one. `with device: ...`."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -37,6 +37,7 @@ class Ranks:
         timeout_s: float = 20.0,
         process_group: bool = True,
         children: bool = False,
+        gpus: tuple[str, ...] = (),
         **arguments,
     ) -> Remains:
         """Launch, and return what is left uninterpreted."""
@@ -50,6 +51,7 @@ class Ranks:
             seed=1,
             process_group=process_group,
             children=children,
+            gpus=gpus,
         )
         sources = Sources(submission=_files(self.folder / "submission"), course=_files(self.folder / "course"))
         return self.zygote.launch(request, sources, [arguments] * world_size)

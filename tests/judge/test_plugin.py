@@ -217,6 +217,40 @@ def test_a_missing_need_is_not_gradable(course, monkeypatch):
     assert outcomes(course.report()) == {"test_add": "not_gradable"}
 
 
+ANYWHERE = """
+    @pytest.mark.exercise("double", aspect="equivalence")
+    @pytest.mark.parametrize("on", ["cpu", "best", "gpu"])
+    def test_double(launch, device, on):
+        \"\"\"Wherever it runs.\"\"\"
+        run = launch(programs.double, 2, shared={"a": 2}, process_group=False, on=on)
+        assert run["y"] == (4, 4)
+        assert device.type == "cpu"
+
+    @pytest.mark.exercise("add", aspect="property")
+    def test_add(launch):
+        \"\"\"Nothing is sent, and nobody could say so of GPUs.\"\"\"
+        run = launch(programs.double, 2, shared={"a": 2}, process_group=False, on="best")
+        assert run["y"] == (4, 4)
+        assert run.comm.count() == 0
+    """
+
+
+def test_a_launch_may_have_a_gpu_for_each_rank(course, monkeypatch):
+    """Where there are too few it runs on the CPU and says why; what asks for GPUs cannot be graded, nor can traffic there."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    course.write(ANYWHERE, needs='["torch"]')
+
+    _, *finished, _ = course.report("--wall", "none")
+
+    expected = {"double[cpu]": "passed", "double[best]": "passed", "double[gpu]": "not_gradable", "add": "not_gradable"}
+    assert expected == {name.removeprefix("test_"): outcome for name, outcome in outcomes(finished).items()}
+    on_cpu = ["gloo on the CPU (there is no GPU)"]
+    assert [[], on_cpu, on_cpu, on_cpu] == [event["placements"] for event in finished]
+    told = [event["explanation"] for event in finished]
+    assert "This test needs a GPU for each rank: there is no GPU." == told[2]
+    assert told[3].startswith("On GPUs nobody records")
+
+
 def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
     """An author's mistake in a test is not charged to the student."""
     course.write(

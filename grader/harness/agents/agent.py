@@ -105,7 +105,7 @@ class Agent:
 
     def _work(self, channel: Channel, begin: messages.Begin) -> None:
         try:
-            zygote = Zygote(wall=begin.wall, preload=begin.preload, network=self._network)
+            zygote = Zygote(wall=begin.wall, preload=begin.preload, network=self._network, gpus=begin.gpus)
         except LaunchError as error:
             messages.send(channel, messages.Failed(reason=str(error)))
             return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_env.devices import visible_gpus
 from course_env.errors import LaunchError
 from grader.harness.agents import messages
 from grader.harness.agents.agent import Agent
@@ -37,7 +38,7 @@ def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
     network = network_towards(seat.first_node)
     agent = Agent(secret, network)
     try:
-        member = Member(task=seat.task, node=seat.node, host=network.address, port=agent.port)
+        member = Member(task=seat.task, node=seat.node, host=network.address, port=agent.port, gpus=visible_gpus())
         enter(folder, seat.run, member)
         if seat.task != 0:
             agent.wait()

@@ -13,10 +13,11 @@ class Hold(msgspec.Struct, frozen=True, tag=True):
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """To an agent, first: start a zygote for this connection."""
+    """To an agent, first: start a zygote for this connection; `gpus`: one whose ranks can use those of the machine."""
 
     wall: Wall
     preload: tuple[str, ...]
+    gpus: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from course_env.devices import Gpu
 from course_env.errors import LaunchError
 
 POLL_S = 0.05
@@ -20,12 +21,13 @@ KEY_BYTES = 32
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent: its task in the job, the name of its machine, and where it listens."""
+    """One agent: its task in the job, the name of its machine, where it listens, and the GPUs that its ranks can use."""
 
     task: int
     node: str
     host: str
     port: int
+    gpus: tuple[Gpu, ...] = ()
 
 
 def make_key(folder: Path) -> None:

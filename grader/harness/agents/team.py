@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from course_env.devices import Gpu
 from course_env.errors import LaunchError
 from grader.harness.agents import messages
 from grader.harness.agents.channel import Channel, ChannelError, End
@@ -66,10 +67,12 @@ class Team:
     Raises: LaunchError if an agent cannot be reached.
     """
 
-    def __init__(self, members: Sequence[Member], secret: bytes, *, wall: Wall, preload: Sequence[str]) -> None:
+    def __init__(
+        self, members: Sequence[Member], secret: bytes, *, wall: Wall, preload: Sequence[str], gpus: bool = False
+    ) -> None:
         self._members = tuple(members)
         self._secret = secret
-        self._begin = messages.Begin(wall=wall, preload=tuple(preload))
+        self._begin = messages.Begin(wall=wall, preload=tuple(preload), gpus=gpus)
         self._crew: tuple[_Hand, ...] = ()
         self._ready = False
         self._connect()
@@ -88,6 +91,10 @@ class Team:
         for hand in self._crew:
             hand.close()
         self._crew = ()
+
+    def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
+        """Return, by rank, the GPUs of the task that would run it."""
+        return [member.gpus for member, ranks in split(world_size, self._members) for _ in ranks]
 
     def wait_until_ready(self) -> None:
         """Return when every agent has a zygote.
@@ -129,7 +136,8 @@ class Team:
         place = hands[shares[0][0].task].meet() if request.process_group else messages.Place(host="", port=0)
         for (member, ranks), part in zip(shares, _parts(shares, place), strict=True):
             own = tuple(inputs[rank] for rank in ranks)
-            request_of_part = msgspec.structs.replace(request, part=part)
+            gpus = request.gpus[ranks.start : ranks.stop]
+            request_of_part = msgspec.structs.replace(request, part=part, gpus=gpus)
             hands[member.task].send(messages.Run(request=request_of_part, sources=sources, inputs=own))
         return _Launch([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
 

@@ -130,7 +130,7 @@ def hide_processes() -> None:
 
 
 def mount_private_folders(visible: Sequence[str]) -> None:
-    """Give this process a /tmp, a /dev/shm and terminals that no other rank sees; what of `visible` lies there stays."""
+    """Give this process, and what it starts, a /tmp, a /dev/shm and terminals of its own; what of `visible` lies there stays."""
     call("unshare", CLONE_NEWNS)
     for folder in PRIVATE_FOLDERS:
         kept = {path: os.open(path, os.O_PATH) for path in visible if path.startswith(f"{folder}/")}

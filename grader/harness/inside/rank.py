@@ -92,16 +92,20 @@ def run_rank(
     submission, course = folders = roots(folder)
     _redirect_streams(descriptors.log)
     faulthandler.dump_traceback_later(max(0.001, deadline - time.monotonic()), file=descriptors.stacks)
-    phase = "import"
+    phase = "start"
     try:
-        arguments = frame.unpack(frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)).value
+        device = _take_gpu(request.gpus[request.ranks.index(rank)]) if request.gpus else None
+        inputs = frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)
+        arguments = frame.unpack(inputs, device).value
+        phase = "import"
         sys.path += folders  # processes that student code spawns import both files again by name
         program = _load_program(request, course)
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
         _make_ready(request.seed + rank)
         if meeting is not None:
-            _record(descriptors.journal, folders)
+            if request.is_recorded:
+                _record(descriptors.journal, folders)
             _join_process_group(rank, request, meeting)
         phase = "program"
         returned = program(student, **arguments)
@@ -160,6 +164,16 @@ def _make_ready(seed: int) -> None:
         torch.ones(1, requires_grad=True).exp()
 
 
+def _take_gpu(handle: str) -> str:
+    """Use this GPU and no other, for all tensors that nobody asks for elsewhere; return its name as a device."""
+    import torch
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = handle  # before anything asks CUDA
+    torch.cuda.set_device(0)
+    torch.set_default_device("cuda")
+    return "cuda"
+
+
 def _record(journal: int, folders: Sequence[str]) -> None:
     from grader.harness.inside import recorder
 
@@ -188,7 +202,14 @@ def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> 
         wait_for_workers=False,
         master_listen_fd=meeting.listening,
     )
-    dist.init_process_group("gloo", rank=rank, world_size=request.world_size, store=store, timeout=timeout)
+    dist.init_process_group(
+        request.backend,
+        rank=rank,
+        world_size=request.world_size,
+        store=store,
+        timeout=timeout,
+        device_id=0 if request.gpus else None,  # of the one that this process sees
+    )
 
 
 def _report(error: BaseException, phase: str, folders: Sequence[str], result: int) -> None:

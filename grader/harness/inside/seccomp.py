@@ -38,6 +38,7 @@ TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 F_SETOWN_EX = 15
 SOCKET_TYPE = 0xF
 
+MEMORY_FILES = ("memfd_create",)  # CUDA does not start without
 FORBIDDEN = (
     # into other processes
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
@@ -52,7 +53,7 @@ FORBIDDEN = (
     *("settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "modify_ldt", "fanotify_init", "lookup_dcookie"),
     *("keyctl", "add_key", "request_key"),
     # memory that no limit counts
-    *("memfd_create", "memfd_secret"),
+    *("memfd_secret", *MEMORY_FILES),
     # data between ranks past the network
     *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
     *("inotify_init", "inotify_init1", "mincore", "cachestat"),
@@ -100,10 +101,11 @@ INTERNET = (socket.AF_INET, socket.AF_INET6)
 DATAGRAM = (Condition(1, MASKED_EQUAL, SOCKET_TYPE, socket.SOCK_DGRAM),)
 
 
-def rules(*, children: bool) -> tuple[Rule, ...]:
-    """Return what is forbidden to ranks; `children`: they may start processes and programs."""
+def rules(*, children: bool = False, gpus: bool = False) -> tuple[Rule, ...]:
+    """Return what is forbidden to ranks; `children`: they may start processes and programs; `gpus`: they use CUDA and NCCL."""
+    apart = not children and not gpus
     always = (
-        *(Rule(name, errno.EPERM) for name in FORBIDDEN),
+        *(Rule(name, errno.EPERM) for name in FORBIDDEN if not (gpus and name in MEMORY_FILES)),
         # glibc falls back to clone, whose flags a filter can read
         Rule("clone3", errno.ENOSYS),
         *(Rule("clone", errno.EPERM, (Condition(0, MASKED_EQUAL, flag, flag),)) for flag in CLONE_NEW),
@@ -111,9 +113,11 @@ def rules(*, children: bool) -> tuple[Rule, ...]:
         # two ranks that agree could otherwise read each other's memory
         Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_DUMPABLE), Condition(1, NOT_EQUAL, 0))),
         Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_PTRACER),)),
-        *_socket_rules({*SOCKET_FAMILIES, socket.AF_UNIX} if children else SOCKET_FAMILIES),
+        *_socket_rules(SOCKET_FAMILIES if apart else {*SOCKET_FAMILIES, socket.AF_UNIX}),
     )
-    return always if children else (*always, *_rules_against_children())
+    if children:
+        return always
+    return (*always, *_rules_against_children(), *(_rules_against_meeting() if apart else ()))
 
 
 def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
@@ -128,11 +132,16 @@ def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
 
 
 def _rules_against_children() -> tuple[Rule, ...]:
-    """Return what only those need who have children, which could use it to tell another rank something."""
     return (
         *(Rule(name, errno.EAGAIN) for name in STARTING_A_PROCESS),
         Rule("clone", errno.EAGAIN, (Condition(0, MASKED_EQUAL, CLONE_THREAD, 0),)),
         *(Rule(name, errno.EPERM) for name in STARTING_A_PROGRAM),
+    )
+
+
+def _rules_against_meeting() -> tuple[Rule, ...]:
+    """Return what a rank by itself does not need, and could use to tell another rank something."""
+    return (
         Rule("flock", errno.EPERM),
         *(Rule("fcntl", errno.EPERM, (Condition(1, EQUAL, command),)) for command in sorted(FILE_COMMANDS)),
         # a pair without connections can be parted, and each end be given a name; asyncio needs those with

@@ -89,7 +89,7 @@ def supervise(
     linux.die_with_parent(place.parent)
     linux.adopt_orphans()
     os.setsid()
-    _furnish(place, sources)
+    _furnish(place, sources, request)
     before = namespaces.loopback_traffic() if place.has_own_network else None
     launch = _Launch(request, ranks, place, status, deadline, others=others)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
@@ -107,11 +107,13 @@ def supervise(
     os.write(status, msgspec.json.encode(told))
 
 
-def _furnish(place: Place, sources: int) -> None:
+def _furnish(place: Place, sources: int, request: LaunchRequest) -> None:
     """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
     if place.wall is Wall.NESTED:
         linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
         namespaces.furnish(place.uid, place.gid, place.folder, with_network=place.has_own_network)
+        if request.gpus:
+            namespaces.mount_private_folders(place.visible)
         linux.set_dumpable(False)
     unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(place.folder)
     os.close(sources)
@@ -155,8 +157,8 @@ class _Launch:
         self._place = place
         self._others = others
         self._rendezvous = _rendezvous(request, others)
-        is_alone = place.wall is Wall.NESTED and not request.children
-        follows = place.wall is Wall.NESTED and place.has_own_network and request.process_group
+        is_alone = place.wall is Wall.NESTED and request.ranks_are_apart
+        follows = place.wall is Wall.NESTED and place.has_own_network and request.is_recorded
         self._connections = Connections() if follows else None
         self.streams: tuple[int, ...] | None = None
         self._namespaces = namespaces.make_pid_namespaces(len(request.ranks)) if is_alone else ()

@@ -69,8 +69,8 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
         raise UnsupportedValueError(f"A tensor of {error} cannot be handed to the judge.") from error
 
 
-def unpack(data: bytes) -> Frame:
-    """Return what is in a frame.
+def unpack(data: bytes, device: str | None = None) -> Frame:
+    """Return what is in a frame, its tensors on `device` (None: the CPU).
 
     Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
     """
@@ -81,21 +81,22 @@ def unpack(data: bytes) -> Frame:
         raise MalformedFrameError("The frame's header does not describe its bytes.")
     try:
         kind, tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
-        return Frame(str(kind), decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :])))
+        return Frame(str(kind), decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :], device)))
     except (TypeError, ValueError, RecursionError) as error:
         raise MalformedFrameError(f"The frame cannot be read: {error}") from error
 
 
-def _unpack_tensors(block: bytes) -> "dict[str, Tensor]":
+def _unpack_tensors(block: bytes, device: str | None) -> "dict[str, Tensor]":
     if not block:
         return {}
     import safetensors
     import safetensors.torch
 
     try:
-        return safetensors.torch.load(block)
+        tensors = safetensors.torch.load(block)
     except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
         raise MalformedFrameError(f"The tensors cannot be read: {error}") from error
+    return tensors if device is None else {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def sealed_input(data: bytes) -> int:

@@ -75,6 +75,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     programs_file: where `program` is; None calls the student's function of that name
     children: whether ranks may start processes
+    gpus: by rank that is to be run here, what to put into CUDA_VISIBLE_DEVICES; empty: all compute on the CPU
     part: which ranks; None: all of them
     """
 
@@ -87,7 +88,26 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     seed: int
     process_group: bool
     children: bool = False
+    gpus: tuple[str, ...] = ()
     part: Part | None = None
+
+    @property
+    def backend(self) -> str:
+        """What the default process group communicates by."""
+        return "nccl" if self.gpus else "gloo"
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether ranks journal what they communicate: torch coalesces NCCL's messages only in groups of its own type."""
+        return self.process_group and not self.gpus
+
+    @property
+    def ranks_are_apart(self) -> bool:
+        """Whether each rank is alone with its processes, terminals and memory files, where there is a wall.
+
+        A rank's children need each other; so do ranks under NCCL, which finds out by them who shares a machine.
+        """
+        return not self.children and not self.gpus
 
     @property
     def ranks(self) -> range:

@@ -58,12 +58,14 @@ class Inside:
     """What is in a sandbox.
 
     files: by its place, a descriptor of each file that bubblewrap is to make
+    devices: device files that can be used
     has_own_network: nothing outside can be reached
     """
 
     program: Sequence[str]
     environment: Mapping[str, str]
     files: Mapping[str, int]
+    devices: Sequence[Path]
     has_own_network: bool
 
 
@@ -94,6 +96,10 @@ def _bubblewrap(shown: Mapping[str, str], inside: Inside) -> list[str]:
         command += ["--size", str(MEMORY_FOLDER_BYTES), "--tmpfs", folder]
     for place, source in shown.items():
         command += ["--ro-bind", source, place]
+    for device in inside.devices:
+        command += ["--dev-bind", str(device), str(device)]
+    if inside.devices:  # where drivers and NCCL look for them
+        command += ["--ro-bind", "/sys", "/sys"]
     for link, target in visible.links().items():
         command += ["--symlink", target, str(link)]
     for folder in FOLDERS_TO_MOUNT_ON:

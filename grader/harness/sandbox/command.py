@@ -1,5 +1,6 @@
 """The command that starts a zygote behind a wall."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,12 +47,13 @@ def zygote_command(
     preload: Sequence[str],
     *,
     network: Network | None,
+    gpus: bool,
 ) -> Iterator[Command]:
     """Yield the command that starts a zygote; it may be run while the block lasts.
 
     `control` is the zygote's end of the judge's socket, `scratch` a folder outside that a zygote without a file
     system of its own may write to, `groups` the control groups that a sandbox joins, `network` what ranks of several
-    machines meet on, if they do.
+    machines meet on, if they do; `gpus`: ranks can use the machine's.
     Raises: OSError if the wall's program is not installed.
     """
     home = bubblewrap.HOME if wall.is_bubblewrap else str(scratch)
@@ -64,11 +66,16 @@ def zygote_command(
         network=network,
     )
     zygote = [sys.executable, "-I", "-m", "grader.harness.inside.zygote", msgspec.json.encode(settings).decode()]
-    environment = _environment(home, "lo" if network is None else network.interface)
+    interface = "lo" if network is None else network.interface
+    environment = {**_environment(home, interface), **(_environment_with_gpus(interface) if gpus else {})}
     if wall.is_bubblewrap:
         with bubblewrap.etc_files() as files:
             inside = bubblewrap.Inside(
-                program=zygote, environment=environment, files=files, has_own_network=network is None
+                program=zygote,
+                environment=environment,
+                files=files,
+                devices=visible.gpu_devices() if gpus else (),
+                has_own_network=network is None,
             )
             arguments = bubblewrap.arguments(inside, groups)
             yield Command(arguments=arguments, descriptors=(control, *files.values()), environment={})
@@ -94,4 +101,17 @@ def _environment(home: str, interface: str) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": interface,
         "DS_ACCELERATOR": "cpu",
         "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _environment_with_gpus(interface: str) -> dict[str, str]:
+    """All that ranks with GPUs see besides; how this machine wants NCCL to be is among it."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("NCCL_")}
+    order = {name: os.environ[name] for name in ("CUDA_DEVICE_ORDER",) if name in os.environ}
+    return {
+        **settings,
+        **order,
+        "NCCL_SOCKET_IFNAME": interface,
+        "NCCL_IB_DISABLE": "1",  # no device files of InfiniBand are there, and no memory may be locked for them
+        "NVIDIA_TF32_OVERRIDE": "0",  # float32 means float32
     }

@@ -32,6 +32,12 @@ def links() -> dict[Path, str]:
     return {path: str(path.readlink()) for path in map(Path, LINKED_INTO_USR) if path.is_symlink()}
 
 
+def gpu_devices() -> tuple[Path, ...]:
+    """Return the device files of the machine's NVIDIA GPUs and their driver, those of MIG slices among them."""
+    found = [*Path("/dev").glob("nvidia*"), *Path("/dev").glob("nvidia-caps/*")]
+    return tuple(sorted(path for path in found if path.is_char_device()))
+
+
 def _system() -> set[Path]:
     merged = {path for path in map(Path, LINKED_INTO_USR) if not path.is_symlink()}
     return {*map(Path, SYSTEM), *merged}

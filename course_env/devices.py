@@ -1,0 +1,106 @@
+"""Where the ranks of a job compute, and by which backend they communicate: NCCL if each has a GPU to itself, else gloo."""
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Whoever has no driver need not wait for torch to say so.
+DRIVER = Path("/dev/nvidiactl")
+PROBE_S = 60.0  # a first import of torch from a cold or shared disk
+
+# In a process of its own: whoever has asked CUDA anything can fork no ranks that use it.
+ASK_TORCH = """
+import json, os, torch
+shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+count = torch.cuda.device_count()
+uuids = [str(torch.cuda.get_device_properties(number).uuid) for number in range(count)]
+print(json.dumps([[uuid, shown[number] if shown else str(number)] for number, uuid in enumerate(uuids)]))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A GPU that a process may use.
+
+    uuid: the same wherever it is seen
+    handle: what the process that sees it has to put into CUDA_VISIBLE_DEVICES to use this one only
+    """
+
+    uuid: str
+    handle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where the ranks of a launch compute.
+
+    gpus: by rank, the GPU that it has to itself; empty: all ranks compute on the CPU
+    reason: why, in a few words
+    """
+
+    gpus: tuple[Gpu, ...]
+    reason: str
+
+    @property
+    def backend(self) -> str:
+        """What ranks communicate by, as `init_process_group` calls it."""
+        return "nccl" if self.gpus else "gloo"
+
+    def __str__(self) -> str:
+        """Return the choice and its reason as a person reads them."""
+        return f"{'NCCL on GPUs' if self.gpus else 'gloo on the CPU'} ({self.reason})"
+
+
+def on_cpu(reason: str) -> Placement:
+    """Return the placement that is possible everywhere."""
+    return Placement(gpus=(), reason=reason)
+
+
+def place_ranks(seen: Sequence[Sequence[Gpu]]) -> Placement:
+    """Give every rank a GPU of its own, or none to any.
+
+    NCCL refuses two ranks on one GPU, and a process group has one backend for all its ranks.
+
+    seen: by rank, the GPUs that it could use; ranks of one machine may see the same
+    """
+    taken: dict[str, Gpu] = {}
+    for rank, gpus in enumerate(seen):
+        free = next((gpu for gpu in gpus if gpu.uuid not in taken), None)
+        if free is None:
+            return on_cpu(_shortage(rank, seen))
+        taken[free.uuid] = free
+    return Placement(gpus=tuple(taken.values()), reason=f"{_each(len(seen))} has a GPU to itself")
+
+
+def _shortage(rank: int, seen: Sequence[Sequence[Gpu]]) -> str:
+    number = len({gpu.uuid for gpus in seen for gpu in gpus})
+    if number == 0:
+        return "there is no GPU"
+    if not seen[rank]:
+        return f"rank {rank} of {len(seen)} sees no GPU"
+    return f"{len(seen)} ranks would share {number} GPU{'s' * (number > 1)}"
+
+
+def _each(number: int) -> str:
+    return "the only rank" if number == 1 else f"each of {number} ranks"
+
+
+@functools.cache
+def visible_gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs that PyTorch can use in this process, in CUDA's order; none where it cannot say.
+
+    Takes as long as importing torch where there is a driver, and no time elsewhere.
+    """
+    if not DRIVER.exists():
+        return ()
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-I", "-c", ASK_TORCH], capture_output=True, text=True, check=True, timeout=PROBE_S
+        )
+        return tuple(Gpu(uuid=uuid, handle=handle) for uuid, handle in json.loads(asked.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
