@@ -119,7 +119,7 @@ class BatchDisplay:
     def tell_jobs(self, progress: JobProgress) -> None:
         """Show how many items are done, and what the queue holds."""
         share = progress.done / progress.items
-        known = progress.trouble or f"{progress.running} jobs running, {progress.waiting} waiting"
+        known = progress.trouble or f"{count(progress.running, 'job')} running, {progress.waiting} waiting"
         self._bar.update(self._task, completed=share * len(self._fractions), description=f"grading ({known})")
 
     def finish(self, graded: Graded) -> None:
