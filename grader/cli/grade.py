@@ -12,8 +12,9 @@ from grader.cli.grade_run import grade_run
 from grader.cli.walls import wall_for_own_code
 from grader.course.catalog import find_root, load_course
 from grader.course.check import check
-from grader.course.judge import RunningJudges, SubprocessJudge
+from grader.course.judge import SubprocessJudge
 from grader.course.release import release, stale_stubs, write_stubs
+from grader.course.warm_judges import WarmJudges
 from grader.harness.protocol.wall import Wall
 from slurm.profile import known_profiles
 
@@ -134,9 +135,9 @@ def grade_check(options: Namespace) -> int:
     course = load_course(find_root(Path.cwd()))
     console = make_console()
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
-    judges = RunningJudges()
-    judge = SubprocessJudge(course=course, wall=wall_for_own_code(console), judges=judges)
-    with stopped_by_signals(judges), console.status("checking") as status:
+    wall = wall_for_own_code(console)
+    with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
+        judge = SubprocessJudge(course=course, wall=wall, judges=judges)
         found = check(chapters, judge, progress=status.update, workers=default_workers())
     for problem in found.problems:
         console.print(str(problem), style="red")

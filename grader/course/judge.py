@@ -82,6 +82,15 @@ class JudgeEnd:
         return f"The judge ended with exit code {self.exit_code}."
 
 
+class JudgeProcess(Protocol):
+    """A judge at work. `returncode`: how it ended, if it has."""
+
+    returncode: int | None
+
+    def wait(self, timeout: float) -> int:
+        """Return how it ended; raise subprocess.TimeoutExpired if it does not in time."""
+
+
 class RunningJudges:
     """The judges of one command, in whatever thread each was started."""
 
@@ -98,20 +107,19 @@ class RunningJudges:
 
     @contextmanager
     def start(
-        self, command: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a judge with `settings` in its environment; when the block is left, it and all it started have ended.
+        self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
+    ) -> Iterator[JudgeProcess]:
+        """Run pytest with `settings` in its environment; when the block is left, it and all it started have ended.
 
         Raises: StoppedError if stop() was called.
         """
-        environment = {name: value for name, value in os.environ.items() if not _is_outer_setting(name)}
         with log.open("wb") as output, self._lock:
             if self._stopped:
                 raise StoppedError("Stopped.")
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "pytest", *arguments],
                 cwd=cwd,
-                env={**environment, **settings},
+                env={**judge_environment(), **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -121,7 +129,7 @@ class RunningJudges:
         try:
             yield process
         finally:
-            _end(process)
+            end_session(process)
             with self._lock:
                 self._processes.discard(process)
 
@@ -168,8 +176,8 @@ class SubprocessJudge:
         """
         with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
             report, log = Path(scratch, "report.jsonl"), Path(scratch, "output.txt")
-            command = self._command(submission, selected, report)
-            end = self._run([*command, "--maxfail=1"] if first_failure_only else command, report, log)
+            arguments = self._arguments(submission, selected, report)
+            end = self._run([*arguments, "--maxfail=1"] if first_failure_only else arguments, report, log)
             self.ends.append(end)
             try:
                 # Never empty: it marks each test that has no evidence, even if the exit code claims that all is well.
@@ -177,29 +185,30 @@ class SubprocessJudge:
             except LaunchError as error:
                 raise LaunchError(f"{error} Its last lines:\n{end.tail}") from None
 
-    def _command(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
+    def _arguments(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
         root = self.course.root
-        command = [sys.executable, "-m", "pytest", "-c", str(root / "pyproject.toml"), "--rootdir", str(root)]
-        command += ["-p", "no:cacheprovider", "--wall", self.wall, "--submission", str(submission)]
-        command += ["--report", str(report), *self.options]
+        arguments = ["-c", str(root / "pyproject.toml"), "--rootdir", str(root)]
+        arguments += ["-p", "no:cacheprovider", "--wall", self.wall, "--submission", str(submission)]
+        arguments += ["--report", str(report), *self.options]
         for chapter, exercise in selected:
-            command += ["--exercise", f"{chapter.short}/{exercise.id}"]
+            arguments += ["--exercise", f"{chapter.short}/{exercise.id}"]
         sides = [
             (chapter.folder,) if self.public_only else (chapter.folder, chapter.solution) for chapter, _ in selected
         ]
         folders = dict.fromkeys(folder for side in sides for folder in side)
-        return [*command, *(str(folder) for folder in folders if folder.is_dir())]
+        return [*arguments, *(str(folder) for folder in folders if folder.is_dir())]
 
-    def _run(self, command: Sequence[str], report: Path, log: Path) -> JudgeEnd:
+    def _run(self, arguments: Sequence[str], report: Path, log: Path) -> JudgeEnd:
         deadline = time.monotonic() + self.time_limit_s
         settings = {} if self.seed is None else {SEED_VARIABLE: str(self.seed)}
-        with self.judges.start(command, cwd=self.course.root, log=log, settings=settings) as process:
+        with self.judges.start(arguments, cwd=self.course.root, log=log, settings=settings) as process:
             cut = not self._wait(process, report, deadline)
         if self.judges.stopped:
             raise StoppedError("Stopped.")
-        return JudgeEnd(exit_code=process.returncode, cut_after_s=self.time_limit_s if cut else None, tail=_tail(log))
+        exit_code = -signal.SIGKILL if process.returncode is None else process.returncode
+        return JudgeEnd(exit_code=exit_code, cut_after_s=self.time_limit_s if cut else None, tail=_tail(log))
 
-    def _wait(self, process: subprocess.Popen[bytes], report: Path, deadline: float) -> bool:
+    def _wait(self, process: JudgeProcess, report: Path, deadline: float) -> bool:
         """Wait for the judge, telling how far it is; return whether it ended before its deadline."""
         told = (0, 0)
         while time.monotonic() < deadline:
@@ -216,6 +225,11 @@ class SubprocessJudge:
         return False
 
 
+def judge_environment() -> dict[str, str]:
+    """Return what a judge sees of this process's environment."""
+    return {name: value for name, value in os.environ.items() if not _is_outer_setting(name)}
+
+
 def _is_outer_setting(name: str) -> bool:
     """Whether a variable is of a pytest around the judge, as in our own tests, or of a CI around both.
 
@@ -230,7 +244,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_session(process: subprocess.Popen[bytes]) -> None:
     """End a judge's whole session, politely and then for good; what has ended already is left in peace."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)

@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -46,6 +46,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is to be had)")
     group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
+
+
+class Hooks:
+    """What other plugins may have a say in."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
+        """Return the launcher that a judge is to use instead of one of its own, or None."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare them."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,6 +120,9 @@ class Judge:
         return self._gpu_launchers[key]
 
     def _start_launcher(self, preloaded: tuple[str, ...], *, gpus: bool = False) -> Launcher:
+        lent: Launcher | None = self._config.hook.pytest_start_launcher(preload=preloaded, gpus=gpus)
+        if lent is not None:
+            return lent
         wall = Wall(self._config.option.wall)
         if self._config.option.agents is None:
             return Zygote(wall=wall, preload=preloaded, gpus=gpus)
