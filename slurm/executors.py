@@ -5,10 +5,11 @@ pickle that a job has written is ever opened.
 """
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,7 +56,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Executor(Protocol):
-    """A place where jobs run."""
+    """A place where jobs run.
+
+    outlives_us: whether jobs go on when the process that submitted them has ended, and another one can find them
+    """
+
+    outlives_us: bool
 
     def submit(self, name: str, calls: Sequence[Call]) -> None:
         """Start a job for each call; `name` stands for all of them.
@@ -64,7 +70,7 @@ class Executor(Protocol):
         """
 
     def statuses(self, name: str) -> dict[int, Status]:
-        """Return what is known of the jobs of a name, by their place in the calls.
+        """Return what is known of the jobs of a name, by their place in the calls; it may be some seconds old.
 
         A job that is not in it has ended, and is forgotten.
         Raises: ExecutorError if the place does not answer, for now.
@@ -117,6 +123,8 @@ def make_executor(where: str, profile: Profile, folder: Path, *, spread: bool = 
 class DebugExecutor:
     """Runs every call at once, in this process: for a debugger."""
 
+    outlives_us = False
+
     def __init__(self, folder: Path) -> None:
         self._executor = submitit.AutoExecutor(folder=folder, cluster="debug")
         self._statuses: dict[str, dict[int, Status]] = {}
@@ -142,6 +150,8 @@ class DebugExecutor:
 
 class LocalExecutor:
     """Runs every call in a process of its own, on this machine, all at once."""
+
+    outlives_us = False
 
     def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
         self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="local")
@@ -185,7 +195,11 @@ class SlurmExecutor:
     Jobs are found again by their name, by any process and at any time: nothing has to be remembered.
     """
 
+    outlives_us = True
+
     def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
+        self._queue_every_s = profile.queue_every_s
+        self._known: dict[str, tuple[float, dict[int, Status]]] = {}
         python = profile.python or None
         try:
             self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="slurm", slurm_python=python)
@@ -200,17 +214,22 @@ class SlurmExecutor:
         """Send the calls as one array; a single one as a job without one."""
         self._executor.update_parameters(name=name)
         try:
-            with self._executor.batch():
+            with _outside_of_any_job(), self._executor.batch():
                 for call in calls:
                     self._executor.submit(call)
         except submitit.core.utils.FailedJobError as error:
             raise ExecutorError(f"Slurm did not take the jobs: {error}") from None
+        self._known.pop(name, None)
 
     def statuses(self, name: str) -> dict[int, Status]:
-        """Ask the controller."""
-        asked = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%r")
-        told = _run(*asked)
-        return read_queue(told)
+        """Ask the controller, but not all the time: it serves everybody on the cluster."""
+        asked_at, known = self._known.get(name, (-self._queue_every_s, {}))
+        if time.monotonic() - asked_at < self._queue_every_s:
+            return known
+        told = _run("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%r")
+        known = read_queue(told)
+        self._known[name] = (time.monotonic(), known)
+        return known
 
     def cancel(self, name: str) -> None:
         """Tell the controller."""
@@ -218,6 +237,19 @@ class SlurmExecutor:
 
     def close(self) -> None:
         """Do nothing: jobs end where they are."""
+
+
+@contextlib.contextmanager
+def _outside_of_any_job() -> Iterator[None]:
+    """Hide from sbatch, and so from the new job, what Slurm has told this process of the job that it is in."""
+    told = ("SLURM_", "SLURMD_", "SUBMITIT_")
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(told) and name != "SLURM_CONF"}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def read_queue(told: str) -> dict[int, Status]:
@@ -260,7 +292,7 @@ def _parameters(profile: Profile, *, spread: bool) -> dict[str, Any]:
         "slurm_account": profile.account or None,
         "slurm_qos": profile.qos or None,
         "slurm_comment": profile.comment or None,
-        "slurm_gres": profile.gres or None,
+        "slurm_gres": (profile.gres if spread else profile.gres_of_one_task) or None,
         "slurm_setup": list(profile.setup) or None,
         "slurm_signal_delay_s": SIGNAL_BEFORE_END_S,
         "slurm_srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={profile.cpus_per_task}"],

@@ -22,7 +22,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     qos: str = ""
     comment: str = ""
     gres: str = ""
-    """Of each node, like `gpu:4`."""
+    """Of each node of a job whose ranks are spread over all its tasks, like `gpu:4`."""
+
+    gres_of_one_task: str = ""
+    """Of every other job: a class is graded by many, each with one task on one node."""
 
     nodes: int = 1
     """Of a job whose ranks are spread over nodes; other jobs take one."""
@@ -46,8 +49,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Empty: all nodes see everything."""
 
-    settle_s: float = 30.0
-    """How long what was written on a node may take to be seen elsewhere."""
+    settle_s: float = 70.0
+    """How long what was written on a node may take to be seen elsewhere: with NFS, a minute."""
+
+    queue_every_s: float = 5.0
+    """How often the controller is asked what has become of jobs, at most."""
 
     sbatch: dict[str, str | int | bool] = {}
     """Further options of sbatch, by their long name."""
@@ -64,7 +70,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Path(os.path.expandvars(self.folder)).expanduser() if self.folder else None
 
 
-THIS_MACHINE = Profile(tasks_per_node=2, worthwhile_minutes=0.5, settle_s=0.0)
+THIS_MACHINE = Profile(tasks_per_node=2, cpus_per_task=1, worthwhile_minutes=0.5, settle_s=0.0)
 """Of the executors that need no cluster."""
 
 

@@ -14,7 +14,7 @@ class Task:
     rank: from 0
     node: the name of its machine
     run: how often the job was requeued before
-    first_node: an address of the machine where the job began, by which all its machines reach each other
+    first_node: an address or the name of the machine where the job began, by which all its machines reach each other
     """
 
     rank: int
@@ -27,10 +27,13 @@ class Task:
 def current_task() -> Task:
     """Return this task; outside a job it is the only one."""
     environment = submitit.JobEnvironment()
+    address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "")
+    if not address or ":" in address:  # not every Slurm says it, and gloo is told an interface by its IPv4 address
+        address = environment.hostnames[0] if "SLURM_JOB_NODELIST" in os.environ else "127.0.0.1"
     return Task(
         rank=environment.global_rank,
         num_tasks=environment.num_tasks,
         node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         run=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
-        first_node=os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"),
+        first_node=address,
     )

@@ -11,7 +11,7 @@ import pytest
 
 from course_env.errors import LaunchError
 from grader.harness.agents import messages
-from grader.harness.agents.agent import Agent
+from grader.harness.agents.agent import MAX_STRANGERS, Agent
 from grader.harness.agents.channel import CODE_BYTES, Channel, ChannelError, End
 from grader.harness.agents.network import network_towards
 from grader.harness.agents.roster import Member, enter, make_key, read_key, read_members, wait_for_members
@@ -280,7 +280,7 @@ def test_a_zygote_that_is_killed_costs_one_launch(small_team, tmp_path):
         ranks.run(2)
 
     ranks.write(ALL_REDUCE)
-    assert 2 == len(ranks.run(2).values)
+    assert 2 == len(ranks.run(2, timeout_s=1.0).values)  # less than it takes to import torch
 
 
 def test_a_launch_that_is_left_does_not_answer_the_next(small_team, tmp_path):
@@ -328,6 +328,58 @@ def test_who_does_not_know_the_secret_gets_nothing():
         assert holding.receive()
     silent.close()
     agent.close()
+
+
+def test_strangers_do_not_keep_a_judge_out():
+    """Not many are listened to at a time; when they have gone, who knows the secret is served."""
+    agent = Agent(SECRET, LOOPBACK)
+    strangers = [socket.create_connection(("127.0.0.1", agent.port)) for _ in range(3 * MAX_STRANGERS)]
+    greeted = [stranger for stranger in strangers if is_greeted(stranger)]
+    assert MAX_STRANGERS == len(greeted)
+    for stranger in strangers:
+        stranger.close()
+
+    end = time.monotonic() + 10
+    while True:
+        try:
+            with connect(agent.port, SECRET) as holding:
+                holding.send(HOLD)
+                assert holding.receive()
+            break
+        except ChannelError:  # the last of them may not have been missed yet
+            assert time.monotonic() < end
+    agent.close()
+
+
+def is_greeted(stranger):
+    """Return whether an agent has opened a conversation."""
+    try:
+        return len(stranger.recv(32)) == 32
+    except ConnectionResetError:
+        return False
+
+
+def test_an_agent_that_runs_out_of_descriptors_goes_on(monkeypatch):
+    """For a while it can accept nobody, and afterwards it does."""
+    agent = Agent(SECRET, LOOPBACK)
+    server, failures = agent._server, iter([OSError(24, "Too many open files")] * 3)
+
+    class Failing:
+        def accept(self):
+            for failure in failures:
+                raise failure
+            return server.accept()
+
+        def __getattr__(self, name):
+            return getattr(server, name)
+
+    agent._server = Failing()
+    socket.create_connection(("127.0.0.1", agent.port)).close()  # wakes the thread that accepts
+    with connect(agent.port, SECRET) as holding:
+        holding.send(HOLD)
+        assert holding.receive()
+    agent.close()
+    assert [] == list(failures)
 
 
 def connect(port, secret):

@@ -27,6 +27,10 @@ from grader.harness.protocol.messages import (
 BACKLOG = 64
 HOLD_PATIENCE_S = 300.0
 MAX_CONNECTING = 128
+MAX_STRANGERS = 64
+"""Connections that have not shown yet that they know the secret: ranks can connect, too."""
+
+BREATH_S = 0.1
 
 
 class Agent:
@@ -38,6 +42,8 @@ class Agent:
         self._server = socket.create_server((network.address, 0), backlog=BACKLOG)
         self._lock = threading.Lock()
         self._sessions: dict[threading.Thread, Channel] = {}
+        self._num_strangers = 0
+        self._strangers = threading.BoundedSemaphore(MAX_STRANGERS)
         self._over = threading.Event()
         self._held = threading.Event()
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -74,9 +80,16 @@ class Agent:
         while not self._over.is_set():
             try:
                 connection, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            except OSError:  # closed by us; or the other end has gone already, or no descriptor is left for now
+                self._over.wait(BREATH_S)
+                continue
+            with self._lock:
+                is_one_too_many = self._num_strangers >= MAX_STRANGERS
+                self._num_strangers += not is_one_too_many
+            if is_one_too_many:
+                connection.close()
+            else:
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -84,6 +97,7 @@ class Agent:
                 first = messages.receive_from_judge(channel)  # proves that it knows the secret
                 with self._lock:
                     self._sessions[threading.current_thread()] = channel
+                    self._num_strangers -= 1
                 if isinstance(first, messages.Hold):
                     self._be_held(channel)
                 elif isinstance(first, messages.Begin):
@@ -93,7 +107,8 @@ class Agent:
         finally:
             connection.close()
             with self._lock:
-                self._sessions.pop(threading.current_thread(), None)
+                if self._sessions.pop(threading.current_thread(), None) is None:
+                    self._num_strangers -= 1
 
     def _be_held(self, channel: Channel) -> None:
         self._held.set()
@@ -168,7 +183,10 @@ class _Session:
                     step.send(END_PART)
                 launch.join()
         self._forget_meeting()
-        messages.send(self._channel, launch.told())
+        told = launch.told()
+        with contextlib.suppress(LaunchError):  # the next launch will say so
+            self._zygote.wait_until_ready()  # one that was killed is replaced at the expense of this launch
+        messages.send(self._channel, told)
 
     def _keep_step(self, step: socket.socket, launch: "_Launch") -> None:
         """Pass on what the part and the judge have to say to each other, until the part has ended."""
