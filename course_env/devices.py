@@ -17,8 +17,8 @@ ASK_TORCH = """
 import json, os, torch
 shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
 count = torch.cuda.device_count()
-uuids = [str(torch.cuda.get_device_properties(number).uuid) for number in range(count)]
-print(json.dumps([[uuid, shown[number] if shown else str(number)] for number, uuid in enumerate(uuids)]))
+found = [torch.cuda.get_device_properties(number) for number in range(count)]
+print(json.dumps([[str(gpu.uuid), shown[i] if shown else str(i), gpu.name] for i, gpu in enumerate(found)]))
 """
 
 
@@ -28,10 +28,12 @@ class Gpu:
 
     uuid: the same wherever it is seen
     handle: what the process that sees it has to put into CUDA_VISIBLE_DEVICES to use this one only
+    name: of its kind
     """
 
     uuid: str
     handle: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,6 @@ def visible_gpus() -> tuple[Gpu, ...]:
         asked = subprocess.run(
             [sys.executable, "-I", "-c", ASK_TORCH], capture_output=True, text=True, check=True, timeout=PROBE_S
         )
-        return tuple(Gpu(uuid=uuid, handle=handle) for uuid, handle in json.loads(asked.stdout))
+        return tuple(Gpu(uuid=uuid, handle=handle, name=name) for uuid, handle, name in json.loads(asked.stdout))
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()

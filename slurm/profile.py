@@ -10,8 +10,8 @@ import msgspec
 from course_env.errors import UsageError, did_you_mean
 
 PROFILES = Path(__file__).parent / "profiles"
-LEAST_MINUTES = 10
-"""submitit signals a job some time before its limit, Slurm up to a minute earlier still: less would hit at the start."""
+LEAST_MINUTES = 5
+"""submitit has a job signalled half a minute before its limit, and Slurm does so up to a minute early: the rest is for work."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

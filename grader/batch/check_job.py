@@ -1,15 +1,16 @@
 """`course check --on`: one job whose tasks run the ranks, and whose first task judges; and the command that waits for it."""
 
-import secrets
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from course_env.errors import CourseError, ExecutorError, LaunchError
+from course_env.errors import CourseError, LaunchError
 from grader.batch.judging import stopped_by_signals
+from grader.batch.one_job import sent, wait_for
 from grader.batch.result import write_whole
 from grader.batch.seat import own_seat
 from grader.course.catalog import Course, load_course
@@ -19,12 +20,8 @@ from grader.harness.agents.allocation import be_agent
 from grader.harness.agents.roster import make_key
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import strongest
-from slurm.executors import Executor, Phase, wait_for_end
+from slurm.executors import Executor
 from slurm.profile import Profile
-
-POLL_S = 0.5
-END_S = 15.0  # until a job that has said everything is gone
-TAIL_LINES = 30
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,70 +62,36 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 # The command.
 
 
+@contextmanager
 def check_on(
     executor: Executor,
     profile: Profile,
     folder: Path,
     plan: Plan,
     tell: Callable[[Stage], None],
-) -> Checked:
-    """Send the job, wait for it, and return what it found. Whatever interrupts this cancels the job.
+) -> Iterator[Checked]:
+    """Send the job, wait for it, and give what it found; when the block is left, nothing of it is there any more.
 
     Raises: ExecutorError if the job is not taken, or ends without a word; LaunchError if it could find nothing.
     """
-    make_key(folder)
     write_whole(folder / "plan.json", msgspec.json.encode(plan))
-    name = f"check-{secrets.token_hex(4)}"
-    executor.submit(name, [partial(run_check, str(folder))])
-    try:
-        outcome = _wait(executor, name, profile, folder, tell)
-    except BaseException:
-        executor.cancel(name)
-        raise
-    wait_for_end(executor, name, END_S)
-    executor.close()
-    if isinstance(outcome, Failed):
-        raise LaunchError(outcome.reason)
-    return outcome
+    make_key(folder)  # what tasks wait for, so it comes last
+    with sent(executor, "check", partial(run_check, str(folder)), folder) as name:
+        outcome = wait_for(
+            lambda: _read(folder / "outcome.json", Checked | Failed),
+            executor,
+            name,
+            profile=profile,
+            folder=folder,
+            tell=lambda state: tell(_read(folder / "stage.json", Stage) or Stage(state=state)),
+        )
+        if isinstance(outcome, Failed):
+            raise LaunchError(outcome.reason)
+        yield outcome
 
 
-def _wait(
-    executor: Executor, name: str, profile: Profile, folder: Path, tell: Callable[[Stage], None]
-) -> Checked | Failed:
-    ended_at: float | None = None
-    while (outcome := _read_outcome(folder)) is None:
-        try:
-            status = executor.statuses(name).get(0)
-        except ExecutorError as error:  # a controller that restarts; the job goes on
-            tell(Stage(state=f"not known: {error}"))
-            time.sleep(POLL_S)
-            continue
-        state = "forgotten by the queue" if status is None else status.state
-        if status is not None and status.phase is not Phase.ENDED:
-            ended_at = None
-        elif ended_at is None:
-            ended_at = time.monotonic()
-        elif time.monotonic() - ended_at >= profile.settle_s:
-            raise ExecutorError(f"The job ended without a word on your files: {state}.{_last_lines(folder)}")
-        tell(_read_stage(folder) or Stage(state=state))
-        time.sleep(POLL_S)
-    return outcome
-
-
-def _read_outcome(folder: Path) -> Checked | Failed | None:
-    path = folder / "outcome.json"
-    return msgspec.json.decode(path.read_bytes(), type=Checked | Failed) if path.exists() else None
-
-
-def _read_stage(folder: Path) -> Stage | None:
-    path = folder / "stage.json"
-    return msgspec.json.decode(path.read_bytes(), type=Stage) if path.exists() else None
-
-
-def _last_lines(folder: Path) -> str:
-    logs = sorted((folder / "logs").glob("**/*_log.out"))
-    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()[-TAIL_LINES:]]
-    return "\n".join([" The last lines that it printed:", *lines]) if lines else ""
+def _read(path: Path, kind: Any) -> Any:
+    return msgspec.json.decode(path.read_bytes(), type=kind) if path.exists() else None
 
 
 # The job.

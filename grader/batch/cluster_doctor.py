@@ -2,33 +2,30 @@
 
 import os
 import platform
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from course_env.devices import Gpu, Placement, place_ranks, visible_gpus
 from course_env.doctor import Finding
-from course_env.errors import CourseError, ExecutorError, LaunchError
+from course_env.errors import CourseError, LaunchError
+from grader.batch.one_job import sent, wait_for
 from grader.batch.result import write_whole
 from grader.harness.agents.network import network_towards
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.probe import strongest
-from slurm.executors import Executor, Phase, wait_for_end
+from slurm.executors import Executor
 from slurm.profile import LEAST_MINUTES, Profile
 from slurm.task import Task, current_task
 
-if TYPE_CHECKING:
-    import torch
-
 POLL_S = 0.05
-QUEUE_POLL_S = 0.5
-END_S = 15.0  # until a job that has said everything is gone
 OTHERS_S = 60.0
 REDUCED_MIB = 32
 CLOCKS_APART_S = 1.0
@@ -41,6 +38,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     shared_s: how long it took until what the last task had written was seen
     clock_s: by how much its clock is before that of task 0
     gpus: of this task, by name
+    placement: where all tasks computed, and why; empty: they did not get so far
     backend, reduce_s: of an all-reduce of REDUCED_MIB over all tasks
     problem: what did not work, in a sentence
     """
@@ -55,6 +53,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     clock_s: float = 0.0
     time: float = 0.0
     gpus: tuple[str, ...] = ()
+    placement: str = ""
     backend: str = ""
     reduce_s: float = 0.0
     problem: str = ""
@@ -63,22 +62,25 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 # The command.
 
 
-def examine_cluster(executor: Executor, profile: Profile, folder: Path, tell: Callable[[str], None]) -> list[Finding]:
-    """Send the job, wait for it, and return what it found of nodes, GPUs, network, shared folder and clocks.
+@contextmanager
+def examine_cluster(
+    executor: Executor, profile: Profile, folder: Path, tell: Callable[[str], None]
+) -> Iterator[list[Finding]]:
+    """Send the job, wait for it, and give what it found of nodes, GPUs, network, shared folder and clocks.
 
+    When the block is left, nothing of it is there any more.
     Raises: ExecutorError if the job is not taken, or ends without a word.
     """
     folder.mkdir(parents=True)
-    name = f"doctor-{secrets.token_hex(4)}"
-    executor.submit(name, [partial(run_examination, str(folder))])
-    try:
-        told = _wait(executor, name, profile, folder, tell)
-    except BaseException:
-        executor.cancel(name)
-        raise
-    wait_for_end(executor, name, END_S)
-    executor.close()
-    return list(findings(told, profile, here=time.time()))
+    with sent(executor, "doctor", partial(run_examination, str(folder)), folder) as name:
+        told = wait_for(
+            lambda: _read(folder), executor, name, profile=profile, folder=folder, tell=partial(_tell, folder, tell)
+        )
+        yield list(findings(told, profile, here=time.time()))
+
+
+def _tell(folder: Path, tell: Callable[[str], None], state: str) -> None:
+    tell(f"the job is {state}; {len(_answers(folder))} tasks have answered")
 
 
 def short(profile: Profile) -> Profile:
@@ -86,30 +88,10 @@ def short(profile: Profile) -> Profile:
     return msgspec.structs.replace(profile, minutes=LEAST_MINUTES)
 
 
-def _wait(executor: Executor, name: str, profile: Profile, folder: Path, tell: Callable[[str], None]) -> list[Told]:
-    ended_at: float | None = None
-    while True:
-        told = _read(folder / "told")
-        if told and len(told) == _num_tasks(folder):
-            return told
-        try:
-            status = executor.statuses(name).get(0)
-        except ExecutorError as error:  # a controller that restarts; the job goes on
-            tell(str(error))
-            time.sleep(QUEUE_POLL_S)
-            continue
-        if status is not None and status.phase is not Phase.ENDED:
-            tell(f"the job is {status.state}; {len(told)} tasks have answered")
-        else:
-            ended_at = ended_at or time.monotonic()
-            if time.monotonic() - ended_at >= profile.settle_s:
-                state = "forgotten by the queue" if status is None else status.state
-                logs = folder / "logs"
-                raise ExecutorError(
-                    f"The job ended before all its tasks had answered: {state}. What it printed is in {logs}. "
-                    "If there is nothing, the nodes cannot write there: set `folder` in the profile."
-                )
-        time.sleep(QUEUE_POLL_S)
+def _read(folder: Path) -> list[Told] | None:
+    """Return what all tasks found, if all have said so."""
+    told = _answers(folder)
+    return told if told and len(told) == _num_tasks(folder) else None
 
 
 def _num_tasks(folder: Path) -> int:
@@ -117,8 +99,8 @@ def _num_tasks(folder: Path) -> int:
     return int(path.read_text()) if path.exists() else -1
 
 
-def _read(folder: Path) -> list[Told]:
-    told = (msgspec.json.decode(path.read_bytes(), type=Told) for path in folder.glob("*.json"))
+def _answers(folder: Path) -> list[Told]:
+    told = (msgspec.json.decode(path.read_bytes(), type=Told) for path in (folder / "told").glob("*.json"))
     return sorted(told, key=lambda one: one.rank)
 
 
@@ -185,7 +167,9 @@ def _gpus(told: Sequence[Told], profile: Profile) -> Finding:
     return Finding(
         name="GPUs",
         present=number > 0 and not without,
-        detail=f"{number} ({', '.join(names)})." if number else f"None that PyTorch can use. {asked}.",
+        detail=f"{number} ({', '.join(names)}). Ranks: {told[0].placement or 'see below'}."
+        if number
+        else f"None that PyTorch can use. {asked}.",
         cost_of_absence="Ranks talk through gloo, on the CPU. That is enough for every exercise that does not ask for a GPU.",
         how_to_get='`gres = "gpu:4"` in the profile, as many as `tasks_per_node`; and a PyTorch that is built for CUDA.',
     )
@@ -249,19 +233,24 @@ def run_examination(folder: str) -> None:
 def _meet(told: Told, task: Task, folder: Path) -> Told:
     """Return what is found together with the other tasks."""
     network = network_towards(task.first_node)
-    write_whole(folder / "here" / str(task.rank), b"")
+    gpus = visible_gpus()
+    told = msgspec.structs.replace(told, interface=network.interface, gpus=tuple(gpu.name for gpu in gpus))
+    write_whole(folder / "here" / str(task.rank), msgspec.json.encode(gpus))
     begin = time.monotonic()
     _wait_until(lambda: len(list((folder / "here").glob("[0-9]*"))) == task.num_tasks, "the files of all tasks", folder)
-    told = msgspec.structs.replace(told, interface=network.interface, shared_s=time.monotonic() - begin)
+    told = msgspec.structs.replace(told, shared_s=time.monotonic() - begin)
+    placement = place_ranks([_gpus_of(rank, folder) for rank in range(task.num_tasks)])
+    if placement.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = placement.gpus[task.rank].handle
+    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = network.interface
     import torch
 
-    told = msgspec.structs.replace(
-        told,
-        torch=str(torch.__version__),
-        gpus=tuple(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())),
-    )
-    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = network.interface
-    return _reduce(told, task, _store(task, folder, network.address), torch.device("cuda" if told.gpus else "cpu"))
+    told = msgspec.structs.replace(told, torch=str(torch.__version__), placement=str(placement))
+    return _reduce(told, task, _store(task, folder, network.address), placement)
+
+
+def _gpus_of(rank: int, folder: Path) -> tuple[Gpu, ...]:
+    return msgspec.json.decode((folder / "here" / str(rank)).read_bytes(), type=tuple[Gpu, ...])
 
 
 def _store(task: Task, folder: Path, address: str) -> Any:
@@ -277,16 +266,14 @@ def _store(task: Task, folder: Path, address: str) -> Any:
     return dist.TCPStore(host, int(port), task.num_tasks, is_master=False)  # type: ignore[attr-defined]
 
 
-def _reduce(told: Told, task: Task, store: Any, device: "torch.device") -> Told:
+def _reduce(told: Told, task: Task, store: Any, placement: Placement) -> Told:
     """Return the clock's offset, and whether and how fast all tasks can reduce together."""
     import torch
     import torch.distributed as dist
 
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(task.rank % torch.cuda.device_count())
+    device = torch.device("cuda" if placement.gpus else "cpu")
     timeout = timedelta(seconds=OTHERS_S)
-    dist.init_process_group(backend, store=store, rank=task.rank, world_size=task.num_tasks, timeout=timeout)
+    dist.init_process_group(placement.backend, store=store, rank=task.rank, world_size=task.num_tasks, timeout=timeout)
     x = torch.ones(REDUCED_MIB << 18, device=device)
     dist.all_reduce(x)  # connects
     dist.barrier()
@@ -300,11 +287,13 @@ def _reduce(told: Told, task: Task, store: Any, device: "torch.device") -> Told:
         torch.cuda.synchronize()
     seconds = time.monotonic() - begin
     if float(x[-1]) != task.num_tasks**2:
-        raise LaunchError(f"An all-reduce over {backend} gave {float(x[-1]):g} instead of {task.num_tasks**2}.")
+        raise LaunchError(
+            f"An all-reduce over {placement.backend} gave {float(x[-1]):g} instead of {task.num_tasks**2}."
+        )
     dist.barrier()
     dist.destroy_process_group()
     return msgspec.structs.replace(
-        told, backend=backend, reduce_s=seconds, clock_s=now - float(clocks[0]), time=time.time()
+        told, backend=placement.backend, reduce_s=seconds, clock_s=now - float(clocks[0]), time=time.time()
     )
 
 

@@ -3,6 +3,7 @@
 import secrets
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from course_env.errors import CatalogError, LaunchError
 from grader.batch.check_job import Plan, Stage, check_on
 from grader.batch.dispatch import require_shared
 from grader.batch.judging import stopped_by_signals, without_evidence
+from grader.batch.one_job import logs
 from grader.cli.command import (
     ALL_PASSED,
     SOME_FAILED,
@@ -32,7 +34,6 @@ from grader.course.judge import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome, shown
-from grader.harness.protocol.scratch import remove_tree
 from grader.harness.protocol.wall import Wall
 from slurm.executors import executor_on
 
@@ -50,7 +51,14 @@ def course_check(options: Namespace) -> int:
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     console = make_console()
     where = _here if options.on is None else partial(_on, options.on)
-    found = where(course, selected, seed, console)
+    with where(course, selected, seed, console) as found:
+        return _tell(found, course, selected, console, seed=seed, on=options.on)
+
+
+def _tell(
+    found: "Found", course: Course, selected: Sequence[Selected], console: Console, *, seed: int, on: str | None
+) -> int:
+    """Print what was found, and keep it; return the command's exit code."""
     if not found.end.in_order or without_evidence(found.records, found.end):
         raise _failure(found.end)
     records = found.records
@@ -61,11 +69,11 @@ def course_check(options: Namespace) -> int:
     for (chapter, exercise), _, score in scored:
         progress = progress.with_check(chapter, exercise, score)
     write_progress(course, progress)
-    if options.on is not None:
-        console.print(_where(found, options.on), style="dim")
+    if on is not None:
+        console.print(_where(found, on), style="dim")
     for placement in sorted({placement for record in records for placement in record.placements}):
         console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
-    again = f"--seed {seed}" if options.on is None else f"--seed {seed} --on {options.on}"
+    again = f"--seed {seed}" if on is None else f"--seed {seed} --on {on}"
     _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
     return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED
 
@@ -79,7 +87,8 @@ class Found:
     num_tasks: int = 1
 
 
-def _here(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Found:
+@contextmanager
+def _here(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
     wall = wall_for_own_code(console)
     judges = RunningJudges()
     with stopped_by_signals(judges), console.status("starting the tests") as status:
@@ -95,13 +104,14 @@ def _here(course: Course, selected: Sequence[Selected], seed: int, console: Cons
             records = judge(course.root / "assignments", selected)
         except LaunchError:
             raise _failure(judge.ends[-1]) from None
-    return Found(records=records, end=judge.ends[-1])
+    yield Found(records=records, end=judge.ends[-1])
 
 
-def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Found:
+@contextmanager
+def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
     """Judge in one job of a cluster, which runs the ranks in all its tasks."""
     folder = course.root / "out" / "checks" / secrets.token_hex(4)
-    executor, profile = executor_on(name, folder / "logs", spread=True)
+    executor, profile = executor_on(name, logs(folder), spread=True)
     require_shared(profile, [course.root])
     plan = Plan(
         root=str(course.root),
@@ -109,12 +119,13 @@ def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, cons
         seed=seed,
         walls=FOR_OWN_CODE,
     )
-    with console.status(f"sending a job to {name}") as status:
-        checked = check_on(executor, profile, folder, plan, lambda stage: status.update(_stage(stage, name)))
-    remove_tree(folder)
-    if checked.wall is Wall.NONE:
-        tell_of_no_wall(console)
-    return Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
+    with ExitStack() as stack:
+        with console.status(f"sending a job to {name}") as status:
+            checking = check_on(executor, profile, folder, plan, lambda stage: status.update(_stage(stage, name)))
+            checked = stack.enter_context(checking)
+        if checked.wall is Wall.NONE:
+            tell_of_no_wall(console)
+        yield Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
 
 
 def _stage(stage: Stage, name: str) -> str:

@@ -3,18 +3,20 @@
 import secrets
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from course_env.doctor import Finding, examine
+from course_env.errors import ExecutorError
 from grader.batch.cluster_doctor import examine_cluster, short
 from grader.batch.dispatch import require_shared
-from grader.cli.command import ALL_PASSED, SOME_FAILED, indented, make_console
+from grader.batch.one_job import logs
+from grader.cli.command import ALL_PASSED, indented, make_console
 from grader.cli.walls import examine_walls
 from grader.course.catalog import find_root
-from grader.harness.protocol.scratch import remove_tree
 from slurm.executors import make_executor
 from slurm.profile import load_profile
 
@@ -38,15 +40,17 @@ def _examine_cluster(name: str, console: Console) -> int:
     root = find_root(Path.cwd())
     require_shared(profile, [root])
     folder = root / "out" / "doctor" / secrets.token_hex(4)
-    executor = make_executor("slurm", profile, folder / "logs", spread=True)
-    with console.status(f"sending a short job to {name}") as status:
-        findings = examine_cluster(executor, profile, folder, status.update)
-    _print(console, findings)
-    if all(finding.present for finding in findings if finding.name in NECESSARY):
-        remove_tree(folder)
-        return ALL_PASSED
-    console.print(f"What the tasks printed is in {folder / 'logs'}.")
-    return SOME_FAILED
+    executor = make_executor("slurm", profile, logs(folder), spread=True)
+    with ExitStack() as stack:
+        with console.status(f"sending a short job to {name}") as status:
+            findings = stack.enter_context(examine_cluster(executor, profile, folder, status.update))
+        _print(console, findings)
+        if missing := [one.name for one in findings if one.name in NECESSARY and not one.present]:
+            raise ExecutorError(
+                f"The course cannot be used there before this is mended: {', '.join(missing)}. "
+                f"What the tasks printed is in {logs(folder)}."
+            )
+    return ALL_PASSED
 
 
 def _print(console: Console, findings: Sequence[Finding]) -> None:

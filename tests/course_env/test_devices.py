@@ -66,10 +66,10 @@ def driver(tmp_path, monkeypatch):
 
 def test_torch_says_which_gpus_there_are(driver):
     """By what it is the same everywhere, and by what this process has to say to use it."""
-    driver.write_text("""#!/bin/sh\necho '[["a", "GPU-a"], ["b", "GPU-b"]]'\n""")
+    driver.write_text("""#!/bin/sh\necho '[["a", "GPU-a", "V100"], ["b", "GPU-b", "V100"]]'\n""")
     driver.chmod(0o755)
 
-    assert (Gpu(uuid="a", handle="GPU-a"), Gpu(uuid="b", handle="GPU-b")) == visible_gpus()
+    assert tuple(Gpu(uuid=one, handle=f"GPU-{one}", name="V100") for one in "ab") == visible_gpus()
 
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense", "echo '[[1]]'", None])
@@ -84,7 +84,7 @@ def test_a_torch_that_does_not_say_has_none(driver, answer):
 
 def test_where_there_is_no_driver_nobody_is_asked(driver, monkeypatch):
     """It would take as long as an import of torch."""
-    driver.write_text("""#!/bin/sh\necho '[["a", "0"]]'\n""")
+    driver.write_text("""#!/bin/sh\necho '[["a", "0", "V100"]]'\n""")
     driver.chmod(0o755)
     monkeypatch.setattr(devices, "DRIVER", driver.parent / "nothing")
 

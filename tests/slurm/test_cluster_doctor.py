@@ -42,11 +42,12 @@ def test_a_good_cluster(cluster, mini):
 def test_a_job_that_cannot_begin_says_where_to_look(cluster, mini):
     """Whatever `setup` does wrong is in the log."""
     profile = mini / "broken.toml"
-    profile.write_text('settle_s = 1.0\nsetup = ["exit 3"]\n')
+    profile.write_text('settle_s = 1.0\nsetup = ["echo no such module", "exit 3"]\n')
 
     told = cluster.run(*doctor(str(profile)), cwd=mini, code=4, merged=True)
 
-    assert "The job ended before all its tasks had answered: FAILED" in told
+    assert "The job ended without an answer: FAILED" in told
+    assert "no such module" in told
     assert "/out/doctor/" in told.replace("\n", "")
 
 
@@ -87,10 +88,13 @@ def test_each_trouble_has_its_remedy():
 
 def test_gpus_are_named():
     """With one for each task, ranks use NCCL."""
-    told = [Told(rank=rank, node=f"n{rank}", **GOOD | {"backend": "nccl"}, gpus=("V100",)) for rank in range(2)]
+    told = [
+        Told(rank=rank, node=f"n{rank}", **GOOD | {"backend": "nccl"}, gpus=("V100",), placement="NCCL on GPUs (so)")
+        for rank in range(2)
+    ]
 
     found = of(told)
 
-    assert "2 (V100)." == found["GPUs"].detail
+    assert "2 (V100). Ranks: NCCL on GPUs (so)." == found["GPUs"].detail
     assert found["network"].detail.startswith("nccl over eth0")
     assert all(finding.present for finding in found.values())

@@ -86,7 +86,7 @@ def test_a_job_that_cannot_begin_says_why(cluster, mini):
 
     told = cluster.run(*check("--on", str(profile)), cwd=mini, code=4, merged=True)
 
-    assert "The job ended without a word on your files: FAILED" in told
+    assert "The job ended without an answer: FAILED" in told
     assert "there is no such module" in told
 
 
@@ -111,4 +111,6 @@ def test_a_check_that_is_cancelled_leaves_no_job(cluster, mini, how):
     assert (4 if how == "scancel" else 130) == command.returncode, told
     assert "CANCELLED" == cluster.wait_for(*new, "CANCELLED")
     if how == "scancel":
-        assert "The job ended without a word on your files: CANCELLED" in told
+        assert "The job ended without an answer: CANCELLED" in told
+    left = [path.name for path in (mini / "out" / "checks").glob("*/*")]
+    assert (["logs"] if how == "scancel" else []) == left, "no key, and what it printed only where it is of use"

@@ -43,7 +43,7 @@ def test_an_unknown_profile_is_answered_with_those_there_are():
     [
         ("partitions = 'gpu'", r"unknown key 'partitions'.*Did you mean 'partition'\?"),
         ("minutes = 'many'", "Expected `int`, got `str`, in `minutes`"),
-        ("minutes = 2", "minutes is 2, and must be at least 10"),
+        ("minutes = 2", "minutes is 2, and must be at least 5"),
         ("nodes = 0", "nodes is 0"),
         ("nodes = ", "it is no TOML"),
         ("setup = 'module load cuda'", "Expected `array`, got `str`, in `setup`"),
