@@ -162,7 +162,8 @@ class Desk:
                 file.write(self._code(content) + b"\n" + content)
                 file.flush()
                 os.fsync(file.fileno())
-            if self.verdict(verdict.item, verdict.token) is None:
+            # In this order: what comes to lie there from now on may be another job's, and the first.
+            if path.exists() and self.verdict(verdict.item, verdict.token) is None:
                 path.unlink(missing_ok=True)  # whatever lies there, no job has written it
             os.link(temporary, path)
         except FileExistsError:
