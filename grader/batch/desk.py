@@ -6,7 +6,7 @@
     items/<submission>/<chapter>/begun-*     one for each time that a job began with the item
     items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
     crews/0-1/                               where the agents of the first array's second job meet, if ranks are spread
-    losses                                   a line for each job that ended without a verdict on one of its items
+    losses/0.json                            which items lost their job, and why, as noticed at one time; 1.json: ...
 
 A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
 is as good as not there.
@@ -17,7 +17,7 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -107,35 +107,31 @@ class Desk:
 
     def add_round(self, number: int, packs: Sequence[Pack]) -> None:
         """Write down what is about to be sent."""
-        write_whole(self._round(number), msgspec.json.encode(packs))
+        write_whole(self._rounds / f"{number}.json", msgspec.json.encode(packs))
 
     def rounds(self) -> list[tuple[Pack, ...]]:
         """Return the packs of every round so far."""
-        found: list[tuple[Pack, ...]] = []
-        while (path := self._round(len(found))).exists():
-            found.append(msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]))
-        return found
+        return [msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]) for path in _numbered(self._rounds)]
 
     def crew(self, round_number: int, number: int) -> Path:
         """Return the folder by which the tasks of one job find each other."""
         return self.folder / "crews" / f"{round_number}-{number}"
 
-    def _round(self, number: int) -> Path:
-        return self.folder / "rounds" / f"{number}.json"
-
     def add_losses(self, losses: Sequence[Loss]) -> None:
         """Write down what ended without a verdict."""
-        with (self.folder / "losses").open("ab") as file:
-            file.writelines(msgspec.json.encode(loss) + b"\n" for loss in losses)
+        number = len(list(_numbered(self._losses)))
+        write_whole(self._losses / f"{number}.json", msgspec.json.encode(losses))
 
     def losses(self) -> list[Loss]:
         """Return what ended without a verdict, in the order in which it was noticed."""
-        path = self.folder / "losses"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [msgspec.json.decode(line, type=Loss) for line in lines]
+        return [
+            loss
+            for path in _numbered(self._losses)
+            for loss in msgspec.json.decode(path.read_bytes(), type=tuple[Loss, ...])
+        ]
 
     def forgive(self, items: Sequence[Item]) -> None:
-        """Forget that jobs began with these items: whoever sends them again has mended what was wrong."""
+        """Forget that jobs began with these items."""
         for item in items:
             for begun in self._item(item).glob("begun-*"):
                 begun.unlink()
@@ -183,9 +179,25 @@ class Desk:
         verdict = msgspec.json.decode(content, type=Verdict)
         return verdict if (verdict.item, verdict.token) == (item, token) else None
 
+    @property
+    def _rounds(self) -> Path:
+        return self.folder / "rounds"
+
+    @property
+    def _losses(self) -> Path:
+        return self.folder / "losses"
+
     def _item(self, item: Item) -> Path:
         return self.folder / "items" / item.submission / item.chapter
 
     def _code(self, content: bytes) -> bytes:
         key = (self.folder / "key").read_bytes()
         return hmac.new(key, content, hashlib.sha256).hexdigest().encode()
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """Yield 0.json, 1.json, ... as far as they are there."""
+    number = 0
+    while (path := folder / f"{number}.json").exists():
+        yield path
+        number += 1
