@@ -76,8 +76,8 @@ def check_on(
 
     Raises: ExecutorError if the job is not taken, or ends without a word; LaunchError if it could find nothing.
     """
-    make_key(folder)
     write_whole(folder / "plan.json", msgspec.json.encode(plan))
+    make_key(folder)  # what tasks wait for, so it comes last
     name = f"check-{secrets.token_hex(4)}"
     executor.submit(name, [partial(run_check, str(folder))])
     try:

@@ -26,6 +26,8 @@ from grader.batch.result import ResultOfChapter, write_whole
 from grader.batch.work_items import Item, Pack
 from grader.harness.protocol.wall import Wall
 
+KEY_BYTES = 32
+
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything in the folder."""
@@ -95,7 +97,7 @@ class Desk:
         self.folder.mkdir(parents=True)
         descriptor = os.open(self.folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(secrets.token_bytes(KEY_BYTES))
         write_whole(self.folder / "plan.json", msgspec.json.encode(plan))
 
     def read_plan(self) -> Plan | None:
@@ -136,7 +138,18 @@ class Desk:
             for begun in self._item(item).glob("begun-*"):
                 begun.unlink()
 
-    # What jobs write.
+    # What jobs read and write.
+
+    def pack_of(self, token: str, round_number: int, number: int) -> tuple[Plan, Pack] | None:
+        """Return the plan that has this token, and a pack; None while the folder does not show all that a job needs."""
+        plan = self.read_plan()
+        try:
+            packs = msgspec.json.decode((self._rounds / f"{round_number}.json").read_bytes(), type=tuple[Pack, ...])
+            has_key = len(self._key()) == KEY_BYTES
+        except (OSError, msgspec.MsgspecError):
+            return None
+        # A batch that lay here before may be shown for a while, too.
+        return (plan, packs[number]) if plan is not None and plan.token == token and has_key else None
 
     def begin(self, item: Item, begun: Begun) -> None:
         """Write down that a job begins with an item."""
@@ -191,8 +204,10 @@ class Desk:
         return self.folder / "items" / item.submission / item.chapter
 
     def _code(self, content: bytes) -> bytes:
-        key = (self.folder / "key").read_bytes()
-        return hmac.new(key, content, hashlib.sha256).hexdigest().encode()
+        return hmac.new(self._key(), content, hashlib.sha256).hexdigest().encode()
+
+    def _key(self) -> bytes:
+        return (self.folder / "key").read_bytes()
 
 
 def _numbered(folder: Path) -> Iterator[Path]:

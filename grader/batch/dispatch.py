@@ -256,7 +256,8 @@ class _Dispatch:
             for place in range(len(packs)):
                 make_key(self.desk.crew(number, place))
         self._rounds.append(packs)
-        calls = [partial(run_pack, str(self.desk.folder), number, place) for place in range(len(packs))]
+        folder, token = str(self.desk.folder), self.plan.token
+        calls = [partial(run_pack, folder, token, number, place) for place in range(len(packs))]
         self.executor.submit(self.plan.jobs_of(number), calls)
 
     def _told(self, items: Sequence[Item]) -> str:

@@ -143,6 +143,23 @@ def test_rounds_and_losses_are_read_in_their_order(desk):
     assert losses == desk.losses()
 
 
+def test_a_job_finds_its_pack_once_all_that_it_needs_is_there(desk, plan):
+    """Plan, round and key may show in any order, and after those of a batch that lay there before."""
+    desk.add_round(0, [(ITEM,), (OTHER,)])
+    assert (plan, (OTHER,)) == desk.pack_of("t", 0, 1)
+
+    assert desk.pack_of("another token", 0, 1) is None
+    assert desk.pack_of("t", 1, 0) is None
+    for name in ("plan.json", "key", "rounds/0.json"):
+        path = desk.folder / name
+        content = path.read_bytes()
+        path.write_bytes(content[:5])
+        assert desk.pack_of("t", 0, 1) is None
+        path.unlink()
+        assert desk.pack_of("t", 0, 1) is None
+        path.write_bytes(content)
+
+
 def test_a_plan_that_cannot_be_read_is_none(desk, plan):
     """A torn one is as good as not there."""
     assert plan == desk.read_plan()

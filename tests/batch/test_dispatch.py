@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from course_env.errors import ExecutorError, UsageError
+from course_env.errors import ExecutorError, LaunchError, UsageError
 from grader.batch import dispatch, job
 from grader.batch.batch import plan_batch
 from grader.batch.desk import Begun, Desk
@@ -243,6 +243,30 @@ def test_open_items_are_named_when_the_command_cannot_write(class_, monkeypatch)
     assert item == f"right/{CHAPTER}"
     assert last.startswith("Jobs go on, and what they have graded is kept. Make room")
     assert last.endswith("then type the same command with --resume.")
+
+
+def test_a_job_waits_until_it_is_shown_what_the_command_wrote(class_, monkeypatch):
+    """It may begin on a node that does not see its plan yet; whoever waits in vain says for what."""
+    place = Place(class_[1].desk)
+    monkeypatch.setattr(job, "POLL_S", 0.01)
+    hidden = class_[1].desk / "plan.json"
+
+    def run_late(call):
+        shown = hidden.read_bytes()
+        hidden.unlink()
+        monkeypatch.setattr(job, "SHOWN_WITHIN_S", 0.05)
+        with pytest.raises(LaunchError, match=rf"{class_[1].desk} shows on .* no batch \w+ with round 0 and a key"):
+            call()
+        monkeypatch.setattr(job, "SHOWN_WITHIN_S", 60.0)
+        timer = threading.Timer(0.2, hidden.write_bytes, [shown])
+        timer.start()
+        call()
+        timer.join()
+
+    monkeypatch.setattr(place, "run", run_late)
+
+    assert set(CASES) == set(graded(place, class_))
+    assert 1 == len(place.sent)
 
 
 def test_each_command_gives_items_their_chances_anew(class_):
