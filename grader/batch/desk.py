@@ -6,7 +6,7 @@
     items/<submission>/<chapter>/begun-*     one for each time that a job began with the item
     items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
     crews/0-1/                               where the agents of the first array's second job meet, if ranks are spread
-    losses                                   a line for each job that ended without a verdict on one of its items
+    losses/0.json                            which items lost their job, and why, as noticed at one time; 1.json: ...
 
 A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
 is as good as not there.
@@ -17,7 +17,7 @@ import hmac
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,8 @@ import msgspec
 from grader.batch.result import ResultOfChapter, write_whole
 from grader.batch.work_items import Item, Pack
 from grader.harness.protocol.wall import Wall
+
+KEY_BYTES = 32
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +97,7 @@ class Desk:
         self.folder.mkdir(parents=True)
         descriptor = os.open(self.folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
+            file.write(secrets.token_bytes(KEY_BYTES))
         write_whole(self.folder / "plan.json", msgspec.json.encode(plan))
 
     def read_plan(self) -> Plan | None:
@@ -107,40 +109,47 @@ class Desk:
 
     def add_round(self, number: int, packs: Sequence[Pack]) -> None:
         """Write down what is about to be sent."""
-        write_whole(self._round(number), msgspec.json.encode(packs))
+        write_whole(self._rounds / f"{number}.json", msgspec.json.encode(packs))
 
     def rounds(self) -> list[tuple[Pack, ...]]:
         """Return the packs of every round so far."""
-        found: list[tuple[Pack, ...]] = []
-        while (path := self._round(len(found))).exists():
-            found.append(msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]))
-        return found
+        return [msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]) for path in _numbered(self._rounds)]
 
     def crew(self, round_number: int, number: int) -> Path:
         """Return the folder by which the tasks of one job find each other."""
         return self.folder / "crews" / f"{round_number}-{number}"
 
-    def _round(self, number: int) -> Path:
-        return self.folder / "rounds" / f"{number}.json"
-
     def add_losses(self, losses: Sequence[Loss]) -> None:
         """Write down what ended without a verdict."""
-        with (self.folder / "losses").open("ab") as file:
-            file.writelines(msgspec.json.encode(loss) + b"\n" for loss in losses)
+        number = len(list(_numbered(self._losses)))
+        write_whole(self._losses / f"{number}.json", msgspec.json.encode(losses))
 
     def losses(self) -> list[Loss]:
         """Return what ended without a verdict, in the order in which it was noticed."""
-        path = self.folder / "losses"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [msgspec.json.decode(line, type=Loss) for line in lines]
+        return [
+            loss
+            for path in _numbered(self._losses)
+            for loss in msgspec.json.decode(path.read_bytes(), type=tuple[Loss, ...])
+        ]
 
     def forgive(self, items: Sequence[Item]) -> None:
-        """Forget that jobs began with these items: whoever sends them again has mended what was wrong."""
+        """Forget that jobs began with these items."""
         for item in items:
             for begun in self._item(item).glob("begun-*"):
                 begun.unlink()
 
-    # What jobs write.
+    # What jobs read and write.
+
+    def pack_of(self, token: str, round_number: int, number: int) -> tuple[Plan, Pack] | None:
+        """Return the plan that has this token, and a pack; None while the folder does not show all that a job needs."""
+        plan = self.read_plan()
+        try:
+            packs = msgspec.json.decode((self._rounds / f"{round_number}.json").read_bytes(), type=tuple[Pack, ...])
+            has_key = len(self._key()) == KEY_BYTES
+        except (OSError, msgspec.MsgspecError):
+            return None
+        # A batch that lay here before may be shown for a while, too.
+        return (plan, packs[number]) if plan is not None and plan.token == token and has_key else None
 
     def begin(self, item: Item, begun: Begun) -> None:
         """Write down that a job begins with an item."""
@@ -162,7 +171,8 @@ class Desk:
                 file.write(self._code(content) + b"\n" + content)
                 file.flush()
                 os.fsync(file.fileno())
-            if self.verdict(verdict.item, verdict.token) is None:
+            # In this order: what comes to lie there from now on may be another job's, and the first.
+            if path.exists() and self.verdict(verdict.item, verdict.token) is None:
                 path.unlink(missing_ok=True)  # whatever lies there, no job has written it
             os.link(temporary, path)
         except FileExistsError:
@@ -182,9 +192,27 @@ class Desk:
         verdict = msgspec.json.decode(content, type=Verdict)
         return verdict if (verdict.item, verdict.token) == (item, token) else None
 
+    @property
+    def _rounds(self) -> Path:
+        return self.folder / "rounds"
+
+    @property
+    def _losses(self) -> Path:
+        return self.folder / "losses"
+
     def _item(self, item: Item) -> Path:
         return self.folder / "items" / item.submission / item.chapter
 
     def _code(self, content: bytes) -> bytes:
-        key = (self.folder / "key").read_bytes()
-        return hmac.new(key, content, hashlib.sha256).hexdigest().encode()
+        return hmac.new(self._key(), content, hashlib.sha256).hexdigest().encode()
+
+    def _key(self) -> bytes:
+        return (self.folder / "key").read_bytes()
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """Yield 0.json, 1.json, ... as far as they are there."""
+    number = 0
+    while (path := folder / f"{number}.json").exists():
+        yield path
+        number += 1

@@ -61,8 +61,8 @@ def grade_all_on(
     With `spread`, ranks run in all tasks of a job, for which the executor was made; otherwise in the one that grades.
     With `resume`, results are kept whose submission and course are still the same, and verdicts and jobs of a batch
     that was left.
-    Raises: UsageError if nodes would not see the files; ExecutorError if jobs are not taken, or items end without
-    verdicts.
+    Raises: UsageError if nodes would not see the files; ExecutorError if jobs are not taken, items end without verdicts,
+    or the machine lets nothing be written.
     """
     require_shared(profile, [batch.out, batch.course.root, *(submission.path for submission in submissions)])
     write_batch_files(batch)
@@ -85,7 +85,10 @@ def grade_all_on(
             max_jobs=max_jobs,
             tell=tell,
         )
-        yield from dispatch.grade()
+        try:
+            yield from dispatch.grade()
+        except OSError as error:
+            raise ExecutorError(dispatch.refused(error)) from None
         executor.close()
 
 
@@ -152,15 +155,18 @@ class _Dispatch:
         self._last_round = len(self._rounds) + MAX_ROUNDS
         self._ended_at: dict[tuple[int, int], float] = {}
         self._lost = {(loss.round, loss.item) for loss in self.desk.losses()}
+        self._waiting = list(self.submissions)
 
     def grade(self) -> Generator[Graded, None, None]:
-        waiting = list(self.submissions)
-        while waiting:
+        # Whoever types the command again has mended what was wrong.
+        self.desk.forgive([item for item in self._items if self._is_spent(item)])
+        while self._waiting:
             self._collect()
-            for submission in [one for one in waiting if self._is_done(one)]:
-                waiting.remove(submission)
-                yield self._record(submission)
-            if waiting:
+            for submission in [one for one in self._waiting if self._is_done(one)]:
+                graded = self._record(submission)
+                self._waiting.remove(submission)
+                yield graded
+            if self._waiting:
                 self._go_on()
 
     def _collect(self) -> None:
@@ -202,9 +208,7 @@ class _Dispatch:
         if len(due) > len(spent):
             self._send([item for item in due if item not in spent])
         elif spent and busy.issubset(self._verdicts):
-            told = self._told(spent)
-            self.desk.forgive(spent)
-            raise UndecidedError(told)
+            raise UndecidedError(self._told(spent))
         else:
             time.sleep(POLL_S)
 
@@ -252,7 +256,8 @@ class _Dispatch:
             for place in range(len(packs)):
                 make_key(self.desk.crew(number, place))
         self._rounds.append(packs)
-        calls = [partial(run_pack, str(self.desk.folder), number, place) for place in range(len(packs))]
+        folder, token = str(self.desk.folder), self.plan.token
+        calls = [partial(run_pack, folder, token, number, place) for place in range(len(packs))]
         self.executor.submit(self.plan.jobs_of(number), calls)
 
     def _told(self, items: Sequence[Item]) -> str:
@@ -267,6 +272,16 @@ class _Dispatch:
             + "\n".join(lines)
             + f"\nThe jobs' logs are in {self.batch.job_logs}. All other results are kept: mend what is wrong there, "
             "then type the same command with --resume."
+        )
+
+    def refused(self, error: OSError) -> str:
+        """Return what a person must know when this machine does not let the command write: a full disk, most likely."""
+        items = items_of(self._waiting, self.batch)
+        return (
+            f"The machine refused: {error}. {len(items)} of {len(self._items)} items are in no result file yet:\n"
+            + "\n".join(map(str, items))
+            + "\nJobs go on, and what they have graded is kept. Make room, or mend what else is wrong there, then type "
+            "the same command with --resume."
         )
 
     def _report(self, statuses: Sequence[dict[int, Status]], trouble: str) -> None:

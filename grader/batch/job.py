@@ -19,24 +19,39 @@ from grader.course.catalog import load_course
 from grader.harness.agents.allocation import be_agent
 from grader.harness.sandbox.probe import problem
 
+SHOWN_WITHIN_S = 120.0
+"""Network file systems may believe for a minute that what they looked for in vain is still not there."""
+
+POLL_S = 0.5
 MAX_BEGUN = 3
 """How often an item is begun: one that ends its job each time is not tried for ever."""
 
 
-def run_pack(folder: str, round_number: int, number: int) -> None:
-    """Grade a pack of the batch in `folder`. Verdicts are files there; nothing is returned.
+def run_pack(folder: str, token: str, round_number: int, number: int) -> None:
+    """Grade a pack of the batch in `folder` that has this token. Verdicts are files there; nothing is returned.
 
-    Raises: LaunchError where the batch's wall is not to be had; CatalogError if the course is another than was planned.
+    Raises: LaunchError where the batch's wall is not to be had, or the folder does not show what the command wrote;
+        CatalogError if the course is another than was planned.
     """
     desk = Desk(Path(folder))
-    plan = desk.read_plan()
-    assert plan is not None
-    pack = desk.rounds()[round_number][number]
+    plan, pack = _wait_for_pack(desk, token, round_number, number)
     if plan.spread:
         crew = desk.crew(round_number, number)
         be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
     else:
         _grade_pack(pack, desk, plan, None)
+
+
+def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[Plan, Pack]:
+    end = time.monotonic() + SHOWN_WITHIN_S
+    while (found := desk.pack_of(token, round_number, number)) is None:
+        if time.monotonic() >= end:
+            raise LaunchError(
+                f"{desk.folder} shows on {socket.gethostname()}, after {SHOWN_WITHIN_S:g} s, no batch {token} with round "
+                f"{round_number} and a key. Does every node see that folder? `course doctor --profile NAME` tells."
+            )
+        time.sleep(POLL_S)
+    return found
 
 
 def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:

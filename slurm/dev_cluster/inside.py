@@ -46,6 +46,8 @@ class Daemons:
         key = self._plan.munge / "key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
+        # What is mounted here shall be on all nodes, like the file system that a cluster shares.
+        _run("mount", "--make-rshared", "/")
         _run("mount", "--bind", str(self._plan.configuration / "hosts"), "/etc/hosts")
         socket.sethostname(CONTROLLER)
         _run("ip", "link", "set", "lo", "up")
@@ -59,7 +61,8 @@ class Daemons:
 
     def _make_node(self, number: int, name: str) -> None:
         """Make a node's namespaces, which last as long as the process that holds them: longer than its slurmd."""
-        hold = ["unshare", "--net", "--mount", "--uts", "sh", "-c", f"hostname {name}; echo made; exec sleep infinity"]
+        spaces = ("--net", "--uts", "--mount", "--propagation", "slave")
+        hold = ["unshare", *spaces, "sh", "-c", f"hostname {name}; echo made; exec sleep infinity"]
         holder = subprocess.Popen(hold, stdout=subprocess.PIPE)
         assert holder.stdout is not None
         if not holder.stdout.readline():

@@ -93,6 +93,10 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 EnforcePartLimits=ALL
 
+# Jobs of `urgent` take nodes from jobs of `main`, which begin again later.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+
 # Ended jobs are remembered for an hour: the `sacct` of this cluster asks the controller for them.
 MinJobAge=3600
 KillWait=2
@@ -104,6 +108,7 @@ SlurmdParameters=config_overrides
 GresTypes=gpu
 NodeName=node[0-{last}] NodeAddr={NETWORK}.[{FIRST_NODE}-{FIRST_NODE + last}] Port={NODE_PORT} CPUs={plan.cpus}{gres} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 State=UP
+PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=5 State=UP PriorityTier=2
 """
 
 

@@ -95,23 +95,25 @@ def test_what_no_job_has_written_is_no_verdict_and_gives_way(desk, verdict, what
     assert verdict(item=item, token=token) == desk.verdict(item, token)
 
 
-def test_of_two_jobs_at_the_same_moment_one_delivers(desk, verdict):
-    """And what is there is whole."""
-    start = threading.Barrier(8)
-    delivered = []
+def test_of_jobs_at_the_same_moment_one_delivers(desk, verdict):
+    """And what is there is what that one wrote, whole."""
+    for number in range(30):
+        item = Item(f"student{number}", CHAPTER)
+        start = threading.Barrier(8)
+        delivered = []
 
-    def deliver(job):
-        start.wait()
-        delivered.append(desk.deliver(verdict(job=str(job))))
+        def deliver(job, start=start, item=item, delivered=delivered):
+            start.wait()
+            if desk.deliver(verdict(item=item, job=str(job))):
+                delivered.append(str(job))
 
-    threads = [threading.Thread(target=deliver, args=(job,)) for job in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+        threads = [threading.Thread(target=deliver, args=(job,)) for job in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
-    assert 1 == sum(delivered)
-    assert desk.verdict(ITEM, "t") is not None
+        assert [desk.verdict(item, "t").job] == delivered
 
 
 def test_the_key_is_for_its_owner_only(desk):
@@ -139,6 +141,23 @@ def test_rounds_and_losses_are_read_in_their_order(desk):
 
     assert [((ITEM, OTHER),), ((OTHER,),)] == desk.rounds()
     assert losses == desk.losses()
+
+
+def test_a_job_finds_its_pack_once_all_that_it_needs_is_there(desk, plan):
+    """Plan, round and key may show in any order, and after those of a batch that lay there before."""
+    desk.add_round(0, [(ITEM,), (OTHER,)])
+    assert (plan, (OTHER,)) == desk.pack_of("t", 0, 1)
+
+    assert desk.pack_of("another token", 0, 1) is None
+    assert desk.pack_of("t", 1, 0) is None
+    for name in ("plan.json", "key", "rounds/0.json"):
+        path = desk.folder / name
+        content = path.read_bytes()
+        path.write_bytes(content[:5])
+        assert desk.pack_of("t", 0, 1) is None
+        path.unlink()
+        assert desk.pack_of("t", 0, 1) is None
+        path.write_bytes(content)
 
 
 def test_a_plan_that_cannot_be_read_is_none(desk, plan):

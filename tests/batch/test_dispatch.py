@@ -1,14 +1,20 @@
 """A batch is dispatched to a place whose folder is slow, whose queue is silent, and whose jobs vanish."""
 
+import contextlib
+import errno
+import itertools
+import os
 import shutil
+import threading
 
 import pytest
 
-from course_env.errors import ExecutorError, UsageError
-from grader.batch import dispatch
+from course_env.errors import ExecutorError, LaunchError, UsageError
+from grader.batch import dispatch, job
 from grader.batch.batch import plan_batch
-from grader.batch.desk import Desk
+from grader.batch.desk import Begun, Desk
 from grader.batch.dispatch import MAX_ROUNDS, UndecidedError, grade_all_on
+from grader.batch.steps import grade_chapter
 from grader.batch.submission import find_submissions
 from grader.batch.work_items import Item
 from grader.harness.protocol.wall import Wall
@@ -17,6 +23,7 @@ from slurm.profile import Profile
 
 CASES = ("right", "missing_file")
 CHAPTER = "ch01_arithmetic"
+QUICK = Profile(worthwhile_minutes=0.001, settle_s=0.0)
 
 
 class Place:
@@ -42,11 +49,16 @@ class Place:
         if self.vanish:
             return
         for call in calls:
-            call()
+            with contextlib.suppress(OSError):  # its own end, not that of whoever sent it
+                self.run(call)
         if self.shown_after != 0 and len(self.sent) == 1:
             for verdict in (self.desk / "items").glob("*/*/verdict"):
                 self._hidden[verdict] = verdict.read_bytes()
                 verdict.unlink()
+
+    def run(self, call):
+        """Run a job."""
+        call()
 
     def statuses(self, name):
         """Say that all have ended."""
@@ -141,7 +153,7 @@ def test_jobs_that_vanish_are_not_sent_for_ever(class_):
     place = Place(class_[1].desk, vanish=True)
 
     with pytest.raises(UndecidedError) as error:
-        graded(place, class_, Profile(worthwhile_minutes=0.001, settle_s=0.0))
+        graded(place, class_, QUICK)
 
     assert MAX_ROUNDS == len(place.sent)
     assert "2 of 2 items have no result" in str(error.value)
@@ -162,7 +174,113 @@ def test_a_place_that_takes_no_jobs_says_so(class_, monkeypatch):
         with pytest.raises(ExecutorError, match="invalid partition"):
             graded(place, class_)
 
-    assert set(CASES) == set(graded(place, class_, Profile(worthwhile_minutes=0.001, settle_s=0.0), resume=True))
+    assert set(CASES) == set(graded(place, class_, QUICK, resume=True))
+
+
+def test_whatever_the_command_cannot_write_costs_only_time(class_, monkeypatch):
+    """One write after the other is refused: each time it is told which, and a later command grades what is left, once."""
+    submissions, batch = class_
+    known = {}
+
+    def grade_once(submission, chapter, batch):
+        if submission not in known:
+            known[submission] = grade_chapter(submission, chapter, batch)
+        return known[submission]
+
+    monkeypatch.setattr(job, "grade_chapter", grade_once)  # this test is about writing
+    write = os.fsync
+    for number in itertools.count():
+        shutil.rmtree(batch.out, ignore_errors=True)
+        writes = itertools.count()
+
+        def refuse_one(descriptor, writes=writes, number=number):
+            if threading.current_thread() is threading.main_thread() and next(writes) == number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(descriptor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", refuse_one)
+            told = refusal(Place(batch.desk), class_)
+        scores = graded(Place(batch.desk), class_, QUICK, resume=True)
+
+        assert set(CASES) == set(scores)
+        assert all(batch.result_path(submission).exists() for submission in submissions)
+        assert all(times <= 1 for times in begun(class_).values())
+        if told is None:
+            assert next(writes) <= number
+            break
+        assert f"{os.strerror(errno.ENOSPC)}: '{batch.out}/" in told
+    assert number > 10
+
+
+def refusal(place, class_):
+    """Dispatch the class; return what the command says of what the machine refused."""
+    try:
+        graded(place, class_, QUICK)
+    except (OSError, ExecutorError) as error:
+        return str(error)
+    return None
+
+
+def test_open_items_are_named_when_the_command_cannot_write(class_, monkeypatch):
+    """With what to do; those whose results are written are not among them."""
+    _, batch = class_
+    refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+    write = dispatch.write_files
+
+    def refuse(result, submission, batch):
+        if submission.name == "right":
+            raise refused
+        write(result, submission, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "write_files", refuse)
+        with pytest.raises(ExecutorError) as error:
+            graded(Place(batch.desk), class_)
+
+    first, item, last = str(error.value).splitlines()
+    assert first == f"The machine refused: {refused}. 1 of 2 items are in no result file yet:"
+    assert item == f"right/{CHAPTER}"
+    assert last.startswith("Jobs go on, and what they have graded is kept. Make room")
+    assert last.endswith("then type the same command with --resume.")
+
+
+def test_a_job_waits_until_it_is_shown_what_the_command_wrote(class_, monkeypatch):
+    """It may begin on a node that does not see its plan yet; whoever waits in vain says for what."""
+    place = Place(class_[1].desk)
+    monkeypatch.setattr(job, "POLL_S", 0.01)
+    hidden = class_[1].desk / "plan.json"
+
+    def run_late(call):
+        shown = hidden.read_bytes()
+        hidden.unlink()
+        monkeypatch.setattr(job, "SHOWN_WITHIN_S", 0.05)
+        with pytest.raises(LaunchError, match=rf"{class_[1].desk} shows on .* no batch \w+ with round 0 and a key"):
+            call()
+        monkeypatch.setattr(job, "SHOWN_WITHIN_S", 60.0)
+        timer = threading.Timer(0.2, hidden.write_bytes, [shown])
+        timer.start()
+        call()
+        timer.join()
+
+    monkeypatch.setattr(place, "run", run_late)
+
+    assert set(CASES) == set(graded(place, class_))
+    assert 1 == len(place.sent)
+
+
+def test_each_command_gives_items_their_chances_anew(class_):
+    """Whoever types it again has mended what was wrong: even if the one before was killed."""
+    _, batch = class_
+    place = Place(batch.desk, vanish=True)
+    with pytest.raises(UndecidedError):
+        graded(place, class_, QUICK)
+    desk = Desk(batch.desk)
+    for case, _ in itertools.product(CASES, range(job.MAX_BEGUN)):
+        desk.begin(Item(case, CHAPTER), Begun(job="1", node="n0"))
+    place.vanish = False
+
+    assert set(CASES) == set(graded(place, class_, resume=True))
 
 
 def test_what_nodes_do_not_see_is_refused_before_anything_is_sent(class_, tmp_path):

@@ -14,7 +14,7 @@ from grader.harness.agents import messages
 from grader.harness.agents.agent import MAX_STRANGERS, Agent
 from grader.harness.agents.channel import CODE_BYTES, Channel, ChannelError, End
 from grader.harness.agents.network import network_towards
-from grader.harness.agents.roster import Member, enter, make_key, read_key, read_members, wait_for_members
+from grader.harness.agents.roster import Member, enter, make_key, read_key, read_members, wait_for_key, wait_for_members
 from grader.harness.agents.team import Team, split
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.messages import Network
@@ -479,6 +479,17 @@ def test_the_roster(tmp_path):
         wait_for_members(tmp_path / "job", 0, 3, patience_s=0.1)
     with pytest.raises(LaunchError, match="cannot be read"):
         read_key(tmp_path)
+
+
+def test_a_key_is_waited_for(tmp_path):
+    """A task may begin where the shared folder does not show it yet."""
+    with pytest.raises(LaunchError, match="cannot be read"):
+        wait_for_key(tmp_path / "job", patience_s=0.1)
+    timer = threading.Timer(0.2, make_key, [tmp_path / "job"])
+    timer.start()
+
+    assert 32 == len(wait_for_key(tmp_path / "job", patience_s=60.0))
+    timer.join()
 
 
 def test_the_network_towards_this_machine_is_the_loopback():

@@ -1,8 +1,13 @@
-"""What tests do with a cluster: run a command in it, kill what is in it."""
+"""What tests do with a cluster: run a command in it, mount something in it, kill what is in it."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 from slurm.dev_cluster.cluster import DevCluster, environment
 
@@ -48,6 +53,31 @@ class Cluster:
         """End a daemon as a fault would."""
         self.run("kill", "-9", str(self.pid_inside(daemon)))
 
+    def kill_node(self, name):
+        """End everything on a node, and the node: its namespaces go with their last process."""
+        host = Path(f"/proc/{self._pid_of(name)}/ns/uts").readlink()
+        while left := processes_in(host):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def mount(self, folder, size):
+        """Mount a small file system of its own, which all nodes see; return the folder as it is seen from out here."""
+        first = self.dev.state.first.pid
+        _mount(first, "none", folder, "tmpfs", f"size={size}")
+        return Path(f"/proc/{first}/root", *folder.parts[1:])
+
+    def show(self, node, source, folder):
+        """Have a node see another folder in the place of one."""
+        _mount(self._pid_of(node), source, folder, "bind", "")
+
+    def _pid_of(self, daemon):
+        """Return the id that a daemon has out here."""
+        inside = self.pid_inside(daemon)
+        namespace = Path(f"/proc/{self.dev.state.first.pid}/ns/pid").readlink()
+        (pid,) = [pid for pid in processes_in(namespace) if inside == _innermost_id(pid)]
+        return pid
+
     def job_state(self, job):
         """Return a job's state as Slurm calls it."""
         fields = self.run("scontrol", "--oneliner", "show", "job", str(job)).split()
@@ -60,3 +90,26 @@ class Cluster:
             assert time.monotonic() < end, f"job {job} is {state}"
             time.sleep(0.1)
         return state
+
+
+def processes_in(namespace):
+    """Return the ids of the processes in a namespace, which is given as /proc shows it."""
+    kind = str(namespace).partition(":")[0]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "ns" / kind).readlink() == namespace:
+                found.append(int(process.name))
+    return found
+
+
+def _innermost_id(pid):
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[-1]) for line in lines if line.startswith("NSpid:"))
+    return None
+
+
+def _mount(pid, *words):
+    program = Path(__file__).parent / "mount_in.py"
+    subprocess.run([sys.executable, program, str(pid), *map(str, words)], check=True)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from grader.cli import grade
 from slurm.dev_cluster.cluster import HOW_TO_GET, DevCluster, missing_programs
 from tests.slurm.commands import Cluster
+from tests.slurm.small_class import Class
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,21 @@ def _running():
     finally:
         DevCluster(folder).down()
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def class_(tmp_path, monkeypatch):
+    """Return a class that nobody has graded yet."""
+    made = Class(tmp_path)
+    monkeypatch.chdir(made.course)
+    return made
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    """Return the results of this machine."""
+    made = Class(tmp_path_factory.mktemp("local"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made.course)
+        assert 1 == grade.main(made.command())
+    return made.results()

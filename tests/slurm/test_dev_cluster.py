@@ -13,6 +13,7 @@ from course_env.errors import ExecutorError, UsageError
 from slurm.dev_cluster import __main__ as command
 from slurm.dev_cluster import cluster as module
 from slurm.dev_cluster.cluster import DevCluster, Process
+from tests.slurm.commands import processes_in
 
 
 def test_a_step_on_two_nodes(cluster):
@@ -44,6 +45,16 @@ def test_a_job_can_make_a_sandbox(cluster):
     """What submitted code runs behind can be had on a node, too."""
     told = cluster.run("srun", "bwrap", "--unshare-all", "--ro-bind", "/", "/", "echo", "inside")
     assert "inside\n" == told
+
+
+def test_what_is_mounted_in_it_is_on_every_node(own_cluster, tmp_path):
+    """Like the file system that a cluster shares; out here nothing is mounted."""
+    seen = own_cluster.mount(tmp_path, "1m")
+
+    own_cluster.run("srun", "-N2", "--ntasks-per-node=1", "sh", "-c", f"touch {tmp_path}/$(hostname)")
+
+    assert {"node0", "node1"} == {path.name for path in seen.iterdir()}
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_sacct_knows_running_and_ended_jobs(cluster):
@@ -83,18 +94,6 @@ def test_down_ends_everything_and_nothing_else(own_cluster):
     bystander.wait()
     assert own_cluster.dev.state is None
     assert not own_cluster.dev.down()
-
-
-def processes_in(namespace):
-    """Return the ids of the processes in a pid namespace."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "ns" / "pid").readlink() == namespace:
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_a_second_cluster_of_another_shape_is_refused(own_cluster):

@@ -25,6 +25,15 @@ def test_the_last_address_is_one():
     assert int(plan(nodes=MAX_NODES).address(MAX_NODES - 1).split(".")[3]) < 255
 
 
+def test_a_job_without_a_partition_can_be_preempted():
+    """It goes to `main`, on every node of which `urgent` comes first."""
+    partitions = [line for line in configuration_files(plan())["slurm.conf"].splitlines() if line.startswith("Part")]
+
+    assert [True, False] == ["Default=YES" in line for line in partitions]
+    assert [False, True] == ["PriorityTier=2" in line for line in partitions]
+    assert all("Nodes=ALL" in line for line in partitions)
+
+
 @pytest.mark.parametrize(("gpus", "device"), [(4, "File=/dev/tty[0-3]"), (1, "File=/dev/tty[0-0]"), (0, "")])
 def test_gpus_are_device_files(gpus, device):
     """There are as many device files as GPUs, and without GPUs there is nothing of them."""

@@ -12,7 +12,7 @@ from grader.harness.agents import messages
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.channel import Channel, ChannelError, End
 from grader.harness.agents.network import network_towards
-from grader.harness.agents.roster import Member, enter, read_key, wait_for_members, write_crew
+from grader.harness.agents.roster import Member, enter, wait_for_key, wait_for_members, write_crew
 
 TASKS_START_S = 120.0
 CONNECT_S = 10.0
@@ -34,7 +34,7 @@ def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
 
     Raises: LaunchError if the tasks do not find each other.
     """
-    secret = read_key(folder)
+    secret = wait_for_key(folder, TASKS_START_S)
     network = network_towards(seat.first_node)
     agent = Agent(secret, network)
     try:

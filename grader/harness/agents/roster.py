@@ -52,6 +52,21 @@ def read_key(folder: Path) -> bytes:
     return key
 
 
+def wait_for_key(folder: Path, patience_s: float) -> bytes:
+    """Return the secret of the job, once the shared folder shows it.
+
+    Raises: what `read_key` raises.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return read_key(folder)
+        except LaunchError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(POLL_S)
+
+
 def enter(folder: Path, run: int, member: Member) -> None:
     """Write down where an agent listens in this run of the job."""
     path = folder / "agents" / f"{run}-{member.task}.json"
