@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,11 +48,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     job: its id there
     state: how the place itself calls it
+    node: where it is, or was last, if the place says
     """
 
     job: str
     phase: Phase
     state: str
+    node: str = ""
 
 
 class Executor(Protocol):
@@ -63,9 +65,12 @@ class Executor(Protocol):
 
     outlives_us: bool
 
-    def submit(self, name: str, calls: Sequence[Call]) -> None:
+    def submit(
+        self, name: str, calls: Sequence[Call], *, at_once: int | None = None, avoid: Collection[str] = ()
+    ) -> None:
         """Start a job for each call; `name` stands for all of them.
 
+        Not more of them than `at_once` run at a time, and none on the nodes to `avoid`, where the place can see to it.
         Raises: ExecutorError if the place does not take them.
         """
 
@@ -129,7 +134,14 @@ class DebugExecutor:
         self._executor = submitit.AutoExecutor(folder=folder, cluster="debug")
         self._statuses: dict[str, dict[int, Status]] = {}
 
-    def submit(self, name: str, calls: Sequence[Call]) -> None:
+    def submit(
+        self,
+        name: str,
+        calls: Sequence[Call],
+        *,
+        at_once: int | None = None,  # noqa: ARG002 - one at a time
+        avoid: Collection[str] = (),  # noqa: ARG002 - there is only this machine
+    ) -> None:
         """Run the calls, one after the other; an error ends its own call only."""
         known = self._statuses[name] = {}
         for number, call in enumerate(calls):
@@ -162,7 +174,14 @@ class LocalExecutor:
         )
         self._jobs: dict[str, list[submitit.Job[Any]]] = {}
 
-    def submit(self, name: str, calls: Sequence[Call]) -> None:
+    def submit(
+        self,
+        name: str,
+        calls: Sequence[Call],
+        *,
+        at_once: int | None = None,  # noqa: ARG002 - whoever calls sends no more than this machine can do
+        avoid: Collection[str] = (),  # noqa: ARG002 - there is only this machine
+    ) -> None:
         """Start the processes."""
         # A shell ignores Ctrl-C for what it starts in the background, and so would all that is started from there.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -210,9 +229,15 @@ class SlurmExecutor:
             ) from None
         self._executor.update_parameters(**_parameters(profile, spread=spread))
 
-    def submit(self, name: str, calls: Sequence[Call]) -> None:
+    def submit(
+        self, name: str, calls: Sequence[Call], *, at_once: int | None = None, avoid: Collection[str] = ()
+    ) -> None:
         """Send the calls as one array; a single one as a job without one."""
-        self._executor.update_parameters(name=name)
+        self._executor.update_parameters(
+            name=name,
+            slurm_array_parallelism=at_once or len(calls),
+            slurm_exclude=",".join(sorted(avoid)) or None,
+        )
         try:
             with _outside_of_any_job(), self._executor.batch():
                 for call in calls:
@@ -226,7 +251,7 @@ class SlurmExecutor:
         asked_at, known = self._known.get(name, (-self._queue_every_s, {}))
         if time.monotonic() - asked_at < self._queue_every_s:
             return known
-        told = _run("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%r")
+        told = _run("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%N|%r")
         known = read_queue(told)
         self._known[name] = (time.monotonic(), known)
         return known
@@ -253,21 +278,21 @@ def _outside_of_any_job() -> Iterator[None]:
 
 
 def read_queue(told: str) -> dict[int, Status]:
-    """Return statuses by place in the array, from lines of `index|id|state|reason`.
+    """Return statuses by place in the array, from lines of `index|id|state|node|reason`.
 
     A job outside an array has no index, and place 0. Neither has the rest of an array that was cancelled before it began:
     it must not hide what is known of those that had begun.
     """
-    lines = [line.split("|", 3) for line in told.splitlines()]
+    lines = [line.split("|", 4) for line in told.splitlines()]
     return {
-        int(index) if index.isdecimal() else 0: _status(job, state, reason)
-        for index, job, state, reason in sorted(lines, key=lambda line: line[0].isdecimal())
+        int(index) if index.isdecimal() else 0: _status(job, state, node, reason)
+        for index, job, state, node, reason in sorted(lines, key=lambda line: line[0].isdecimal())
     }
 
 
-def _status(job: str, state: str, reason: str) -> Status:
+def _status(job: str, state: str, node: str, reason: str) -> Status:
     phase = Phase.ENDED if state in ENDED else Phase.RUNNING if state in {"RUNNING", "COMPLETING"} else Phase.WAITING
-    return Status(job=job, phase=phase, state=state if reason in {"None", ""} else f"{state} ({reason})")
+    return Status(job=job, phase=phase, state=state if reason in {"None", ""} else f"{state} ({reason})", node=node)
 
 
 def _run(*command: str) -> str:

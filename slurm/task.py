@@ -26,7 +26,10 @@ class Task:
 
 def current_task() -> Task:
     """Return this task; outside a job it is the only one."""
-    environment = submitit.JobEnvironment()
+    try:
+        environment = submitit.JobEnvironment()
+    except RuntimeError:
+        return Task(rank=0, num_tasks=1, node=socket.gethostname(), run=0, first_node="127.0.0.1")
     address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "")
     if not address or ":" in address:  # not every Slurm says it, and gloo is told an interface by its IPv4 address
         address = environment.hostnames[0] if "SLURM_JOB_NODELIST" in os.environ else "127.0.0.1"

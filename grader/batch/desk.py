@@ -1,5 +1,8 @@
 """The folder that a dispatched batch and its jobs share: the plan, what was begun, and the verdicts.
 
+Each batch has one of its own, named by its token, beside those of the batches that wrote to the same --out before: a job
+that is late harms no other batch. `current` names the one that counts.
+
     plan.json                                what every job reads; written once
     key                                      makes verdicts known as the jobs' own; for this user's eyes only
     rounds/0.json                            the packs of the first array, written before it is sent; 1.json: ...
@@ -7,6 +10,7 @@
     items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
     crews/0-1/                               where the agents of the first array's second job meet, if ranks are spread
     losses/0.json                            which items lost their job, and why, as noticed at one time; 1.json: ...
+    failures/0-1                             why the first array's second job could grade nothing, in its own words
 
 A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
 is as good as not there.
@@ -16,6 +20,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,11 +38,21 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of everything in the folder."""
 
 
+class Handed(_Struct, frozen=True):
+    """A submission as it was when the batch was planned. digest: of what would be graded of it."""
+
+    path: str
+    digest: str
+
+
 class Plan(_Struct, frozen=True):
     """What every job of a batch is told."""
 
     token: str
-    """Names the batch's jobs."""
+    """Names the batch's jobs, and its desk."""
+
+    place: str
+    """Where they are sent: a profile, or this machine."""
 
     root: str
     """Of the course."""
@@ -49,8 +64,11 @@ class Plan(_Struct, frozen=True):
     spread: bool
     """Whether ranks run in all tasks of a job, or in the one that grades."""
 
-    submissions: dict[str, str]
-    """Path by name."""
+    judges: int
+    """How many a job has at a time."""
+
+    submissions: dict[str, Handed]
+    """By name."""
 
     def jobs_of(self, round_number: int) -> str:
         """Return the name of a round's jobs."""
@@ -58,10 +76,11 @@ class Plan(_Struct, frozen=True):
 
 
 class Begun(_Struct, frozen=True):
-    """A job began with an item."""
+    """A job began with an item. restarts: how often it had been requeued before, which lost what it had begun."""
 
     job: str
     node: str
+    restarts: int = 0
 
 
 class Verdict(_Struct, frozen=True):
@@ -76,12 +95,38 @@ class Verdict(_Struct, frozen=True):
 
 
 class Loss(_Struct, frozen=True):
-    """A job ended and left no verdict on an item that was its own."""
+    """A job ended and left no verdict on an item that was its own. reason: what the job, or the place, says of it."""
 
     item: Item
     round: int
     job: str
     state: str
+    node: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a person reads it."""
+        where = f" on {self.node}" if self.node else ""
+        return f"job {self.job}{where} {self.state}{f': {self.reason}' if self.reason else ''}"
+
+
+def current_desk(desks: Path) -> "Desk | None":
+    """Return the desk of the batch that was planned last, if there is one."""
+    try:
+        return Desk(desks / (desks / "current").read_text())
+    except OSError:
+        return None
+
+
+def lay_out_desk(desks: Path, plan: Plan) -> "Desk":
+    """Make the desk of a new batch, and remove those of earlier ones."""
+    desk = Desk(desks / plan.token)
+    desk.lay_out(plan)
+    write_whole(desks / "current", plan.token.encode())
+    for other in desks.iterdir():
+        if other.is_dir() and other != desk.folder:
+            shutil.rmtree(other, ignore_errors=True)  # a late job may be writing there
+    return desk
 
 
 class Desk:
@@ -138,6 +183,10 @@ class Desk:
             for begun in self._item(item).glob("begun-*"):
                 begun.unlink()
 
+    def discard(self, item: Item) -> None:
+        """Forget the verdict on an item, so that it is graded again."""
+        (self._item(item) / "verdict").unlink(missing_ok=True)
+
     # What jobs read and write.
 
     def pack_of(self, token: str, round_number: int, number: int) -> tuple[Plan, Pack] | None:
@@ -159,6 +208,22 @@ class Desk:
     def times_begun(self, item: Item) -> int:
         """Return how often a job began with an item."""
         return len(list(self._item(item).glob("begun-*")))
+
+    def begun_by(self, items: Sequence[Item]) -> set[str]:
+        """Return the jobs that began with any of these items."""
+        marks = [mark for item in items for mark in self._item(item).glob("begun-*")]
+        return {msgspec.json.decode(mark.read_bytes(), type=Begun).job for mark in marks}
+
+    def add_failure(self, round_number: int, number: int, reason: str) -> None:
+        """Write down why a job can grade nothing."""
+        write_whole(self._failure(round_number, number), reason.encode())
+
+    def failure(self, round_number: int, number: int) -> str:
+        """Return why a job could grade nothing, if it has said so."""
+        try:
+            return self._failure(round_number, number).read_text(errors="replace")
+        except OSError:
+            return ""
 
     def deliver(self, verdict: Verdict) -> bool:
         """Write a verdict; return False if there was one, which then stays."""
@@ -189,7 +254,10 @@ class Desk:
             return None
         if not hmac.compare_digest(code, self._code(content)):
             return None
-        verdict = msgspec.json.decode(content, type=Verdict)
+        try:
+            verdict = msgspec.json.decode(content, type=Verdict)
+        except msgspec.MsgspecError:  # of a version of this program that wrote something else
+            return None
         return verdict if (verdict.item, verdict.token) == (item, token) else None
 
     @property
@@ -199,6 +267,9 @@ class Desk:
     @property
     def _losses(self) -> Path:
         return self.folder / "losses"
+
+    def _failure(self, round_number: int, number: int) -> Path:
+        return self.folder / "failures" / f"{round_number}-{number}"
 
     def _item(self, item: Item) -> Path:
         return self.folder / "items" / item.submission / item.chapter

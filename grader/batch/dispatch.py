@@ -4,9 +4,11 @@ The command only reads what jobs leave on the desk and what the queue says of th
 on, and a later command with --resume finds both again.
 """
 
+import hashlib
 import secrets
-import shutil
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,29 +18,66 @@ import msgspec
 
 from course_env.errors import ExecutorError, UsageError
 from grader.batch.batch import Batch
-from grader.batch.desk import Desk, Loss, Plan, Verdict
+from grader.batch.desk import Desk, Handed, Loss, Plan, Verdict, current_desk, lay_out_desk
 from grader.batch.job import MAX_BEGUN, run_pack
-from grader.batch.steps import whole_result, write_files
+from grader.batch.steps import read_files, whole_result, write_files
 from grader.batch.submission import Submission
-from grader.batch.work_items import Item, estimates, items_of, pack
+from grader.batch.work_items import Item, JobLength, estimates, items_of, pack
 from grader.batch.workers import Graded, earlier_result, write_batch_files
 from grader.harness.agents.roster import make_key
 from slurm.executors import Executor, Phase, Status
 from slurm.profile import Profile
 
 POLL_S = 1.0
-MAX_ROUNDS = 5
-"""Arrays that one command sends: an item whose jobs end before they begin with it is not sent for ever."""
+GATHER_S = 10.0
+"""How long what has lost its job waits for more of its kind while other jobs run: a round is a request to the cluster."""
+
+MAX_SENT = 5
+"""How often one command sends an item: one whose jobs end before they begin with it is not sent for ever."""
+
+USED_OF_LIMIT = 0.7
+"""Of a job's time limit, what is planned with: estimates are rough."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a batch is. `trouble`: why nothing is known of the queue at the moment."""
+    """How far a batch is.
+
+    why: what most of the waiting jobs wait for, as the place calls it
+    trouble: what is wrong with the queue at the moment
+    """
 
     items: int
     done: int
     waiting: int
     running: int
+    why: str = ""
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where jobs are sent, by its name, and what is known of it."""
+
+    name: str
+    executor: Executor
+    profile: Profile
+    max_jobs: int
+    spread: bool
+    """Whether ranks run in all tasks of a job, for which the executor was made, or in the one that grades."""
+
+    @property
+    def judges(self) -> int:
+        """How many judges a job has at a time: one for each CPU, but a job's ranks are one judge's if they are spread."""
+        return 1 if self.spread else self.profile.cpus_per_task
+
+    @property
+    def job_length(self) -> JobLength:
+        """How much a job should hold."""
+        per_minute = 60.0 * self.judges
+        return JobLength(
+            worthwhile_s=self.profile.worthwhile_minutes * per_minute,
+            longest_s=USED_OF_LIMIT * self.profile.minutes * per_minute,
+        )
 
 
 class UndecidedError(ExecutorError):
@@ -46,25 +85,21 @@ class UndecidedError(ExecutorError):
 
 
 def grade_all_on(
-    executor: Executor,
-    profile: Profile,
+    site: Site,
     submissions: Sequence[Submission],
     batch: Batch,
     *,
-    max_jobs: int,
-    spread: bool,
     resume: bool,
     tell: Callable[[Progress], None],
 ) -> Generator[Graded, None, None]:
     """Yield each submission as its result is recorded.
 
-    With `spread`, ranks run in all tasks of a job, for which the executor was made; otherwise in the one that grades.
     With `resume`, results are kept whose submission and course are still the same, and verdicts and jobs of a batch
     that was left.
-    Raises: UsageError if nodes would not see the files; ExecutorError if jobs are not taken, items end without verdicts,
-    or the machine lets nothing be written.
+    Raises: UsageError if nodes would not see the files, or the batch that was left is somewhere else; ExecutorError if
+    jobs are not taken, items end without verdicts, or the machine lets nothing be written.
     """
-    require_shared(profile, [batch.out, batch.course.root, *(submission.path for submission in submissions)])
+    require_shared(site.profile, [batch.out, batch.course.root, *(submission.path for submission in submissions)])
     write_batch_files(batch)
     left = []
     for submission in submissions:
@@ -73,64 +108,68 @@ def grade_all_on(
             left.append(submission)
         else:
             yield Graded(submission=submission, result=earlier, kept=True)
-    if left:
-        desk, plan = _desk(left, batch, executor, spread=spread, resume=resume)
-        dispatch = _Dispatch(
-            executor=executor,
-            profile=profile,
-            desk=desk,
-            plan=plan,
-            submissions=left,
-            batch=batch,
-            max_jobs=max_jobs,
-            tell=tell,
-        )
-        try:
-            yield from dispatch.grade()
-        except OSError as error:
-            raise ExecutorError(dispatch.refused(error)) from None
-        executor.close()
+    if not left:
+        return
+    desk, plan = _desk(left, batch, site, resume=resume)
+    dispatch = _Dispatch(site=site, desk=desk, plan=plan, submissions=left, batch=batch, tell=tell)
+    try:
+        yield from dispatch.grade()
+    except OSError as error:
+        raise ExecutorError(dispatch.refused(error)) from None
+    site.executor.close()
 
 
 def require_shared(profile: Profile, paths: Sequence[Path]) -> None:
-    """Raise UsageError for a path that the nodes of a cluster do not see."""
+    """Raise UsageError for a path that the nodes of a cluster do not see; the interpreter's is one, if jobs run the same."""
     folder = profile.shared_folder
-    for path in paths:
+    interpreter = () if profile.python else (Path(sys.prefix),)
+    for path in (*paths, *interpreter):
         if folder is not None and not path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
                 f"The nodes do not see {path}: only what lies in {folder} is shared (`folder` of the profile). "
-                "Put course, submissions and --out there. Nothing was graded."
+                "Put course, submissions, --out and the Python environment there. Nothing was sent."
             )
 
 
-def _desk(
-    submissions: Sequence[Submission], batch: Batch, executor: Executor, *, spread: bool, resume: bool
-) -> tuple[Desk, Plan]:
+def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume: bool) -> tuple[Desk, Plan]:
     """Return the desk of the batch that is resumed, or a fresh one."""
-    desk = Desk(batch.desk)
     plan = Plan(
         token=secrets.token_hex(4),
+        place=site.name,
         root=str(batch.course.root),
         chapters=tuple(chapter.id for chapter in batch.chapters),
         digests=dict(batch.digests),
         seed=batch.seed,
         wall=batch.wall,
-        spread=spread,
-        submissions={submission.name: str(submission.path) for submission in submissions},
+        spread=site.spread,
+        judges=site.judges,
+        submissions={submission.name: _handed(submission, batch) for submission in submissions},
     )
-    earlier = desk.read_plan() if resume else None
-    if earlier is not None and _is_same(earlier, plan):
-        return desk, earlier
-    if desk.folder.exists():
-        cancel(executor, batch)
-        shutil.rmtree(desk.folder)
-    desk.lay_out(plan)
-    return desk, plan
+    desk = current_desk(batch.desk)
+    earlier = None if desk is None else desk.read_plan()
+    if desk is not None and earlier is not None:
+        if resume and earlier.place != site.name:
+            raise UsageError(
+                f"The batch in {batch.out} was sent to {earlier.place}, where its jobs may go on. Add --on {earlier.place}; "
+                "or leave out --resume, and everything is graded anew."
+            )
+        if resume and _is_same(earlier, plan):
+            return desk, earlier
+        if earlier.place == site.name:
+            cancel(site.executor, batch)
+    return lay_out_desk(batch.desk, plan), plan
+
+
+def _handed(submission: Submission, batch: Batch) -> Handed:
+    total = hashlib.sha256()
+    for intake in read_files(submission, batch):
+        total.update(msgspec.json.encode((intake.chapter.id, intake.taken, intake.left_out)))
+    return Handed(path=str(submission.path), digest=total.hexdigest())
 
 
 def _is_same(earlier: Plan, plan: Plan) -> bool:
     """Return whether an earlier plan covers all that is left to do: what it has more is done."""
-    covered = plan.submissions.items() <= earlier.submissions.items()
+    covered = all(earlier.submissions.get(name) == handed for name, handed in plan.submissions.items())
     alike = msgspec.structs.replace(earlier, token=plan.token, submissions=plan.submissions) == plan
     return covered and alike
 
@@ -139,27 +178,27 @@ def _is_same(earlier: Plan, plan: Plan) -> bool:
 class _Dispatch:
     """One command's watch over a batch."""
 
-    executor: Executor
-    profile: Profile
+    site: Site
     desk: Desk
     plan: Plan
     submissions: Sequence[Submission]
     batch: Batch
-    max_jobs: int
     tell: Callable[[Progress], None]
 
     def __post_init__(self) -> None:
         self._items = items_of(self.submissions, self.batch)
         self._verdicts: dict[Item, Verdict] = {}
         self._rounds = self.desk.rounds()
-        self._last_round = len(self._rounds) + MAX_ROUNDS
+        self._times_sent: Counter[Item] = Counter()  # by this command
+        self._refused: dict[int, str] = {}  # by round: why the place did not take it
         self._ended_at: dict[tuple[int, int], float] = {}
+        self._due_since: float | None = None
+        self._avoided: set[str] = set()
         self._lost = {(loss.round, loss.item) for loss in self.desk.losses()}
         self._waiting = list(self.submissions)
 
     def grade(self) -> Generator[Graded, None, None]:
-        # Whoever types the command again has mended what was wrong.
-        self.desk.forgive([item for item in self._items if self._is_spent(item)])
+        self._begin_anew()
         while self._waiting:
             self._collect()
             for submission in [one for one in self._waiting if self._is_done(one)]:
@@ -168,6 +207,16 @@ class _Dispatch:
                 yield graded
             if self._waiting:
                 self._go_on()
+
+    def _begin_anew(self) -> None:
+        """Give new chances to what had used them up: whoever types the command again has mended what was wrong."""
+        self.desk.forgive([item for item in self._items if self._is_spent(item)])
+        self._collect()
+        for item, verdict in list(self._verdicts.items()):
+            if verdict.result.judge not in {"ended", "not_run"}:
+                self.desk.discard(item)
+                self.desk.forgive([item])
+                del self._verdicts[item]
 
     def _collect(self) -> None:
         for item in self._items:
@@ -188,32 +237,50 @@ class _Dispatch:
     def _go_on(self) -> None:
         """Send what has no job, or wait a little."""
         try:
-            statuses = [self.executor.statuses(self.plan.jobs_of(number)) for number in range(len(self._rounds))]
+            statuses = [self._statuses(number) for number in range(len(self._rounds))]
         except ExecutorError as error:  # a controller that restarts; what jobs leave can be read meanwhile
             self._report([], str(error))
             time.sleep(POLL_S)
             return
-        self._report(statuses, "")
-        busy = {
-            item
+        self._report(statuses, next(reversed(self._refused.values()), ""))
+        over = {
+            (number, place)
             for number, packs in enumerate(self._rounds)
-            for place, items in enumerate(packs)
-            if not self._is_over(number, place, statuses[number].get(place))
-            for item in items
+            for place in range(len(packs))
+            if self._is_over(number, place, statuses[number].get(place))
         }
+        busy = {item for number, place, item in self._sent() if (number, place) not in over}
         self._collect()
+        busy -= self._verdicts.keys()
         self._note_losses(busy, statuses)
         due = [item for item in self._items if item not in self._verdicts and item not in busy]
-        spent = [item for item in due if self._is_spent(item)]
-        if len(due) > len(spent):
-            self._send([item for item in due if item not in spent])
-        elif spent and busy.issubset(self._verdicts):
-            raise UndecidedError(self._told(spent))
+        sendable = [item for item in due if not self._is_spent(item)]
+        if due and not sendable and not busy:
+            raise UndecidedError(self._told(due))
+        if sendable and (not busy or self._have_gathered()):
+            self._send(sendable, lonely=not busy)
         else:
             time.sleep(POLL_S)
 
+    def _statuses(self, number: int) -> dict[int, Status]:
+        """Return what is known of a round's jobs; of one that has nothing left to do, nobody need be asked."""
+        if all(item in self._verdicts for pack in self._rounds[number] for item in pack):
+            return {}
+        return self.site.executor.statuses(self.plan.jobs_of(number))
+
+    def _sent(self) -> Generator[tuple[int, int, Item], None, None]:
+        """Yield what was sent, with its round and its place there."""
+        for number, packs in enumerate(self._rounds):
+            for place, items in enumerate(packs):
+                for item in items:
+                    yield number, place, item
+
+    def _have_gathered(self) -> bool:
+        self._due_since = self._due_since or time.monotonic()
+        return time.monotonic() - self._due_since >= GATHER_S
+
     def _is_spent(self, item: Item) -> bool:
-        return self.desk.times_begun(item) >= MAX_BEGUN or len(self._rounds) >= self._last_round
+        return self._times_sent[item] >= MAX_SENT or self.desk.times_begun(item) >= MAX_BEGUN
 
     def _is_over(self, number: int, place: int, status: Status | None) -> bool:
         """Return whether a job has ended so long ago that what it wrote must be seen by now."""
@@ -221,34 +288,38 @@ class _Dispatch:
             self._ended_at.pop((number, place), None)  # it was requeued
             return False
         ended_at = self._ended_at.setdefault((number, place), time.monotonic())
-        return time.monotonic() - ended_at >= self.profile.settle_s
+        return time.monotonic() - ended_at >= self.site.profile.settle_s
 
     def _note_losses(self, busy: set[Item], statuses: Sequence[dict[int, Status]]) -> None:
-        losses = [
-            self._loss(item, number, statuses[number].get(place))
-            for number, packs in enumerate(self._rounds)
-            for place, items in enumerate(packs)
-            for item in items
-            if item in self._items
-            and item not in self._verdicts
-            and item not in busy
-            and (number, item) not in self._lost
-        ]
+        losses = []
+        for number, place, item in self._sent():
+            is_open = item in self._items and item not in self._verdicts and item not in busy
+            if is_open and (number, item) not in self._lost:
+                status = statuses[number].get(place)
+                losses.append(self._loss(item, number, place, status))
+                if status is not None and self._has_failed_at_once(status, self._rounds[number][place]):
+                    self._avoided.add(status.node)
         self._lost |= {(loss.round, loss.item) for loss in losses}
         if losses:
             self.desk.add_losses(losses)
 
-    def _loss(self, item: Item, number: int, status: Status | None) -> Loss:
-        job, state = ("?", "not in the queue any more") if status is None else (status.job, status.state)
-        return Loss(item=item, round=number, job=job, state=state)
+    def _has_failed_at_once(self, status: Status, items: Sequence[Item]) -> bool:
+        """Return whether a job began with nothing: its node may do so again, and is soon free to be given the next one."""
+        return status.state.startswith("FAILED") and bool(status.node) and status.job not in self.desk.begun_by(items)
 
-    def _send(self, due: Sequence[Item]) -> None:
+    def _loss(self, item: Item, number: int, place: int, status: Status | None) -> Loss:
+        known = status or Status(job="?", phase=Phase.ENDED, state="not in the queue any more")
+        reason = self._refused.get(number) or self.desk.failure(number, place)
+        return Loss(item=item, round=number, job=known.job, state=known.state, node=known.node, reason=reason)
+
+    def _send(self, due: Sequence[Item], *, lonely: bool) -> None:
+        """Send a round. One that is not taken is fatal only if no job is left that would be watched meanwhile."""
         number = len(self._rounds)
         packs = pack(
             due,
             estimates(self.batch),
-            max_jobs=self.max_jobs,
-            worthwhile_s=60 * self.profile.worthwhile_minutes,
+            max_jobs=self.site.max_jobs,
+            length=self.site.job_length,
             alone=frozenset(item for item in due if self.desk.times_begun(item)),
         )
         self.desk.add_round(number, packs)
@@ -256,17 +327,32 @@ class _Dispatch:
             for place in range(len(packs)):
                 make_key(self.desk.crew(number, place))
         self._rounds.append(packs)
+        self._times_sent.update(due)
+        self._due_since = None
+        try:
+            self._submit(number, len(packs))
+        except ExecutorError as error:
+            if lonely:
+                raise ExecutorError(f"{error} What was graded is kept: type the same command with --resume.") from None
+            self._refused[number] = str(error)
+
+    def _submit(self, number: int, length: int) -> None:
         folder, token = str(self.desk.folder), self.plan.token
-        calls = [partial(run_pack, folder, token, number, place) for place in range(len(packs))]
-        self.executor.submit(self.plan.jobs_of(number), calls)
+        calls = [partial(run_pack, folder, token, number, place) for place in range(length)]
+        executor, name = self.site.executor, self.plan.jobs_of(number)
+        if self._avoided:
+            try:
+                executor.submit(name, calls, at_once=self.site.max_jobs, avoid=self._avoided)
+            except ExecutorError:  # perhaps no node is left
+                self._avoided.clear()
+            else:
+                return
+        executor.submit(name, calls, at_once=self.site.max_jobs)
 
     def _told(self, items: Sequence[Item]) -> str:
         """Return why these items have no verdict."""
         losses = self.desk.losses()
-        lines = [
-            f"{item}: " + "; ".join(f"job {loss.job} {loss.state}" for loss in losses if loss.item == item)
-            for item in items
-        ]
+        lines = [f"{item}: " + "; ".join(str(loss) for loss in losses if loss.item == item) for item in items]
         return (
             f"{len(items)} of {len(self._items)} items have no result, through no fault of theirs that is known:\n"
             + "\n".join(lines)
@@ -291,15 +377,22 @@ class _Dispatch:
             done=len(self._verdicts),
             waiting=phases.count(Phase.WAITING),
             running=phases.count(Phase.RUNNING),
+            why=_commonest([status.state for known in statuses for status in known.values()], phases),
             trouble=trouble,
         )
         self.tell(progress)
 
 
+def _commonest(states: Sequence[str], phases: Sequence[Phase]) -> str:
+    """Return what most of the jobs that wait are told to wait for."""
+    waiting = Counter(state for state, phase in zip(states, phases, strict=True) if phase is Phase.WAITING)
+    return waiting.most_common(1)[0][0] if waiting else ""
+
+
 def cancel(executor: Executor, batch: Batch) -> None:
     """End all jobs of the batch that writes where this one does."""
-    desk = Desk(batch.desk)
-    plan = desk.read_plan()
-    if plan is not None:
+    desk = current_desk(batch.desk)
+    plan = None if desk is None else desk.read_plan()
+    if desk is not None and plan is not None:
         for number in range(len(desk.rounds())):
             executor.cancel(plan.jobs_of(number))

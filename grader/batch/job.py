@@ -1,12 +1,13 @@
 """What one job of a dispatched batch does, on a node: grade the items of its pack that have no verdict yet."""
 
+import contextlib
 import os
 import socket
 import time
 from functools import partial
 from pathlib import Path
 
-from course_env.errors import CatalogError, LaunchError
+from course_env.errors import CatalogError, CourseError, LaunchError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.desk import Begun, Desk, Plan, Verdict
 from grader.batch.judging import stopped_by_signals
@@ -18,6 +19,7 @@ from grader.batch.workers import in_threads
 from grader.course.catalog import load_course
 from grader.harness.agents.allocation import be_agent
 from grader.harness.sandbox.probe import problem
+from slurm.task import Task, current_task
 
 SHOWN_WITHIN_S = 120.0
 """Network file systems may believe for a minute that what they looked for in vain is still not there."""
@@ -34,12 +36,17 @@ def run_pack(folder: str, token: str, round_number: int, number: int) -> None:
         CatalogError if the course is another than was planned.
     """
     desk = Desk(Path(folder))
-    plan, pack = _wait_for_pack(desk, token, round_number, number)
-    if plan.spread:
-        crew = desk.crew(round_number, number)
-        be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
-    else:
-        _grade_pack(pack, desk, plan, None)
+    try:
+        plan, pack = _wait_for_pack(desk, token, round_number, number)
+        if plan.spread:
+            crew = desk.crew(round_number, number)
+            be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
+        else:
+            _grade_pack(pack, desk, plan, None)
+    except CourseError as error:
+        with contextlib.suppress(OSError):  # it is in the log, too
+            desk.add_failure(round_number, number, str(error))
+        raise
 
 
 def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[Plan, Pack]:
@@ -55,13 +62,17 @@ def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tu
 
 
 def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:
+    task = current_task()
     if (reason := problem(plan.wall)) is not None:
-        raise LaunchError(f"The wall '{plan.wall}' is not to be had on {socket.gethostname()}. {reason}")
+        raise LaunchError(
+            f"The wall '{plan.wall}' is not to be had on {task.node}. {reason} "
+            "`course doctor --profile NAME` tells which walls the nodes have, and `--wall` asks for one."
+        )
     batch = _batch(plan, crew)
     mine = [item for item in pack if _is_due(item, desk, plan)]
-    work = partial(_grade, desk=desk, plan=plan, batch=batch)
+    work = partial(_grade, desk=desk, plan=plan, batch=batch, task=task)
     with stopped_by_signals(batch.judges):
-        for _ in in_threads(work, mine, batch.judges, workers=_workers()):
+        for _ in in_threads(work, mine, batch.judges, workers=plan.judges):
             pass
 
 
@@ -78,24 +89,19 @@ def _is_due(item: Item, desk: Desk, plan: Plan) -> bool:
     return desk.verdict(item, plan.token) is None and desk.times_begun(item) < MAX_BEGUN
 
 
-def _grade(item: Item, desk: Desk, plan: Plan, batch: Batch) -> None:
+def _grade(item: Item, desk: Desk, plan: Plan, batch: Batch, task: Task) -> None:
     if not _is_due(item, desk, plan):  # an earlier run of this very job may have lasted until now
         return
-    job, node = job_id(), socket.gethostname()
-    desk.begin(item, Begun(job=job, node=node))
+    job = job_id()
+    desk.begin(item, Begun(job=job, node=task.node, restarts=task.run))
     start = time.monotonic()
-    submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission]))
+    submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission].path))
     result = grade_chapter(submission, batch.course.chapter(item.chapter), batch)
     seconds = time.monotonic() - start
-    desk.deliver(Verdict(item=item, token=plan.token, job=job, node=node, seconds=seconds, result=result))
+    desk.deliver(Verdict(item=item, token=plan.token, job=job, node=task.node, seconds=seconds, result=result))
 
 
 def job_id() -> str:
     """Return the id of the job that this process belongs to, as `squeue` shows it; of a local one, its process id."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID") or str(os.getpid())
-
-
-def _workers() -> int:
-    """Return how many judges may run at a time: one for each CPU that the job was given."""
-    return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))

@@ -1,7 +1,9 @@
 """What a dispatched batch consists of: items, each one chapter of one submission, packed into jobs."""
 
 import heapq
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from grader.batch.batch import Batch
@@ -25,6 +27,21 @@ class Item(NamedTuple):
 Pack = tuple[Item, ...]
 """What one job grades, in this order."""
 
+MOST_PACKS = 1000
+"""Of one job array: Slurm's own default for its largest index is one more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLength:
+    """How much of a judge's time a job should hold.
+
+    worthwhile_s: so much at least, to be worth its wait in the queue
+    longest_s: so much at most, to be done before its time limit
+    """
+
+    worthwhile_s: float
+    longest_s: float
+
 
 def items_of(submissions: Sequence[Submission], batch: Batch) -> tuple[Item, ...]:
     """Return every item of a batch."""
@@ -37,9 +54,11 @@ def estimates(batch: Batch) -> dict[str, float]:
 
 
 def pack(
-    items: Sequence[Item], seconds: dict[str, float], *, max_jobs: int, worthwhile_s: float, alone: frozenset[Item]
+    items: Sequence[Item], seconds: dict[str, float], *, max_jobs: int, length: JobLength, alone: frozenset[Item]
 ) -> tuple[Pack, ...]:
-    """Return items as at most `max_jobs` packs of about the same length, each worth its wait in the queue.
+    """Return items as packs of about the same length, each worth its wait in the queue.
+
+    At most `max_jobs`, unless these would be too long.
 
     alone: items that were in a job that was lost, and may be why; each has a job of its own, as far as there are jobs
     """
@@ -50,8 +69,9 @@ def pack(
     others += suspects[room:]
     if others:
         total = sum(seconds[item.chapter] for item in others)
-        jobs = max(1, min(max_jobs - len(packs), len(others), int(total / worthwhile_s)))
-        packs += _even(others, seconds, jobs)
+        jobs = min(max_jobs - len(packs), int(total / length.worthwhile_s))
+        jobs = max(1, jobs, math.ceil(total / length.longest_s))
+        packs += _even(others, seconds, min(jobs, len(others), max(1, MOST_PACKS - len(packs))))
     return tuple(packs)
 
 

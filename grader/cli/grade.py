@@ -112,14 +112,21 @@ def _add_run(parser: ArgumentParser) -> None:
         action="store_true",
         help="with --on: run the ranks of a test in all tasks of a job, on all its nodes; results say that nobody counted bytes",
     )
-    parser.add_argument("--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on (default: 64)")
+    parser.add_argument(
+        "--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on, at a time (default: 64)"
+    )
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
     parser.add_argument(
-        "--wall", type=Wall, choices=[*Wall], help="only this one (default: the stronger of nested and flat)"
+        "--wall",
+        type=Wall,
+        choices=[*Wall],
+        help="only this one (default: nested, or flat where there is no other; on a cluster: nested)",
     )
     parser.add_argument(
-        "--trust-submissions", action="store_true", help="grade where there is no wall too; the best there is, is used"
+        "--trust-submissions",
+        action="store_true",
+        help="grade where there is no wall too; the best there is, is used (on a cluster say which: --wall none)",
     )
     parser.set_defaults(body=grade_run)
 

@@ -1,6 +1,7 @@
 """`grade run`: submissions in, result files and a table out."""
 
 import secrets
+import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -30,9 +31,13 @@ from grader.cli.command import (
 )
 from grader.cli.places import Place, place
 from grader.cli.result_table import print_results
-from grader.cli.walls import wall_for_submissions
+from grader.cli.walls import wall_elsewhere, wall_for_submissions
 from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.harness.outcome import Outcome, shown
+from slurm.executors import ON_THIS_MACHINE
+
+QUIET_S = 30.0
+"""Between two lines on the state of the queue, where there is no terminal to show it on."""
 
 
 def grade_run(options: Namespace) -> int:
@@ -42,7 +47,10 @@ def grade_run(options: Namespace) -> int:
     submissions = find_submissions(options.submissions, course)
     out = (options.out or course.root / "out" / "grade").resolve()
     console = make_console()
-    wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
+    if options.on is None or options.on in ON_THIS_MACHINE:
+        wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
+    else:
+        wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
     where = place(options, submissions, batch)
     with only_one(out):
@@ -99,6 +107,7 @@ class BatchDisplay:
         self._console = console
         self._fractions = {submission.name: 0.0 for submission in submissions}
         self._done = 0
+        self._told, self._told_at = "", -QUIET_S
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("grading", total=len(submissions))
@@ -119,8 +128,11 @@ class BatchDisplay:
     def tell_jobs(self, progress: JobProgress) -> None:
         """Show how many items are done, and what the queue holds."""
         share = progress.done / progress.items
-        known = progress.trouble or f"{count(progress.running, 'job')} running, {progress.waiting} waiting"
+        known = progress.trouble or _queue(progress)
         self._bar.update(self._task, completed=share * len(self._fractions), description=f"grading ({known})")
+        if not self._console.is_terminal and time.monotonic() - self._told_at >= QUIET_S and known != self._told:
+            self._told, self._told_at = known, time.monotonic()
+            self._console.print(f"{progress.done} of {progress.items} chapters are graded; {known}.")
 
     def finish(self, graded: Graded) -> None:
         """Show that a submission is done."""
@@ -130,6 +142,11 @@ class BatchDisplay:
         how = "kept" if graded.kept else f"{result.seconds:.1f} s"
         line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {number(result.score)} of {result.points} ({how})"
         self._console.print("; ".join([line, *_notes(result)]))
+
+
+def _queue(progress: JobProgress) -> str:
+    why = f": {progress.why}" if progress.why else ""
+    return f"{count(progress.running, 'job')} running, {progress.waiting} waiting{why}"
 
 
 def _notes(result: SubmissionResult) -> Iterator[str]:

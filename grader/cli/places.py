@@ -10,12 +10,11 @@ from rich.prompt import Prompt
 
 from course_env.errors import UsageError
 from grader.batch.batch import Batch
-from grader.batch.dispatch import Progress, cancel, grade_all_on
+from grader.batch.dispatch import Progress, Site, cancel, grade_all_on
 from grader.batch.submission import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
 from grader.cli.command import count
-from slurm.executors import Executor, executor_on
-from slurm.profile import Profile
+from slurm.executors import executor_on
 
 
 class Display(Protocol):
@@ -69,43 +68,40 @@ class Here:
 class Jobs:
     """Judges are in jobs, which do not end with this command."""
 
-    name: str
-    executor: Executor
-    profile: Profile
+    site: Site
     submissions: Sequence[Submission]
     batch: Batch
-    max_jobs: int
-    spread: bool
     resume: bool
 
     @property
     def words(self) -> str:
         """Where jobs go."""
-        return f"at most {count(self.max_jobs, 'job')} on {self.name}"
+        return f"at most {count(self.site.max_jobs, 'job')} at a time on {self.site.name}"
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
-        return grade_all_on(
-            self.executor,
-            self.profile,
-            self.submissions,
-            self.batch,
-            max_jobs=self.max_jobs,
-            spread=self.spread,
-            resume=self.resume,
-            tell=display.tell_jobs,
-        )
+        return grade_all_on(self.site, self.submissions, self.batch, resume=self.resume, tell=display.tell_jobs)
 
     def end(self, console: Console) -> str:
-        """Ask what shall become of the jobs; where nobody can answer, leave them."""
-        answer = "leave"
-        if console.is_terminal:
-            question = "The jobs go on without this command. Leave them, or cancel them?"
-            answer = Prompt.ask(question, console=console, choices=["leave", "cancel"], default=answer)
-        if answer == "leave":
+        """Ask what shall become of the jobs; where nobody can answer, leave them. Those of this machine end with us."""
+        if not self.site.executor.outlives_us:
+            cancel(self.site.executor, self.batch)
+            self.site.executor.close()
+            return "all jobs have ended"
+        if _asked_for(console) == "leave":
             return "the jobs go on"
-        cancel(self.executor, self.batch)
+        cancel(self.site.executor, self.batch)
         return "the jobs are cancelled"
+
+
+def _asked_for(console: Console) -> str:
+    question = "The jobs go on without this command. Leave them, or cancel them?"
+    try:
+        if console.is_terminal:
+            return Prompt.ask(question, console=console, choices=["leave", "cancel"], default="leave")
+    except (OSError, EOFError, KeyboardInterrupt):  # the terminal was closed, or somebody is in a hurry
+        pass
+    return "leave"
 
 
 def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Place:
@@ -119,13 +115,6 @@ def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -
         workers = min(options.workers or default_workers(), len(submissions))
         return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
     executor, profile = executor_on(options.on, batch.job_logs, spread=options.spread)
-    return Jobs(
-        name=options.on,
-        executor=executor,
-        profile=profile,
-        submissions=submissions,
-        batch=batch,
-        max_jobs=options.max_jobs,
-        spread=options.spread,
-        resume=options.resume,
-    )
+    max_jobs = options.max_jobs if executor.outlives_us else min(options.max_jobs, default_workers())
+    site = Site(name=options.on, executor=executor, profile=profile, max_jobs=max_jobs, spread=options.spread)
+    return Jobs(site=site, submissions=submissions, batch=batch, resume=options.resume)

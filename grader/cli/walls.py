@@ -35,12 +35,23 @@ def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: b
     Raises: LaunchError, in one sentence, if there is no such wall here.
     """
     wall = _only(asked_for) if asked_for is not None else _strong_enough(trusted=trusted)
+    _tell_of_weakness(console, wall)
+    return wall
+
+
+def wall_elsewhere(console: Console, asked_for: Wall | None) -> Wall:
+    """Return the wall for other people's code on machines that this one knows nothing of: they will say if they lack it."""
+    wall = asked_for or Wall.NESTED
+    _tell_of_weakness(console, wall)
+    return wall
+
+
+def _tell_of_weakness(console: Console, wall: Wall) -> None:
     if wall is Wall.NONE:
         reason = "Grade only what you would run yourself."
         console.print(NO_WALL.format(whose="what was handed in", reason=reason), style="yellow")
     elif wall is Wall.LANDLOCK:
         console.print(LANDLOCK_ONLY, style="yellow")
-    return wall
 
 
 def wall_for_own_code(console: Console) -> Wall:

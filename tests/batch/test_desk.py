@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from grader.batch.batch import plan_batch
-from grader.batch.desk import Begun, Desk, Loss, Plan, Verdict
+from grader.batch.desk import Begun, Desk, Handed, Loss, Plan, Verdict
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import Submission
 from grader.batch.work_items import Item
@@ -21,13 +21,15 @@ def plan(root):
     """Return the plan of a batch of two."""
     return Plan(
         token="t",
+        place="here",
         root=str(root),
         chapters=(CHAPTER,),
         digests={},
         seed=1,
         wall=Wall.NONE,
         spread=False,
-        submissions={"ann": "/ann", "ben": "/ben"},
+        judges=1,
+        submissions={name: Handed(path=f"/{name}", digest="d") for name in ("ann", "ben")},
     )
 
 

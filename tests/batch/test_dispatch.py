@@ -12,8 +12,8 @@ import pytest
 from course_env.errors import ExecutorError, LaunchError, UsageError
 from grader.batch import dispatch, job
 from grader.batch.batch import plan_batch
-from grader.batch.desk import Begun, Desk
-from grader.batch.dispatch import MAX_ROUNDS, UndecidedError, grade_all_on
+from grader.batch.desk import Begun, current_desk
+from grader.batch.dispatch import MAX_SENT, Site, UndecidedError, grade_all_on
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import find_submissions
 from grader.batch.work_items import Item
@@ -29,12 +29,16 @@ QUICK = Profile(worthwhile_minutes=0.001, settle_s=0.0)
 class Place:
     """An executor whose jobs have ended as soon as they are sent, and whose folder shows late what they wrote.
 
+    desks: the folder of the batch's desks
+
     shown_after: how often the queue is asked before verdicts are seen; None: only when more jobs have been sent
     silent: how often the queue does not answer
     """
 
-    def __init__(self, desk, *, shown_after=0, silent=0, vanish=False):
-        self.desk = desk
+    outlives_us = True
+
+    def __init__(self, desks, *, shown_after=0, silent=0, vanish=False):
+        self.desks = desks
         self.shown_after = shown_after
         self.silent = silent
         self.vanish = vanish
@@ -42,7 +46,7 @@ class Place:
         self._asked = 0
         self._hidden = {}
 
-    def submit(self, name, calls):
+    def submit(self, name, calls, **_options):
         """Run the jobs, and hide what they wrote."""
         self.sent.append((name, len(calls)))
         self._show()
@@ -52,7 +56,7 @@ class Place:
             with contextlib.suppress(OSError):  # its own end, not that of whoever sent it
                 self.run(call)
         if self.shown_after != 0 and len(self.sent) == 1:
-            for verdict in (self.desk / "items").glob("*/*/verdict"):
+            for verdict in current_desk(self.desks).folder.glob("items/*/*/verdict"):
                 self._hidden[verdict] = verdict.read_bytes()
                 verdict.unlink()
 
@@ -86,6 +90,7 @@ class Place:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(dispatch, "POLL_S", 0.01)
+    monkeypatch.setattr(dispatch, "GATHER_S", 0.05)
 
 
 @pytest.fixture
@@ -99,15 +104,14 @@ def graded(place, class_, profile=None, *, resume=False, tell=lambda _progress: 
     """Dispatch the class; return scores by submission."""
     submissions, batch = class_
     profile = profile or Profile(worthwhile_minutes=0.001, settle_s=0.3)
-    options = {"max_jobs": 8, "spread": False, "resume": resume, "tell": tell}
-    return {
-        one.submission.name: one.result.score for one in grade_all_on(place, profile, submissions, batch, **options)
-    }
+    site = Site(name="there", executor=place, profile=profile, max_jobs=8, spread=False)
+    graded = grade_all_on(site, submissions, batch, resume=resume, tell=tell)
+    return {one.submission.name: one.result.score for one in graded}
 
 
 def begun(class_):
     """Return how often each submission was begun."""
-    desk = Desk(class_[1].desk)
+    desk = current_desk(class_[1].desk)
     return {case: desk.times_begun(Item(case, CHAPTER)) for case in CASES}
 
 
@@ -119,7 +123,7 @@ def test_what_is_seen_late_is_waited_for(class_):
 
     assert set(CASES) == set(scores)
     assert 1 == len(place.sent)
-    assert [] == Desk(class_[1].desk).losses()
+    assert [] == current_desk(class_[1].desk).losses()
     assert dict.fromkeys(CASES, 1) == begun(class_)
 
 
@@ -134,7 +138,7 @@ def test_what_is_seen_too_late_is_sent_again_and_counts_once(class_):
     assert expected == scores
     assert 2 == len(place.sent)
     assert dict.fromkeys(CASES, 1) == begun(class_)
-    assert {"COMPLETED"} == {loss.state for loss in Desk(class_[1].desk).losses()}
+    assert {"COMPLETED"} == {loss.state for loss in current_desk(class_[1].desk).losses()}
 
 
 def test_a_queue_that_is_silent_for_a_while_costs_nothing(class_):
@@ -155,7 +159,7 @@ def test_jobs_that_vanish_are_not_sent_for_ever(class_):
     with pytest.raises(UndecidedError) as error:
         graded(place, class_, QUICK)
 
-    assert MAX_ROUNDS == len(place.sent)
+    assert MAX_SENT == len(place.sent)
     assert "2 of 2 items have no result" in str(error.value)
     assert all(f"{case}/{CHAPTER}: job j" in str(error.value) for case in CASES)
     place.vanish = False
@@ -166,7 +170,7 @@ def test_a_place_that_takes_no_jobs_says_so(class_, monkeypatch):
     """Nothing is graded, and nothing is lost: the same command may be typed again."""
     place = Place(class_[1].desk)
 
-    def refuse(_name, _calls):
+    def refuse(_name, _calls, **_options):
         raise ExecutorError("invalid partition")
 
     with monkeypatch.context() as patch:
@@ -249,13 +253,13 @@ def test_a_job_waits_until_it_is_shown_what_the_command_wrote(class_, monkeypatc
     """It may begin on a node that does not see its plan yet; whoever waits in vain says for what."""
     place = Place(class_[1].desk)
     monkeypatch.setattr(job, "POLL_S", 0.01)
-    hidden = class_[1].desk / "plan.json"
 
     def run_late(call):
+        hidden = current_desk(class_[1].desk).folder / "plan.json"
         shown = hidden.read_bytes()
         hidden.unlink()
         monkeypatch.setattr(job, "SHOWN_WITHIN_S", 0.05)
-        with pytest.raises(LaunchError, match=rf"{class_[1].desk} shows on .* no batch \w+ with round 0 and a key"):
+        with pytest.raises(LaunchError, match=rf"{class_[1].desk}/\w+ shows on .* no batch \w+ with round 0 and a key"):
             call()
         monkeypatch.setattr(job, "SHOWN_WITHIN_S", 60.0)
         timer = threading.Timer(0.2, hidden.write_bytes, [shown])
@@ -275,7 +279,7 @@ def test_each_command_gives_items_their_chances_anew(class_):
     place = Place(batch.desk, vanish=True)
     with pytest.raises(UndecidedError):
         graded(place, class_, QUICK)
-    desk = Desk(batch.desk)
+    desk = current_desk(batch.desk)
     for case, _ in itertools.product(CASES, range(job.MAX_BEGUN)):
         desk.begin(Item(case, CHAPTER), Begun(job="1", node="n0"))
     place.vanish = False
@@ -297,12 +301,12 @@ def test_what_nodes_do_not_see_is_refused_before_anything_is_sent(class_, tmp_pa
 def test_a_batch_with_other_submissions_is_another(class_, golden, course):
     """With --resume only what is the same is taken over; what is new makes a new batch."""
     graded(Place(class_[1].desk), class_)
-    token = Desk(class_[1].desk).read_plan().token
+    token = current_desk(class_[1].desk).read_plan().token
     more = find_submissions([golden(case) for case in ("half_right", "syntax_error")], course)
 
     place = Place(class_[1].desk)
     scores = graded(place, ([*class_[0], *more], class_[1]), resume=True)
 
     assert {*CASES, "half_right", "syntax_error"} == set(scores)
-    assert token != Desk(class_[1].desk).read_plan().token
+    assert token != current_desk(class_[1].desk).read_plan().token
     assert [2] == [count for _, count in place.sent]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from grader.batch.work_items import Item, pack
+from grader.batch.work_items import MOST_PACKS, Item, JobLength, pack
 
 SECONDS = {"short": 1.0, "middle": 10.0, "long": 60.0}
 
@@ -14,9 +14,10 @@ def items_of(chapters):
     return [Item(f"s{number}", chapter) for number, chapter in enumerate(chapters)]
 
 
-def packed(items, *, max_jobs=64, worthwhile_s=0.1, alone=()):
+def packed(items, *, max_jobs=64, worthwhile_s=0.1, longest_s=1e6, alone=()):
     """Return packs of some items."""
-    return pack(items, SECONDS, max_jobs=max_jobs, worthwhile_s=worthwhile_s, alone=frozenset(alone))
+    length = JobLength(worthwhile_s=worthwhile_s, longest_s=longest_s)
+    return pack(items, SECONDS, max_jobs=max_jobs, length=length, alone=frozenset(alone))
 
 
 def length(items):
@@ -70,3 +71,19 @@ def test_suspects_share_when_there_are_too_few_jobs():
 
     assert 3 == len(packs)
     assert [(items[0],), (items[1],)] == list(packs[:2])
+
+
+def test_a_job_is_not_longer_than_its_limit_lets_it_be():
+    """However few jobs may run at a time: the rest of the array waits its turn."""
+    packs = packed(items_of(["long"] * 20), max_jobs=2, longest_s=130)
+
+    assert 10 == len(packs)
+    assert all(length(one) <= 130 for one in packs)
+
+
+def test_an_array_is_not_larger_than_clusters_take():
+    """A class of any size is one array; what would be too many jobs are longer ones."""
+    packs = packed(items_of(["short"] * 3000), max_jobs=5000)
+
+    assert MOST_PACKS == len(packs)
+    assert 3000 == sum(map(len, packs))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from grader.batch.desk import Begun, Desk
+from grader.batch.desk import Begun, Desk, current_desk
 from grader.batch.work_items import Item
 
 TESTS = Path(__file__).parent.parent
@@ -22,6 +22,7 @@ cpus_per_task = 1
 minutes = 10
 worthwhile_minutes = 0.01
 settle_s = 1.0
+queue_every_s = 0.3
 sbatch = { exclusive = true }
 """
 
@@ -54,7 +55,7 @@ class Class:
     @property
     def desk(self):
         """The folder that the command and its jobs share."""
-        return Desk(self.seen / "jobs")
+        return current_desk(self.seen / "jobs") or Desk(self.seen / "jobs" / "none yet")
 
     def results(self, out=None):
         """Return what the result files say, without times."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.desk import Desk
+from grader.batch.desk import current_desk
 from grader.batch.work_items import Item
 from grader.course.catalog import load_course
 
@@ -18,6 +18,7 @@ cpus_per_task = 2
 minutes = 30
 worthwhile_minutes = 0.01
 settle_s = 1.0
+queue_every_s = 0.5
 sbatch = { exclusive = true }
 """
 PATIENCE_S = 1200
@@ -72,7 +73,7 @@ def test_every_chapter_is_graded_on_two_nodes_as_here(cluster, submitted, tmp_pa
 
     assert results(here) == results(there)
     assert set(CHAPTERS) == {key[1] for key in results(there) if isinstance(key, tuple)}
-    desk = Desk(there / "jobs")
+    desk = current_desk(there / "jobs")
     token = desk.read_plan().token
     items = [Item(student, chapter) for student in ("diligent", "hurried") for chapter in CHAPTERS]
     assert {"node0", "node1"} == {desk.verdict(item, token).node for item in items}

@@ -95,19 +95,19 @@ def test_on_a_cluster(cluster, check, tmp_path):
 def test_what_is_read_in_the_queue():
     """Array tasks have their place; jobs that wait for a dependency, or are requeued, have not ended."""
     told = """\
-1|7_1|RUNNING|None
-0|7_0|COMPLETED|None
-3|7_3|NODE_FAIL|NodeDown
-N/A|7|CANCELLED|None
-2|7_2|PENDING|BeginTime
+1|7_1|RUNNING|node1|None
+0|7_0|COMPLETED|node0|None
+3|7_3|NODE_FAIL|node0|NodeDown
+N/A|7|CANCELLED||None
+2|7_2|PENDING||BeginTime
 """
     assert {
-        0: Status(job="7_0", phase=Phase.ENDED, state="COMPLETED"),
-        1: Status(job="7_1", phase=Phase.RUNNING, state="RUNNING"),
+        0: Status(job="7_0", phase=Phase.ENDED, state="COMPLETED", node="node0"),
+        1: Status(job="7_1", phase=Phase.RUNNING, state="RUNNING", node="node1"),
         2: Status(job="7_2", phase=Phase.WAITING, state="PENDING (BeginTime)"),
-        3: Status(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)"),
+        3: Status(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)", node="node0"),
     } == read_queue(told)
-    assert {0: Status(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING|None\n")
+    assert {0: Status(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING||None\n")
     assert {} == read_queue("")
 
 
