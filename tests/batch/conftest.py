@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from grader.batch import dispatch
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.result import SubmissionResult
 from grader.batch.submission import find_submissions
 from grader.batch.workers import grade_all
 from grader.course.catalog import Course, load_course
 from grader.harness.protocol.wall import Wall
+from tests.batch.places import CASES
 
 TESTS = Path(__file__).parent.parent
 SUBMISSIONS = TESTS / "batch" / "submissions"
@@ -90,3 +92,17 @@ def graded_golden(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     batch = plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=folder / "out")
     grade(batch, *(_copy_golden(case.parent.name, folder) for case in SUBMISSIONS.glob("*/expected.json")))
     return batch
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Have a dispatch look at its jobs all the time."""
+    monkeypatch.setattr(dispatch, "POLL_S", 0.01)
+    monkeypatch.setattr(dispatch, "GATHER_S", 0.05)
+
+
+@pytest.fixture
+def class_(course, golden, tmp_path):
+    """Return the submissions in `places.CASES`, and a batch that grades them."""
+    submissions = find_submissions([golden(case) for case in CASES], course)
+    return submissions, plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")

@@ -1,6 +1,5 @@
 """A batch is dispatched to a place whose folder is slow, whose queue is silent, and whose jobs vanish."""
 
-import contextlib
 import errno
 import itertools
 import os
@@ -11,102 +10,15 @@ import pytest
 
 from course_env.errors import ExecutorError, LaunchError, UsageError
 from grader.batch import dispatch, job
-from grader.batch.batch import plan_batch
 from grader.batch.desk import Begun, current_desk
-from grader.batch.dispatch import MAX_SENT, Site, UndecidedError, grade_all_on
+from grader.batch.dispatch import MAX_SENT, UndecidedError
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import find_submissions
 from grader.batch.work_items import Item
-from grader.harness.protocol.wall import Wall
-from slurm.executors import Phase, Status
 from slurm.profile import Profile
+from tests.batch.places import CASES, CHAPTER, QUICK, Place, graded
 
-CASES = ("right", "missing_file")
-CHAPTER = "ch01_arithmetic"
-QUICK = Profile(worthwhile_minutes=0.001, settle_s=0.0)
-
-
-class Place:
-    """An executor whose jobs have ended as soon as they are sent, and whose folder shows late what they wrote.
-
-    desks: the folder of the batch's desks
-
-    shown_after: how often the queue is asked before verdicts are seen; None: only when more jobs have been sent
-    silent: how often the queue does not answer
-    """
-
-    outlives_us = True
-
-    def __init__(self, desks, *, shown_after=0, silent=0, vanish=False):
-        self.desks = desks
-        self.shown_after = shown_after
-        self.silent = silent
-        self.vanish = vanish
-        self.sent = []
-        self._asked = 0
-        self._hidden = {}
-
-    def submit(self, name, calls, **_options):
-        """Run the jobs, and hide what they wrote."""
-        self.sent.append((name, len(calls)))
-        self._show()
-        if self.vanish:
-            return
-        for call in calls:
-            with contextlib.suppress(OSError):  # its own end, not that of whoever sent it
-                self.run(call)
-        if self.shown_after != 0 and len(self.sent) == 1:
-            for verdict in current_desk(self.desks).folder.glob("items/*/*/verdict"):
-                self._hidden[verdict] = verdict.read_bytes()
-                verdict.unlink()
-
-    def run(self, call):
-        """Run a job."""
-        call()
-
-    def statuses(self, name):
-        """Say that all have ended."""
-        self._asked += 1
-        if self._asked <= self.silent:
-            raise ExecutorError("The controller is away.")
-        if self.shown_after is not None and self._asked >= self.shown_after:
-            self._show()
-        number = dict(self.sent).get(name, 0)
-        return {place: Status(job=f"j{place}", phase=Phase.ENDED, state="COMPLETED") for place in range(number)}
-
-    def _show(self):
-        for path, content in self._hidden.items():
-            if not path.exists():
-                path.write_bytes(content)
-        self._hidden = {}
-
-    def cancel(self, name):
-        """Nothing runs."""
-
-    def close(self):
-        """Nothing runs."""
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(dispatch, "POLL_S", 0.01)
-    monkeypatch.setattr(dispatch, "GATHER_S", 0.05)
-
-
-@pytest.fixture
-def class_(course, golden, tmp_path):
-    """Return submissions, and a batch that grades them."""
-    submissions = find_submissions([golden(case) for case in CASES], course)
-    return submissions, plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")
-
-
-def graded(place, class_, profile=None, *, resume=False, tell=lambda _progress: None):
-    """Dispatch the class; return scores by submission."""
-    submissions, batch = class_
-    profile = profile or Profile(worthwhile_minutes=0.001, settle_s=0.3)
-    site = Site(name="there", executor=place, profile=profile, max_jobs=8, spread=False)
-    graded = grade_all_on(site, submissions, batch, resume=resume, tell=tell)
-    return {one.submission.name: one.result.score for one in graded}
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def begun(class_):

@@ -1,6 +1,7 @@
 """Launches over several agents end as those of one zygote do, whoever dies, hangs or lies."""
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -289,9 +290,12 @@ def test_a_launch_that_is_left_does_not_answer_the_next(small_team, tmp_path):
     ranks = Ranks(team, tmp_path)
     ranks.write("import time\n\ndef solve():\n    time.sleep(30)\n")
     team.wait_until_ready()
-    threading.Timer(0.5, os.kill, (os.getpid(), 2)).start()
+    # Whoever starts tests in the background has Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         ranks.run(2)
+    signal.signal(signal.SIGINT, before)
 
     ranks.write(ALL_REDUCE)
     assert [3.0, 3.0] == [float(value["value"]["sum"]) for value in ranks.run(2).values]

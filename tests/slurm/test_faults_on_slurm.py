@@ -59,17 +59,26 @@ def test_an_array_task_that_is_cancelled_costs_only_what_it_had_not_finished(clu
 
 
 def test_a_job_that_runs_into_its_time_limit_is_sent_again(cluster, class_, expected):
-    """Slurm ends it, and the next one does what it had not done."""
+    """Slurm ends it in the middle of a judge, and the next one does what it had not done."""
     late = class_.course / "late"
-    line = f"test -e {late} || {{ touch {late}; sleep 300; }}"
-    profile = PROFILE.replace("exclusive = true", "exclusive = true, time = 1")  # minutes; Slurm counts nothing less
-    class_.profile.write_text(profile + f'setup = ["{line}"]\n')
+    (class_.course / "conftest.py").write_text(f"""
+import pathlib, time
+
+late = pathlib.Path({str(late)!r})
+if not late.exists():
+    late.touch()
+    time.sleep(300)
+""")
+    # A minute, because Slurm counts nothing less; a signal that nobody minds, because submitit's would come at the start.
+    profile = PROFILE.replace("exclusive = true", 'exclusive = true, time = 1, signal = "CONT@1"')
+    class_.profile.write_text(profile)
 
     told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=1, cwd=class_.course)
 
     assert expected == class_.results(), told
     assert {"TIMEOUT"} == {loss.state.split()[0] for loss in class_.desk.losses()}
     assert 4 == len(class_.desk.losses())
+    assert [1, 1, 1, 2] == sorted(class_.times_begun().values()), "only what was cut was begun again"
 
 
 def requeue(cluster, name):
