@@ -219,29 +219,33 @@ class SlurmExecutor:
     def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
         self._queue_every_s = profile.queue_every_s
         self._known: dict[str, tuple[float, dict[int, Status]]] = {}
-        python = profile.python or None
+        self._folder = folder
+        self._python = profile.python or None
+        self._given = _parameters(profile, spread=spread)
+        self._new_submitit()  # complains where there is no Slurm
+
+    def _new_submitit(self, **more: Any) -> submitit.AutoExecutor:
+        """Return what sends jobs with these parameters; a new one, because submitit forgets none that it was given."""
         try:
-            self._executor = submitit.AutoExecutor(folder=folder / "%j", cluster="slurm", slurm_python=python)
+            made = submitit.AutoExecutor(folder=self._folder / "%j", cluster="slurm", slurm_python=self._python)
         except RuntimeError:
             raise ExecutorError(
                 "There is no Slurm here: `srun` is not in PATH. Log in to the cluster, or try the development "
                 "cluster: python -m slurm.dev_cluster up; then repeat the command after: python -m slurm.dev_cluster run"
             ) from None
-        self._executor.update_parameters(**_parameters(profile, spread=spread))
+        made.update_parameters(**self._given, **more)
+        return made
 
     def submit(
         self, name: str, calls: Sequence[Call], *, at_once: int | None = None, avoid: Collection[str] = ()
     ) -> None:
         """Send the calls as one array; a single one as a job without one."""
-        self._executor.update_parameters(
-            name=name,
-            slurm_array_parallelism=at_once or len(calls),
-            slurm_exclude=",".join(sorted(avoid)) or None,
-        )
+        excluded = {"slurm_exclude": ",".join(sorted(avoid))} if avoid else {}
+        sender = self._new_submitit(name=name, slurm_array_parallelism=at_once or len(calls), **excluded)
         try:
-            with _outside_of_any_job(), self._executor.batch():
+            with _outside_of_any_job(), sender.batch():
                 for call in calls:
-                    self._executor.submit(call)
+                    sender.submit(call)
         except submitit.core.utils.FailedJobError as error:
             raise ExecutorError(f"Slurm did not take the jobs: {error}") from None
         self._known.pop(name, None)

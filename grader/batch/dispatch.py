@@ -189,6 +189,7 @@ class _Dispatch:
         self._items = items_of(self.submissions, self.batch)
         self._verdicts: dict[Item, Verdict] = {}
         self._rounds = self.desk.rounds()
+        self._first_round = len(self._rounds)  # that this command sends
         self._times_sent: Counter[Item] = Counter()  # by this command
         self._refused: dict[int, str] = {}  # by round: why the place did not take it
         self._ended_at: dict[tuple[int, int], float] = {}
@@ -297,7 +298,8 @@ class _Dispatch:
             if is_open and (number, item) not in self._lost:
                 status = statuses[number].get(place)
                 losses.append(self._loss(item, number, place, status))
-                if status is not None and self._has_failed_at_once(status, self._rounds[number][place]):
+                is_ours = number >= self._first_round  # what failed an earlier command has been mended
+                if is_ours and status is not None and self._has_failed_at_once(status, self._rounds[number][place]):
                     self._avoided.add(status.node)
         self._lost |= {(loss.round, loss.item) for loss in losses}
         if losses:

@@ -130,7 +130,13 @@ class BatchDisplay:
         share = progress.done / progress.items
         known = progress.trouble or _queue(progress)
         self._bar.update(self._task, completed=share * len(self._fractions), description=f"grading ({known})")
-        if not self._console.is_terminal and time.monotonic() - self._told_at >= QUIET_S and known != self._told:
+        is_known = progress.running or progress.waiting or progress.trouble
+        if (
+            is_known
+            and not self._console.is_terminal
+            and time.monotonic() - self._told_at >= QUIET_S
+            and known != self._told
+        ):
             self._told, self._told_at = known, time.monotonic()
             self._console.print(f"{progress.done} of {progress.items} chapters are graded; {known}.")
 

@@ -1,9 +1,11 @@
 """`grade run`, as an instructor meets it."""
 
+import errno
 import json
 import os
 import pty
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.batch import lock
 from grader.batch.lock import only_one
 from grader.cli import grade
 from grader.harness.protocol.wall import Wall
@@ -76,6 +79,30 @@ def test_two_commands_do_not_share_a_folder(run_grade, golden, tmp_path):
     assert 2 == shown.code
     assert f"Another `grade run` writes to {tmp_path / 'out'}." in shown.err.replace("\n", " ")
     assert 1 == run_grade(*words).code
+
+
+def test_a_file_system_without_locks_is_good_enough(tmp_path, monkeypatch):
+    """Parallel file systems are often mounted so; any other trouble is trouble."""
+
+    def flock_fails(number):
+        def refuse(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(lock.fcntl, "flock", refuse)
+
+    flock_fails(errno.ENOSYS)
+    with only_one(tmp_path / "out"):
+        assert (tmp_path / "out").is_dir()
+    flock_fails(errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"), only_one(tmp_path / "out"):
+        pass
+
+
+def test_results_are_for_who_graded_only(run_grade, golden, tmp_path):
+    """On a machine that others use, too: a folder that is made for them is closed to others."""
+    run_grade("run", golden("right"), "--out", tmp_path / "out")
+
+    assert 0o700 == stat.S_IMODE((tmp_path / "out").stat().st_mode)
 
 
 def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_path):

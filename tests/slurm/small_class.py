@@ -77,6 +77,14 @@ class Class:
         marks = (self.desk.folder / "items" / case / CHAPTER).glob("begun-*")
         return [msgspec.json.decode(mark.read_bytes(), type=Begun) for mark in marks]
 
+    def rounds(self):
+        """Return the packs of every round so far."""
+        return self.desk.rounds()
+
+    def losses(self):
+        """Return what was lost so far."""
+        return self.desk.losses()
+
     def name_of(self, number):
         """Return the name of a round's jobs."""
         return self.desk.read_plan().jobs_of(number)

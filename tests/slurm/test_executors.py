@@ -3,13 +3,17 @@
 import sys
 import time
 from functools import partial
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from course_env.errors import ExecutorError
+from slurm import executors
 from slurm.executors import Phase, Status, make_executor, read_queue
 from slurm.profile import Profile
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
 PROFILE = Profile(cpus_per_task=1, minutes=10)
 
@@ -90,6 +94,35 @@ def test_cancelled_jobs_end(tmp_path):
 def test_on_a_cluster(cluster, check, tmp_path):
     """As said above, on real nodes."""
     cluster.run(sys.executable, "-c", ON_SLURM, check.__name__, str(tmp_path))
+
+
+def test_jobs_can_be_sent_from_within_a_job(cluster, tmp_path):
+    """Of an array, with bounds of memory: none of what Slurm tells that job is told to the new ones."""
+    program = tmp_path / "inner.py"
+    program.write_text(ON_SLURM)
+    words = ("--array=3", f"--output={tmp_path / 'outer.log'}", f"--chdir={ROOT}")
+    bounds = "SLURM_MEM_PER_CPU=10 SLURM_MEM_PER_NODE=20"  # srun refuses both together
+    inner = f"{bounds} PYTHONPATH={ROOT} {sys.executable} {program} check_each_call_is_a_job {tmp_path}"
+
+    job = cluster.run("sbatch", "--parsable", *words, f"--wrap={inner}").strip()
+
+    state = cluster.wait_for(f"{job}_3", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+    assert "COMPLETED" == state, (tmp_path / "outer.log").read_text()
+
+
+def test_the_controller_is_not_asked_all_the_time(tmp_path, monkeypatch):
+    """It serves everybody on the cluster; what it said holds for some seconds."""
+    asked = []
+    monkeypatch.setattr(executors, "_run", lambda *command: asked.append(command) or "N/A|9|RUNNING|n0|None\n")
+    monkeypatch.setattr(executors.submitit, "AutoExecutor", MagicMock())
+    executor = make_executor("slurm", Profile(queue_every_s=60.0), tmp_path)
+
+    assert executor.statuses("one") == executor.statuses("one")
+    executor.statuses("two")
+    assert 2 == len(asked)
+    executor.submit("one", [])
+    executor.statuses("one")
+    assert 3 == len(asked)
 
 
 def test_what_is_read_in_the_queue():

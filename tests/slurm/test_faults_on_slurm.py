@@ -38,21 +38,21 @@ def test_an_array_task_that_is_cancelled_costs_only_what_it_had_not_finished(clu
     class_.profile.write_text(PROFILE.replace("exclusive = true", "") + held)  # all three tasks are there at once
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "3"), cwd=class_.course)
     class_.wait_until(lambda: ["RUNNING"] * 3 == states(cluster, class_.name_of(0)))
-    (number,) = (number for number, pack in enumerate(class_.desk.rounds()[0]) if len(pack) == 2)
-    finished, unfinished = class_.desk.rounds()[0][number]
+    (number,) = (number for number, pack in enumerate(class_.rounds()[0]) if len(pack) == 2)
+    finished, unfinished = class_.rounds()[0][number]
     Path(f"{go}-{number}").touch()
     class_.wait_until(lambda: finished.submission in class_.verdicts() and class_.begun(unfinished.submission))
     (task,) = {begun.job for begun in class_.begun(unfinished.submission)}
     assert task.endswith(f"_{number}")
     cluster.run("scancel", task)
-    class_.wait_until(class_.desk.losses)
+    class_.wait_until(class_.losses)
     for other in (*range(3), ""):  # the job that is sent for the rest is no array
         Path(f"{go}-{other}").touch()
 
     told = command.communicate(timeout=PATIENCE_S)[0]
 
     assert expected == class_.results(), told
-    (loss,) = class_.desk.losses()
+    (loss,) = class_.losses()
     assert (unfinished, task) == (loss.item, loss.job)
     assert loss.state.startswith("CANCELLED")
     assert {case: 1 + (case == unfinished.submission) for case in CASES} == class_.times_begun()
@@ -76,8 +76,8 @@ if not late.exists():
     told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=1, cwd=class_.course)
 
     assert expected == class_.results(), told
-    assert {"TIMEOUT"} == {loss.state.split()[0] for loss in class_.desk.losses()}
-    assert 4 == len(class_.desk.losses())
+    assert {"TIMEOUT"} == {loss.state.split()[0] for loss in class_.losses()}
+    assert 4 == len(class_.losses())
     assert [1, 1, 1, 2] == sorted(class_.times_begun().values()), "only what was cut was begun again"
 
 
@@ -96,7 +96,7 @@ def preempt(cluster, _name):
 
 @pytest.mark.parametrize("interrupt", [requeue, preempt])
 def test_jobs_that_begin_again_go_on_where_they_were(cluster, class_, expected, interrupt):
-    """What was graded stays, and nothing of it is begun again; to begin again is no loss."""
+    """What was graded stays, and nothing of it is begun again; what is says in which run of the job it was."""
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "2"), cwd=class_.course)
     class_.wait_until(class_.verdicts)
     before = class_.verdicts()
@@ -108,7 +108,8 @@ def test_jobs_that_begin_again_go_on_where_they_were(cluster, class_, expected, 
     assert before.items() <= class_.verdicts().items()
     assert {1} == {class_.times_begun()[case] for case in before}
     assert {2} == {run for case in CASES for run in class_.times_begun().values() if run != 1}
-    assert ([], 1) == (class_.desk.losses(), len(class_.desk.rounds()))
+    assert {0, 1} == {begun.restarts for case in CASES for begun in class_.begun(case)}
+    assert ([], 1) == (class_.losses(), len(class_.rounds()))
 
 
 @pytest.mark.parametrize("revived", [True, False])
@@ -265,7 +266,7 @@ def slow_folder(cluster, class_, *options, late):
     held = f'setup = ["until test -e {go}; do sleep 0.1; done"]\n'
     class_.profile.write_text(class_.profile.read_text() + held)
     command = cluster.start(*class_.command_on_slurm(*options), cwd=class_.course)
-    class_.wait_until(class_.desk.rounds)
+    class_.wait_until(class_.rounds)
     views = {node: class_.out.with_name(f"desk_of_{node}") for node in ("node0", "node1")}
     for node, view in views.items():
         view.mkdir()
@@ -285,7 +286,7 @@ def test_a_folder_that_shows_files_late_costs_nothing(own_cluster, class_, expec
     assert expected == class_.results(), told
     assert dict.fromkeys(CASES, 1) == class_.times_begun()
     assert {"node0", "node1"} == {verdict.node for verdict in class_.verdicts().values()}
-    assert ([], 1) == (class_.desk.losses(), len(class_.desk.rounds()))
+    assert ([], 1) == (class_.losses(), len(class_.rounds()))
 
 
 def test_a_folder_that_shows_files_too_late_costs_only_time(own_cluster, class_, expected):
@@ -300,13 +301,13 @@ def test_a_folder_that_shows_files_too_late_costs_only_time(own_cluster, class_,
         ((_, node),) = jobs_that_began(class_)
         own_cluster.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
         told = command.communicate(timeout=PATIENCE_S)[0]
-        rounds = range(len(class_.desk.rounds()))
+        rounds = range(len(class_.rounds()))
         class_.wait_until(lambda: not {"RUNNING", "COMPLETING", "PENDING"} & ended(own_cluster, class_, rounds))
 
     assert expected == class_.results(), told
     assert {"COMPLETED"} == ended(own_cluster, class_, rounds)
     assert 2 == len(jobs_that_began(class_))
-    assert {"COMPLETED"} == {loss.state for loss in class_.desk.losses()}
+    assert {"COMPLETED"} == {loss.state for loss in class_.losses()}
     assert {node} == {verdict.node for verdict in class_.verdicts().values()}
 
 
@@ -332,8 +333,8 @@ def test_what_a_node_had_not_finished_when_it_died_is_graded_on_another(own_clus
 
     assert expected == class_.results(), told
     assert lost
-    assert lost == {loss.item for loss in class_.desk.losses()}
-    assert {"NODE_FAIL"} == {loss.state.split()[0] for loss in class_.desk.losses()}
+    assert lost == {loss.item for loss in class_.losses()}
+    assert {"NODE_FAIL"} == {loss.state.split()[0] for loss in class_.losses()}
     assert {"node0"} == {class_.verdicts()[item.submission].node for item in lost}
     again = {case for case, times in class_.times_begun().items() if times > 1}
     assert again <= {item.submission for item in lost}
@@ -342,4 +343,4 @@ def test_what_a_node_had_not_finished_when_it_died_is_graded_on_another(own_clus
 def items_of(node, class_):
     """Return the items of the first round's job that began on a node."""
     (place,) = {int(job.partition("_")[2]) for job, where in jobs_that_began(class_) if where == node}
-    return class_.desk.rounds()[0][place]
+    return class_.rounds()[0][place]

@@ -1,9 +1,15 @@
 """A class is graded on a cluster: the results are those of this machine."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from grader.cli import grade
 from grader.harness.agents.roster import read_crew
+from tests.harness.test_kill import descendants, eventually, running
 from tests.slurm.small_class import CASES, PROFILE
 
 
@@ -11,11 +17,11 @@ def test_results_are_those_of_this_machine(cluster, class_, expected):
     """On two nodes every field is as here, apart from times; each submission was graded once, and both nodes did some."""
     told = cluster.run(*class_.command_on_slurm(), code=1, cwd=class_.course)
 
-    assert "Grading 4 submissions on ch01: at most 64 jobs on" in told
+    assert "Grading 4 submissions on ch01: at most 64 jobs at a time on" in told
     assert expected == class_.results()
     assert dict.fromkeys(CASES, 1) == class_.times_begun()
     assert {"node0", "node1"} == {verdict.node for verdict in class_.verdicts().values()}
-    assert [] == class_.desk.losses()
+    assert [] == class_.losses()
     assert {path.stem for path in (class_.out / "feedback").iterdir()} == set(CASES)
 
 
@@ -62,6 +68,67 @@ def test_spread_is_about_jobs(class_, capfd):
     assert 2 == grade.main(class_.command("--spread"))
 
     assert "add --on PROFILE" in capfd.readouterr().err
+
+
+@pytest.fixture
+def without_bubblewrap(tmp_path):
+    """Return a folder with every program but that one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "bwrap":
+            (folder / program.name).symlink_to(program)
+    return folder
+
+
+def test_the_command_needs_no_sandbox_of_its_own(cluster, class_, expected, without_bubblewrap):
+    """On a login node there may be no bubblewrap: the nodes have it."""
+    class_.profile.write_text(f'setup = ["export PATH=/usr/bin:/bin"]\n{PROFILE}')
+    path = f"{cluster.folder / 'bin'}:{without_bubblewrap}"
+
+    cluster.run(*class_.command_on_slurm(), code=1, cwd=class_.course, env={"PATH": path})
+
+    assert expected == class_.results()
+
+
+def test_nodes_without_the_wall_say_so(cluster, class_, without_bubblewrap):
+    """The items are named, with why no job could grade them; nothing is graded without a wall."""
+    class_.profile.write_text(f'setup = ["export PATH={without_bubblewrap}"]\n{PROFILE}')
+
+    told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=4, cwd=class_.course, merged=True)
+
+    assert "4 of 4 items have no result" in told
+    assert "The wall 'nested' is not to be had on node" in told.replace("\n", " ")
+    assert "bubblewrap is not installed" in told.replace("\n", " ")
+
+
+def test_what_jobs_wait_for_is_told_without_a_terminal(cluster, class_):
+    """In a log, a batch that waits is not silent."""
+    class_.profile.write_text(PROFILE.replace("exclusive = true", "exclusive = true, hold = true"))
+    command = cluster.start(*class_.command_on_slurm("--max-jobs", "1"), cwd=class_.course)
+    with command:
+        line = next(line for line in command.stdout if "JobHeldUser" in line)
+        cluster.run("scontrol", "release", f"jobname={class_.name_of(0)}")
+
+    assert 1 == command.returncode
+    assert "0 of 4 chapters are graded; 0 jobs running, 1 waiting: PENDING (JobHeldUser).\n" == line
+
+
+def test_jobs_of_this_machine_end_with_the_command(class_):
+    """Ctrl-C leaves nothing; what they had begun is begun again by the next command."""
+    (class_.course / "conftest.py").write_text("import time\ntime.sleep(60)\n")
+    words = [sys.executable, "-m", "grader.cli.grade", *class_.command("--on", "local")]
+    command = subprocess.Popen(words, cwd=class_.course, stdout=subprocess.PIPE, text=True)
+    class_.wait_until(lambda: any(class_.times_begun().values()))
+    processes = descendants(command.pid)
+    assert processes
+
+    command.send_signal(signal.SIGINT)
+
+    told = command.communicate(timeout=60)[0]
+    assert 130 == command.returncode
+    assert "Interrupted: 0 of 4 submissions are graded, all jobs have ended." in told.replace("\n", " ")
+    assert eventually(lambda: not running(processes))
 
 
 @pytest.mark.parametrize("where", ["local", "debug"])
