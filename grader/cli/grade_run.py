@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from course_env.errors import UsageError
 from grader.batch.batch import Batch, plan_batch
-from grader.batch.dispatch import Progress as JobProgress
 from grader.batch.judging import stopped_by_signals
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
+from grader.batch.rounds import Progress as JobProgress
 from grader.batch.submission import Submission, find_submissions
 from grader.batch.workers import Graded, earlier_seed
 from grader.cli.command import (

@@ -10,7 +10,9 @@ from rich.prompt import Prompt
 
 from course_env.errors import UsageError
 from grader.batch.batch import Batch
-from grader.batch.dispatch import Progress, Site, cancel, grade_all_on
+from grader.batch.dispatch import cancel, grade_all_on
+from grader.batch.rounds import Progress
+from grader.batch.site import Site
 from grader.batch.submission import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
 from grader.cli.command import count

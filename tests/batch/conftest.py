@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch import dispatch
+from grader.batch import rounds
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.result import SubmissionResult
 from grader.batch.submission import find_submissions
@@ -97,8 +97,8 @@ def graded_golden(tmp_path_factory: pytest.TempPathFactory) -> Batch:
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """Have a dispatch look at its jobs all the time."""
-    monkeypatch.setattr(dispatch, "POLL_S", 0.01)
-    monkeypatch.setattr(dispatch, "GATHER_S", 0.05)
+    monkeypatch.setattr(rounds, "POLL_S", 0.01)
+    monkeypatch.setattr(rounds, "GATHER_S", 0.05)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import contextlib
 
 from course_env.errors import ExecutorError, LaunchError
 from grader.batch.desk import current_desk
-from grader.batch.dispatch import Site, grade_all_on
+from grader.batch.dispatch import grade_all_on
+from grader.batch.site import Site
 from slurm.executors import Phase, Status
 from slurm.profile import Profile
 

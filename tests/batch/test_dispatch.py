@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from course_env.errors import ExecutorError, LaunchError, UsageError
-from grader.batch import dispatch, job
+from grader.batch import job, rounds
 from grader.batch.desk import Begun, current_desk
-from grader.batch.dispatch import MAX_SENT, UndecidedError
+from grader.batch.rounds import MAX_SENT, UndecidedError
 from grader.batch.steps import grade_chapter
 from grader.batch.submission import find_submissions
 from grader.batch.work_items import Item
@@ -142,7 +142,7 @@ def test_open_items_are_named_when_the_command_cannot_write(class_, monkeypatch)
     """With what to do; those whose results are written are not among them."""
     _, batch = class_
     refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
-    write = dispatch.write_files
+    write = rounds.write_files
 
     def refuse(result, submission, batch):
         if submission.name == "right":
@@ -150,7 +150,7 @@ def test_open_items_are_named_when_the_command_cannot_write(class_, monkeypatch)
         write(result, submission, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "write_files", refuse)
+        patch.setattr(rounds, "write_files", refuse)
         with pytest.raises(ExecutorError) as error:
             graded(Place(batch.desk), class_)
 

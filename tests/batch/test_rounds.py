@@ -7,10 +7,12 @@ import msgspec
 import pytest
 
 from course_env.errors import LaunchError, UsageError
-from grader.batch import dispatch, job
+from grader.batch import job, rounds
 from grader.batch.desk import current_desk
-from grader.batch.dispatch import MAX_SENT, Site, UndecidedError, grade_all_on
+from grader.batch.dispatch import grade_all_on
 from grader.batch.result import read_result
+from grader.batch.rounds import MAX_SENT, UndecidedError
+from grader.batch.site import Site
 from grader.batch.steps import grade_chapter
 from grader.batch.work_items import Item
 from slurm.executors import Phase, Status
@@ -112,7 +114,7 @@ def first(queue):
 def test_chances_are_each_items_own(class_, watched, monkeypatch):
     """One that loses its job again and again uses up its own, and not those of an item that waits for its first to end."""
     queue, play, _ = watched
-    monkeypatch.setattr(dispatch, "GATHER_S", 0.0)
+    monkeypatch.setattr(rounds, "GATHER_S", 0.0)
 
     def lose_newest(queue):
         newest = next(reversed(queue.sent))
@@ -139,7 +141,7 @@ def nothing(_queue):
 def test_what_loses_its_job_waits_for_others_to_be_sent_with(class_, watched, monkeypatch):
     """A round for each of a thousand preempted jobs would be a thousand requests."""
     queue, play, _ = watched
-    monkeypatch.setattr(dispatch, "GATHER_S", 60.0)
+    monkeypatch.setattr(rounds, "GATHER_S", 60.0)
 
     def finish(queue):
         for at in range(2):
@@ -162,7 +164,7 @@ def test_what_loses_its_job_waits_for_others_to_be_sent_with(class_, watched, mo
 def test_a_round_that_is_refused_while_jobs_run_is_sent_later(class_, watched, monkeypatch):
     """A busy controller costs nobody the watch over what it has taken."""
     _, play, told = watched
-    monkeypatch.setattr(dispatch, "GATHER_S", 0.0)
+    monkeypatch.setattr(rounds, "GATHER_S", 0.0)
 
     def lose_one_and_refuse(queue):
         queue.refusing = True
