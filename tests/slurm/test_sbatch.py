@@ -91,6 +91,22 @@ def losses(said):
     return [float(loss) for loss in re.findall(r"loss (\S+)", said)]
 
 
+def test_train_goes_on_where_a_more_important_job_stopped_it(desk):
+    """Preempted, it saves, waits in the queue until there is room, and goes on there."""
+    job = desk.submit(
+        "--cpus-per-task=1", "slurm/sbatch/train.sbatch", "--steps", str(STEPS), "--save-every", str(STEPS)
+    )
+    desk.wait_until_said(job, "step 20:")
+    wants = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
+    urgent = desk.submit(*wants, "--wrap=true")
+
+    assert ("COMPLETED", "COMPLETED") == (desk.cluster.wait_for(urgent, "COMPLETED"), desk.end(job)[0])
+    said = desk.said(job)
+    (stopped,) = set(re.findall(r"rank [01] stops after step (\d+)", said))
+    assert ["0", stopped] == re.findall(r"rank 0 of 2 on node0, cpu: from step (\d+)", said), said
+    assert list(range(1, STEPS + 1)) == [int(step) for step in re.findall(r"step (\d+): loss", said)]
+
+
 def test_train_that_fails_is_not_requeued(desk):
     """Only the signal sends a job back; an error ends it."""
     job = desk.submit("--cpus-per-task=1", "slurm/sbatch/train.sbatch", "--steps", "many")
