@@ -50,11 +50,16 @@ class Placement:
     @property
     def backend(self) -> str:
         """What ranks communicate by, as `init_process_group` calls it."""
-        return "nccl" if self.gpus else "gloo"
+        return backend_on(self.gpus)
 
     def __str__(self) -> str:
         """Return the choice and its reason as a person reads them."""
         return f"{'NCCL on GPUs' if self.gpus else 'gloo on the CPU'} ({self.reason})"
+
+
+def backend_on(gpus: Sequence[object]) -> str:
+    """Return the backend of ranks that have these GPUs, or none."""
+    return "nccl" if gpus else "gloo"
 
 
 def on_cpu(reason: str) -> Placement:

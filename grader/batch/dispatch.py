@@ -85,9 +85,9 @@ def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume
         judges=site.judges,
         submissions={submission.name: _handed(submission, batch) for submission in submissions},
     )
-    desk = current_desk(batch.desk)
-    earlier = None if desk is None else desk.read_plan()
-    if desk is not None and earlier is not None:
+    last = _last_planned(batch)
+    if last is not None:
+        desk, earlier = last
         if resume and earlier.place != site.name:
             raise UsageError(
                 f"The batch in {batch.out} was sent to {earlier.place}, where its jobs may go on. Add --on {earlier.place}; "
@@ -96,7 +96,7 @@ def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume
         if resume and _is_same(earlier, plan):
             return desk, earlier
         if earlier.place == site.name:
-            cancel(site.executor, batch)
+            _cancel(site.executor, desk, earlier)
     return lay_out_desk(batch.desk, plan), plan
 
 
@@ -116,8 +116,18 @@ def _is_same(earlier: Plan, plan: Plan) -> bool:
 
 def cancel(executor: Executor, batch: Batch) -> None:
     """End all jobs of the batch that writes where this one does."""
+    last = _last_planned(batch)
+    if last is not None:
+        _cancel(executor, *last)
+
+
+def _cancel(executor: Executor, desk: Desk, plan: Plan) -> None:
+    for number in range(len(desk.rounds())):
+        executor.cancel(plan.jobs_of(number))
+
+
+def _last_planned(batch: Batch) -> tuple[Desk, Plan] | None:
+    """Return the desk and the plan of the batch that wrote where this one does, if there is one."""
     desk = current_desk(batch.desk)
     plan = None if desk is None else desk.read_plan()
-    if desk is not None and plan is not None:
-        for number in range(len(desk.rounds())):
-            executor.cancel(plan.jobs_of(number))
+    return None if desk is None or plan is None else (desk, plan)

@@ -6,9 +6,7 @@ from course_env.devices import Placement, on_cpu, place_ranks
 from course_env.errors import LaunchError
 from grader.harness.launcher import Launcher
 from grader.harness.outcome import StudentFailure
-from grader.harness.protocol.messages import LaunchRequest
-from grader.harness.protocol.sources import Sources
-from grader.harness.verdict import judge
+from grader.harness.own_code import call_on_ranks
 
 PROBE_S = 60.0  # CUDA and NCCL set themselves up
 PROBE = b"""
@@ -55,21 +53,16 @@ class GpuLauncher:
     def _problem(self, placement: Placement) -> str | None:
         """Return why ranks cannot reduce together on these GPUs, or None if they can."""
         world_size = len(placement.gpus)
-        request = LaunchRequest(
-            program="reduce",
-            programs_file=None,
-            student_file="probe.py",
-            symbols=("reduce",),
-            world_size=world_size,
-            timeout_s=PROBE_S,
-            seed=0,
-            process_group=True,
-            gpus=handles(placement),
-        )
-        inputs = [{"function": "reduce", "args": [], "kwargs": {}}] * world_size
-        sources = Sources(submission={"probe.py": PROBE}, course={})
         try:
-            run = judge(self.launcher(placement).launch(request, sources, inputs))
+            run = call_on_ranks(
+                self.launcher(placement),
+                PROBE,
+                "reduce",
+                timeout_s=PROBE_S,
+                world_size=world_size,
+                process_group=True,
+                gpus=handles(placement),
+            )
         except (LaunchError, StudentFailure) as error:
             return f"it was tried on GPUs, and failed: {str(error).partition(chr(10))[0]}"
         found = {value["value"] for value in run.values}

@@ -12,7 +12,6 @@ from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.record import Aspect
 from grader.harness.gpus import GpuLauncher, handles
-from grader.harness.launcher import Launcher
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
@@ -50,7 +49,6 @@ class Launch:
     """Runs rank programs for one test; see `__call__`."""
 
     test: GradedTest
-    launcher: Launcher
     gpu_launcher: GpuLauncher
     submission: Mapping[str, bytes]
     """The student's files of the chapter."""

@@ -227,7 +227,6 @@ class Judge:
             raise verdict
         return Launch(
             test=test,
-            launcher=self._launcher(test.chapter),
             gpu_launcher=self._gpu_launcher(test.chapter),
             submission=self._submitted(test.chapter),
         )

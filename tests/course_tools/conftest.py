@@ -61,6 +61,18 @@ def edit(root: Path) -> Edit:
     return replace
 
 
+@pytest.fixture
+def fourth_test_hangs(edit: Edit) -> None:
+    """Have the fourth test of the exercise `gcd` take longer than anybody waits, in the judge itself."""
+    name = "test_gcd_with_zero_is_the_other_number(student):\n"
+    claim = '    """Zero is divided by everything, so the other number is the result."""\n'
+    edit(
+        "assignments/ch01_arithmetic/test_arithmetic.py",
+        name + claim,
+        f"{name}{claim}    import time; time.sleep(600)\n",
+    )
+
+
 def judge_in_process(
     submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
 ) -> list[Record]:

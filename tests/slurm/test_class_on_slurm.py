@@ -10,6 +10,7 @@ import pytest
 from grader.batch.desk import current_desk
 from grader.batch.work_items import Item
 from grader.course.catalog import load_course
+from tests.slurm.small_class import without_times
 
 ROOT = Path(__file__).parent.parent.parent
 # Every job has a node to itself, so that both have some, and every item a job.
@@ -42,13 +43,6 @@ def command(submitted, out, *options):
     """Return what to type to grade both."""
     words = (submitted / "diligent", submitted / "hurried", "--seed", 11, "--out", out, *options)
     return [sys.executable, "-m", "grader.cli.grade", "run", *map(str, words)]
-
-
-def without_times(value):
-    """Return JSON without the fields that differ from run to run."""
-    if isinstance(value, dict):
-        return {name: without_times(one) for name, one in value.items() if name != "seconds"}
-    return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
 def results(out):

@@ -183,6 +183,8 @@ def _record(journal: int, folders: Sequence[str]) -> None:
 def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> None:
     import torch.distributed as dist
 
+    from course_env.devices import backend_on
+
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(request.local_ranks[request.ranks.index(rank)]),
@@ -203,7 +205,7 @@ def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> 
         master_listen_fd=meeting.listening,
     )
     dist.init_process_group(
-        request.backend,
+        backend_on(request.gpus),
         rank=rank,
         world_size=request.world_size,
         store=store,

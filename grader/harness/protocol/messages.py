@@ -92,11 +92,6 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     part: Part | None = None
 
     @property
-    def backend(self) -> str:
-        """What the default process group communicates by."""
-        return "nccl" if self.gpus else "gloo"
-
-    @property
     def is_recorded(self) -> bool:
         """Whether ranks journal what they communicate: torch coalesces NCCL's messages only in groups of its own type."""
         return self.process_group and not self.gpus

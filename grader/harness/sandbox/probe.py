@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_env.errors import LaunchError
-from grader.harness.launcher import Remains, Zygote
+from grader.harness.launcher import Zygote
 from grader.harness.outcome import StudentFailure
-from grader.harness.protocol.messages import LaunchRequest
-from grader.harness.protocol.sources import Sources
+from grader.harness.own_code import call_on_ranks
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.bubblewrap import PROGRAM
-from grader.harness.verdict import judge
 
 PROBE = b'''
 import socket
@@ -77,22 +75,8 @@ def _look_out(wall: Wall) -> set[str]:
         file.write(secrets.token_hex())
         file.flush()
         Path(file.name).chmod(0o644)
-        return set(judge(_call(zygote, file.name, server.getsockname()[1])).values[0]["value"])
-
-
-def _call(zygote: Zygote, file: str, port: int) -> Remains:
-    request = LaunchRequest(
-        program="look_out",
-        programs_file=None,
-        student_file="probe.py",
-        symbols=("look_out",),
-        world_size=1,
-        timeout_s=PROBE_S,
-        seed=0,
-        process_group=False,
-    )
-    arguments = {"function": "look_out", "args": [file, port], "kwargs": {}}
-    return zygote.launch(request, Sources(submission={"probe.py": PROBE}, course={}), [arguments])
+        run = call_on_ranks(zygote, PROBE, "look_out", [file.name, server.getsockname()[1]], timeout_s=PROBE_S)
+        return set(run.values[0]["value"])
 
 
 def _last_line(text: str) -> str:
