@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.batch.digest import course_digest
-from grader.batch.submission import Submission
+from grader.batch.intake.find import Submission
 from grader.course.catalog import Chapter, Course
-from grader.course.judge import RunningJudges
+from grader.course.judging.judge_process import RunningJudges
 from grader.harness.protocol.wall import Wall
 
 JUDGE_LIMIT_S = 600.0

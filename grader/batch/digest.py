@@ -18,14 +18,6 @@ def course_digest(chapter: Chapter) -> str:
     return total.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the hash of a file, or "" if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
-
-
 def _grading_files(chapter: Chapter) -> list[Path]:
     code = [*chapter.folder.glob("*.py"), *chapter.solution.glob("*.py")]
     return sorted([chapter.folder / "assignment.toml", *(path for path in code if path.name not in chapter.files)])

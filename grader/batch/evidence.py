@@ -8,12 +8,12 @@ import msgspec
 
 from course_env.errors import CatalogError, LaunchError
 from grader.batch.batch import Batch
-from grader.batch.intake import Intake
+from grader.batch.intake.take import Intake
 from grader.batch.judging import without_evidence
 from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
-from grader.course.judge import JudgeEnd, SubprocessJudge, Watch
-from grader.course.record import Record
+from grader.course.judging.judge_process import JudgeEnd, SubprocessJudge, Watch
+from grader.course.judging.record import Record
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from grader.course.judge import JudgeEnd, RunningJudges
-from grader.course.record import Record
+from grader.course.judging.judge_process import JudgeEnd, RunningJudges
+from grader.course.judging.record import Record
 from grader.harness.outcome import Outcome
 
 

@@ -1,17 +1,14 @@
 """The result of one submission, as it is written to and read from JSON; every read is checked against this schema."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from grader.course.record import Aspect
+from grader.course.judging.record import Aspect
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.files import write_whole
 from grader.harness.protocol.wall import Wall
 
 SCHEMA_VERSION = 1
@@ -196,38 +193,3 @@ def write_schema(path: Path) -> None:
     """Write the JSON schema of result files."""
     schema: dict[str, Any] = msgspec.json.schema(SubmissionResult)
     write_whole(path, msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` into a file, all of it or nothing, durably.
-
-    Raises: OSError, with the file's name, if the machine refuses.
-    """
-    with _named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name must survive too
-        finally:
-            os.close(folder)
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Have an error say which file it is about: where a disk is full, the kernel does not."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise

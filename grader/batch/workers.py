@@ -10,10 +10,11 @@ from typing import TypeVar
 import msgspec
 
 from grader.batch.batch import Batch
-from grader.batch.result import InvalidResultError, SubmissionResult, read_result, write_schema, write_whole
-from grader.batch.steps import Tell, grade, read_files
-from grader.batch.submission import Submission
-from grader.course.judge import RunningJudges
+from grader.batch.grading import Tell, grade, read_files
+from grader.batch.intake.find import Submission
+from grader.batch.result import InvalidResultError, SubmissionResult, read_result, write_schema
+from grader.course.judging.judge_process import RunningJudges
+from grader.harness.protocol.files import write_whole
 
 _Task = TypeVar("_Task")
 _Done = TypeVar("_Done")

@@ -8,12 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grader.harness.equivalence import assert_matches
+    from grader.harness.compare.equivalence import assert_matches
     from grader.harness.per_rank import PerRank
 
 __all__ = ["PerRank", "assert_matches"]
 
-_HOMES = {"PerRank": "per_rank", "assert_matches": "equivalence"}
+_HOMES = {"PerRank": "per_rank", "assert_matches": "compare.equivalence"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from course_env.errors import CatalogError
-from grader.harness.comm import CommLog
+from grader.harness.comm.log import CommLog
 from grader.harness.per_rank import PerRank
 
 

@@ -11,8 +11,11 @@ from typing import Any
 
 import msgspec
 
-from grader.harness.comm import CommLog
-from grader.harness.launcher import RankRemains, Remains
+from grader.harness.comm.gloo_bytes import unaccounted
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.streams import misdirected
+from grader.harness.comm.waiting import who_waits
+from grader.harness.launch.launcher import RankRemains, Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
@@ -20,9 +23,6 @@ from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
-from grader.harness.streams import misdirected
-from grader.harness.waiting import who_waits
-from grader.harness.wire import unaccounted
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from course_env.devices import Placement, on_cpu
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
-from grader.course.record import Aspect
-from grader.harness.gpus import GpuLauncher, handles
+from grader.course.judging.record import Aspect
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
+from grader.harness.trials.gpus import GpuLauncher, handles
 from grader.harness.verdict import judge
 from grader.judge.needs import missing_need
 

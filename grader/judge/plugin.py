@@ -17,16 +17,16 @@ import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
-from grader.course.judge import SEED_VARIABLE
-from grader.course.record import Aspect, Collected, CollectedTest, Ended, Finished
+from grader.course.judging.judge_process import SEED_VARIABLE
+from grader.course.judging.record import Aspect, Collected, CollectedTest, Ended, Finished
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
-from grader.harness.gpus import GpuLauncher
-from grader.harness.launcher import Launcher, Zygote
+from grader.harness.launch.launcher import Launcher, Zygote
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox.probe import strongest
+from grader.harness.trials.gpus import GpuLauncher
+from grader.harness.trials.walls import strongest
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter

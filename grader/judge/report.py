@@ -1,4 +1,4 @@
-"""Writing the judge's report, the JSON lines that `grader.course.record` reads.
+"""Writing the judge's report, the JSON lines that `grader.course.judging.record` reads.
 
 Written by trusted code only. A line is complete or it is not there, and what is not there earned nothing.
 """
@@ -8,7 +8,7 @@ from typing import IO
 
 import msgspec
 
-from grader.course.record import Collected, Ended, Finished
+from grader.course.judging.record import Collected, Ended, Finished
 
 
 class ReportWriter:

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from grader.course.warm_judges import Run
-from grader.harness.launcher import Launcher, Zygote
+from grader.course.judging.warm_judges import Run
+from grader.harness.launch.launcher import Launcher, Zygote
 from grader.harness.protocol.wall import Wall
 
 # pytest is not the first here to import our packages; only asserts in test files need its rewriting.

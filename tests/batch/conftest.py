@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch import rounds
 from grader.batch.batch import Batch, plan_batch
+from grader.batch.intake.find import find_submissions
 from grader.batch.result import SubmissionResult
-from grader.batch.submission import find_submissions
 from grader.batch.workers import grade_all
+from grader.cluster import rounds
 from grader.course.catalog import Course, load_course
 from grader.harness.protocol.wall import Wall
 from tests.batch.places import CASES

@@ -3,9 +3,9 @@
 import contextlib
 
 from course_env.errors import ExecutorError, LaunchError
-from grader.batch.desk import current_desk
-from grader.batch.dispatch import grade_all_on
-from grader.batch.site import Site
+from grader.cluster.desk import current_desk
+from grader.cluster.dispatch import grade_all_on
+from grader.cluster.site import Site
 from slurm.executors import Phase, Status
 from slurm.profile import Profile
 

@@ -14,12 +14,12 @@ import zipfile
 
 import pytest
 
-from grader.batch.archive import MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES, SUFFIXES
-from grader.batch.intake import take_chapter
+from grader.batch.grading import read_files
+from grader.batch.intake.archive import MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES, SUFFIXES
+from grader.batch.intake.find import find_submissions
+from grader.batch.intake.take import take_chapter
+from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, folder_on_disk, printable
 from grader.batch.result import LeftOut
-from grader.batch.steps import read_files
-from grader.batch.submission import find_submissions
-from grader.batch.tree import MAX_ENTRIES, MAX_FILE_BYTES, folder_on_disk, printable
 from grader.harness.outcome import Outcome
 
 FOLDER = "ch01_arithmetic"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import CatalogError
-from grader.course.judge import RunningJudges, StoppedError, SubprocessJudge
+from grader.course.judging.judge_process import RunningJudges, StoppedError, SubprocessJudge
 from grader.harness.protocol.wall import Wall
 
 SLEEPS = """

@@ -70,7 +70,7 @@ def test_a_write_that_fails_leaves_the_old_result(written, monkeypatch):
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("grader.batch.result.os.fsync", full)
+    monkeypatch.setattr("grader.harness.protocol.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_result(msgspec.structs.replace(result, submission="other"), path)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from serving import load_results
 
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.protocol.wall import Wall

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli import course, grade
+from grader.cli.course import __main__ as course
+from grader.cli.grade import __main__ as grade
 
 TESTS = Path(__file__).parent.parent
 

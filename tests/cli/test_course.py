@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from course_env.doctor import Finding
+from grader.doctor.machine import Finding
 
 WRONG_GCD = """
 def gcd(a, b):
@@ -41,7 +41,7 @@ def test_list_shows_every_exercise_with_its_points(run_course):
 
 def test_list_imports_no_torch_and_is_quick(root, environment):
     """The command that is typed most answers at once."""
-    code = "import sys; from grader.cli.course import main; main(['list']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from grader.cli.course.__main__ import main; main(['list']); sys.exit('torch' in sys.modules)"
     started = time.monotonic()
 
     done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, check=False)
@@ -295,8 +295,8 @@ def test_doctor_says_what_an_absence_costs(run_course, monkeypatch):
         Finding(name="torch", present=True, detail="2.13.0", cost_of_absence="", how_to_get=""),
         Finding(name="Slurm", present=False, detail="no sbatch", cost_of_absence="No cluster.", how_to_get="Ask."),
     )
-    monkeypatch.setattr("grader.cli.course_doctor.examine", lambda: findings)
-    monkeypatch.setattr("grader.cli.course_doctor.examine_walls", list)
+    monkeypatch.setattr("grader.cli.course.doctor.examine", lambda: findings)
+    monkeypatch.setattr("grader.cli.course.doctor.examine_walls", list)
 
     shown = run_course("doctor")
 

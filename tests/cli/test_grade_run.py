@@ -15,9 +15,9 @@ import pytest
 
 from grader.batch import lock
 from grader.batch.lock import only_one
-from grader.cli import grade
+from grader.cli.grade import __main__ as grade
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox import probe
+from grader.harness.trials import walls as probe
 
 
 def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from grader.harness.comm import CommLog
+from grader.harness.comm.log import CommLog
 from grader.harness.protocol.journal import Done, Event, FutureTaken, Issue, NewGroup, RankJournal, Site, Wait
 
 

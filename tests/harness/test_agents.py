@@ -11,19 +11,20 @@ import msgspec
 import pytest
 
 from course_env.errors import LaunchError
-from grader.harness.agents import messages
+from grader.harness.agents import dialogue
 from grader.harness.agents.agent import MAX_STRANGERS, Agent
 from grader.harness.agents.channel import CODE_BYTES, Channel, ChannelError, End
 from grader.harness.agents.network import network_towards
-from grader.harness.agents.roster import Member, enter, make_key, read_key, read_members, wait_for_key, wait_for_members
+from grader.harness.agents.roster import Member, enter, read_key, read_members, wait_for_key, wait_for_members
 from grader.harness.agents.team import Team, split
 from grader.harness.outcome import Outcome, StudentFailure
+from grader.harness.protocol.files import make_key
 from grader.harness.protocol.messages import Network
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 
 SECRET = b"s" * 32
-HOLD = msgspec.msgpack.encode(messages.Hold())
+HOLD = msgspec.msgpack.encode(dialogue.Hold())
 LOOPBACK = Network(interface="lo", address="127.0.0.1")
 
 

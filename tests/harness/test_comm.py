@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from grader.harness.comm import CommLog
-from grader.harness.comm_op import CommOp
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.op import CommOp
 from tests.harness.recorded_ranks import Recorded, log
 
 

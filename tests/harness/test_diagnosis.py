@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from grader.harness import PerRank, assert_matches
-from grader.harness.diagnosis import explain_shape
-from grader.harness.difference import Mismatch
+from grader.harness.compare.diagnosis import explain_shape
+from grader.harness.compare.difference import Mismatch
 from grader.harness.mistake import Mistake
 
 WORLD_SIZES = [2, 3, 4, 8]

@@ -9,7 +9,7 @@ import torch
 
 from course_env.errors import CatalogError
 from grader.harness import PerRank, assert_matches
-from grader.harness.difference import Mismatch
+from grader.harness.compare.difference import Mismatch
 from grader.harness.mistake import Mistake
 
 

@@ -17,13 +17,13 @@ from course_env.errors import CatalogError
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.roster import Member
 from grader.harness.agents.team import Team
-from grader.harness.gpus import GpuLauncher, handles
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.protocol.messages import Network
 from grader.harness.protocol.wall import Wall
 from grader.harness.run import Run
-from grader.harness.sandbox import command, visible
-from grader.harness.sandbox.probe import problem
+from grader.harness.sandbox import visible, zygote_command
+from grader.harness.trials.gpus import GpuLauncher, handles
+from grader.harness.trials.walls import problem
 from tests.harness.ranks import Ranks
 
 SECRET = b"s" * 32
@@ -154,10 +154,10 @@ def test_device_files_are_in_no_sandbox_but_one_for_gpus(monkeypatch, tmp_path):
     monkeypatch.setattr(visible, "gpu_devices", lambda: (Path("/dev/nvidia0"),))
     options = {"wall": Wall.NESTED, "control": 3, "scratch": tmp_path, "groups": (tmp_path,), "preload": ()}
 
-    with command.zygote_command(**options, network=None, gpus=True) as with_gpus:
+    with zygote_command.zygote_command(**options, network=None, gpus=True) as with_gpus:
         assert "--dev-bind" in " ".join(with_gpus.arguments)
         assert "/sys" in " ".join(with_gpus.arguments)
-    with command.zygote_command(**options, network=None, gpus=False) as without:
+    with zygote_command.zygote_command(**options, network=None, gpus=False) as without:
         assert "--dev-bind" not in " ".join(without.arguments)
         assert "/sys" not in " ".join(without.arguments)
 
@@ -170,9 +170,9 @@ def test_ranks_with_gpus_are_told_how_this_machine_wants_nccl(monkeypatch, tmp_p
     options = {"wall": Wall.NONE, "control": 3, "scratch": tmp_path, "groups": (), "preload": ()}
     network = Network(interface="eth7", address="10.0.0.1")
 
-    with command.zygote_command(**options, network=network, gpus=True) as with_gpus:
+    with zygote_command.zygote_command(**options, network=network, gpus=True) as with_gpus:
         environment = with_gpus.environment
-    with command.zygote_command(**options, network=network, gpus=False) as without:
+    with zygote_command.zygote_command(**options, network=network, gpus=False) as without:
         assert not [name for name in without.environment if name.startswith("NCCL_")]
     assert ("NVL", "eth7") == (environment["NCCL_P2P_LEVEL"], environment["NCCL_SOCKET_IFNAME"])
     assert "SECRET" not in environment

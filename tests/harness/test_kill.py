@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import LaunchError
-from grader.harness import launcher
-from grader.harness.launcher import Zygote
+from grader.harness.launch import launcher
+from grader.harness.launch.launcher import Zygote
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import judge
@@ -30,7 +30,7 @@ def solve():
 JUDGE = """
 import sys
 from pathlib import Path
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 ranks = Ranks(Zygote(wall=Wall.NONE, preload=[]), Path(sys.argv[1]))
@@ -271,7 +271,7 @@ def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
 def test_a_judge_killed_during_the_start_leaves_no_folder(tmp_path):
     """The zygote finds the judge gone when it is ready, and removes what the judge cannot."""
     code = (
-        "import os, sys; from grader.harness import launcher; from grader.harness.protocol.wall import Wall\n"
+        "import os, sys; from grader.harness.launch import launcher; from grader.harness.protocol.wall import Wall\n"
         f"launcher._scratch_parent = lambda: {str(tmp_path)!r}\n"
         "zygote = launcher.Zygote(wall=Wall.NONE, preload=[]); os.kill(zygote.pid, 19); print(zygote.pid, flush=True); sys.stdin.read()"
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grader.harness import PerRank, assert_matches
-from grader.harness.difference import Mismatch
+from grader.harness.compare.difference import Mismatch
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import StudentFailure
 

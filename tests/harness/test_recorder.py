@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from grader.harness.comm import CommLog
+from grader.harness.comm.log import CommLog
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.journal import Failed, read_journal
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox import probe
+from grader.harness.trials import walls as probe
 from tests.harness.ranks import Ranks
 from tests.harness.test_kill import descendants, eventually, running
 
@@ -341,7 +341,7 @@ def test_a_killed_sandbox_takes_everything_with_it(wall, tmp_path):
 JUDGE = """
 import sys
 from pathlib import Path
-from grader.harness.launcher import Zygote
+from grader.harness.launch.launcher import Zygote
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 ranks = Ranks(Zygote(wall=Wall.NESTED, preload=[]), Path(sys.argv[1]))

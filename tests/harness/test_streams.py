@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from grader.harness.comm import CommLog
-from grader.harness.launcher import Zygote
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.streams import misdirected
+from grader.harness.launch.launcher import Zygote
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox.probe import problem
-from grader.harness.streams import misdirected
+from grader.harness.trials.walls import problem
 from tests.harness.recorded_ranks import Recorded, log
 
 HEAD = """

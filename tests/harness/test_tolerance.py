@@ -8,7 +8,7 @@ import torch
 
 from course_env.errors import CatalogError
 from grader.harness import PerRank, assert_matches
-from grader.harness.difference import Mismatch
+from grader.harness.compare.difference import Mismatch
 
 
 @pytest.fixture(autouse=True)

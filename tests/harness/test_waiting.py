@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.harness.waiting import who_waits
+from grader.harness.comm.waiting import who_waits
 from tests.harness.recorded_ranks import Recorded
 
 

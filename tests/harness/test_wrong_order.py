@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from grader.harness import PerRank, assert_matches
-from grader.harness.difference import Mismatch
+from grader.harness.compare.difference import Mismatch
 
 
 @pytest.fixture(autouse=True)

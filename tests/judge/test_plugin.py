@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox.probe import problem
+from grader.harness.trials.walls import problem
 from tests.harness.test_kill import descendants, eventually, running
 
 TESTS = '''

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from grader.course.catalog import Chapter, load_course
-from grader.course.mutants import Mutant, apply_mutant
-from grader.course.stubs import chapter_stubs
+from grader.course.content.mutants import Mutant, apply_mutant
+from grader.course.content.stubs import chapter_stubs
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

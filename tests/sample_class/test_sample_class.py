@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from grader.batch.batch import plan_batch
-from grader.batch.submission import find_submissions
+from grader.batch.intake.find import find_submissions
 from grader.batch.workers import default_workers, grade_all
 from grader.course.catalog import load_course
 from grader.harness.protocol.wall import Wall

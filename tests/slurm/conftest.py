@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli import grade
+from grader.cli.grade import __main__ as grade
 from slurm.dev_cluster.cluster import HOW_TO_GET, DevCluster, missing_programs
 from tests.slurm.commands import Cluster
 from tests.slurm.small_class import Class

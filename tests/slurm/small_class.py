@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from grader.batch.desk import Begun, Desk, current_desk
-from grader.batch.work_items import Item
+from grader.cluster.desk import Begun, Desk, current_desk
+from grader.cluster.packing import Item
 
 TESTS = Path(__file__).parent.parent
 CASES = ("right", "half_right", "missing_file", "wrong_type")

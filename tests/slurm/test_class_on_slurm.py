@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.desk import current_desk
-from grader.batch.work_items import Item
+from grader.cluster.desk import current_desk
+from grader.cluster.packing import Item
 from grader.course.catalog import load_course
 from tests.slurm.small_class import without_times
 

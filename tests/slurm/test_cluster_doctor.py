@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.cluster_doctor import Told, findings
+from grader.cluster.doctor_job import Told, findings
 from grader.harness.protocol.wall import Wall
 from slurm.profile import Profile
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli import course as course_command
+from grader.cli.course import __main__ as course_command
 
 ROOT = Path(__file__).parent.parent.parent
 MINI_COURSE = ROOT / "tests" / "mini_course"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli import grade
+from grader.cli.grade import __main__ as grade
 from grader.harness.agents.roster import read_crew
 from tests.harness.test_kill import descendants, eventually, running
 from tests.slurm.small_class import CASES, PROFILE

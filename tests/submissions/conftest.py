@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grader.harness.protocol.wall import Wall
-from grader.harness.sandbox.probe import problem
+from grader.harness.trials.walls import problem
 from tests.submissions.attack import Aftermath, grade_corpus
 from tests.submissions.case import load_cases
 

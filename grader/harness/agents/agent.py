@@ -11,9 +11,9 @@ import socket
 import threading
 
 from course_env.errors import LaunchError
-from grader.harness.agents import messages
+from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, End
-from grader.harness.launcher import Remains, Zygote
+from grader.harness.launch.launcher import Remains, Zygote
 from grader.harness.protocol.messages import (
     END_PART,
     FREEZE_PART,
@@ -94,13 +94,13 @@ class Agent:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with Channel(connection, self._secret, End.AGENT) as channel:
-                first = messages.receive_from_judge(channel)  # proves that it knows the secret
+                first = dialogue.receive_from_judge(channel)  # proves that it knows the secret
                 with self._lock:
                     self._sessions[threading.current_thread()] = channel
                     self._num_strangers -= 1
-                if isinstance(first, messages.Hold):
+                if isinstance(first, dialogue.Hold):
                     self._be_held(channel)
-                elif isinstance(first, messages.Begin):
+                elif isinstance(first, dialogue.Begin):
                     self._work(channel, first)
         except ChannelError:
             pass  # a judge that has gone; or somebody who only tried
@@ -112,25 +112,25 @@ class Agent:
 
     def _be_held(self, channel: Channel) -> None:
         self._held.set()
-        messages.send(channel, messages.Ready())
+        dialogue.send(channel, dialogue.Ready())
         try:
-            messages.receive_from_judge(channel)
+            dialogue.receive_from_judge(channel)
         finally:
             self._over.set()
 
-    def _work(self, channel: Channel, begin: messages.Begin) -> None:
+    def _work(self, channel: Channel, begin: dialogue.Begin) -> None:
         try:
             zygote = Zygote(wall=begin.wall, preload=begin.preload, network=self._network, gpus=begin.gpus)
         except LaunchError as error:
-            messages.send(channel, messages.Failed(reason=str(error)))
+            dialogue.send(channel, dialogue.Failed(reason=str(error)))
             return
         with zygote:
             try:
                 zygote.wait_until_ready()
             except LaunchError as error:
-                messages.send(channel, messages.Failed(reason=str(error)))
+                dialogue.send(channel, dialogue.Failed(reason=str(error)))
                 return
-            messages.send(channel, messages.Ready())
+            dialogue.send(channel, dialogue.Ready())
             _Session(channel, zygote, self._network).run()
 
 
@@ -147,10 +147,10 @@ class _Session:
         """Serve the judge until it goes."""
         try:
             while True:
-                match messages.receive_from_judge(self._channel):
-                    case messages.Meet():
+                match dialogue.receive_from_judge(self._channel):
+                    case dialogue.Meet():
                         self._meet()
-                    case messages.Run(request=request, sources=sources, inputs=inputs):
+                    case dialogue.Run(request=request, sources=sources, inputs=inputs):
                         self._run(request, sources, inputs)
                     case _:
                         pass  # meant for a part that has just ended by itself
@@ -161,7 +161,7 @@ class _Session:
         self._forget_meeting()
         self._meeting = socket.create_server((self._network.address, 0), backlog=MAX_CONNECTING)
         host, port = self._meeting.getsockname()
-        messages.send(self._channel, messages.Place(host=host, port=port))
+        dialogue.send(self._channel, dialogue.Place(host=host, port=port))
 
     def _forget_meeting(self) -> None:
         if self._meeting is not None:
@@ -186,7 +186,7 @@ class _Session:
         told = launch.told()
         with contextlib.suppress(LaunchError):  # the next launch will say so
             self._zygote.wait_until_ready()  # one that was killed is replaced at the expense of this launch
-        messages.send(self._channel, told)
+        dialogue.send(self._channel, told)
 
     def _keep_step(self, step: socket.socket, launch: "_Launch") -> None:
         """Pass on what the part and the judge have to say to each other, until the part has ended."""
@@ -200,16 +200,16 @@ class _Session:
             if step.fileno() in ready:
                 self._tell_judge(step.recv(1))
             if self._channel.fileno() in ready:
-                self._tell_part(step, messages.receive_from_judge(self._channel))
+                self._tell_part(step, dialogue.receive_from_judge(self._channel))
 
     def _tell_judge(self, said: bytes) -> None:
         if said == PART_IS_DONE:
-            messages.send(self._channel, messages.PartDone())
+            dialogue.send(self._channel, dialogue.PartDone())
         elif said == PART_IS_FROZEN:
-            messages.send(self._channel, messages.Frozen())
+            dialogue.send(self._channel, dialogue.Frozen())
 
-    def _tell_part(self, step: socket.socket, message: messages.ToAgent) -> None:
-        words = {messages.Leave: LEAVE, messages.Freeze: FREEZE_PART, messages.Cut: END_PART}
+    def _tell_part(self, step: socket.socket, message: dialogue.ToAgent) -> None:
+        words = {dialogue.Leave: LEAVE, dialogue.Freeze: FREEZE_PART, dialogue.Cut: END_PART}
         with contextlib.suppress(OSError):  # it has just ended
             step.send(words[type(message)])
 
@@ -244,8 +244,8 @@ class _Launch:
         self._thread.join()
         os.close(self._ended)
 
-    def told(self) -> messages.FromAgent:
+    def told(self) -> dialogue.FromAgent:
         """Return what the judge is told of it, after the end."""
         if isinstance(self._outcome, Remains):
-            return messages.Left(remains=self._outcome)
-        return messages.Failed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))
+            return dialogue.Left(remains=self._outcome)
+        return dialogue.Failed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from course_env.devices import visible_gpus
 from course_env.errors import LaunchError
-from grader.harness.agents import messages
+from grader.harness.agents import dialogue
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.channel import Channel, ChannelError, End
 from grader.harness.agents.network import network_towards
@@ -58,8 +58,8 @@ def _held(members: Sequence[Member], secret: bytes) -> contextlib.ExitStack:
             try:
                 connection = socket.create_connection((member.host, member.port), timeout=CONNECT_S)
                 channel = holding.enter_context(Channel(connection, secret, End.JUDGE))
-                messages.send(channel, messages.Hold())
-                messages.receive_from_agent(channel)
+                dialogue.send(channel, dialogue.Hold())
+                dialogue.receive_from_agent(channel)
             except (OSError, ChannelError) as error:
                 raise LaunchError(
                     f"The agent of task {member.task}, on {member.node}, cannot be reached at {member.host}:{member.port}: "

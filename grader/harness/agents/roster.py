@@ -5,8 +5,6 @@ agents/0-1.json    written by the agent of task 1 when it listens, in the job's 
 crew.json          written by task 0 for its judges, when all agents are there
 """
 
-import os
-import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +13,9 @@ import msgspec
 
 from course_env.devices import Gpu
 from course_env.errors import LaunchError
+from grader.harness.protocol.files import KEY_BYTES, write_whole
 
 POLL_S = 0.05
-KEY_BYTES = 32
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,14 +26,6 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     gpus: tuple[Gpu, ...] = ()
-
-
-def make_key(folder: Path) -> None:
-    """Make the secret of a job."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
 
 
 def read_key(folder: Path) -> bytes:
@@ -70,8 +60,7 @@ def wait_for_key(folder: Path, patience_s: float) -> bytes:
 def enter(folder: Path, run: int, member: Member) -> None:
     """Write down where an agent listens in this run of the job."""
     path = folder / "agents" / f"{run}-{member.task}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, msgspec.json.encode(member))
+    write_whole(path, msgspec.json.encode(member))
 
 
 def read_members(folder: Path, run: int) -> tuple[Member, ...]:
@@ -83,7 +72,7 @@ def read_members(folder: Path, run: int) -> tuple[Member, ...]:
 
 def write_crew(folder: Path, members: Sequence[Member]) -> None:
     """Write down whom the judges of this job can count on."""
-    _write(folder / "crew.json", msgspec.json.encode(members))
+    write_whole(folder / "crew.json", msgspec.json.encode(members))
 
 
 def read_crew(folder: Path) -> tuple[Member, ...]:
@@ -95,12 +84,6 @@ def read_crew(folder: Path) -> tuple[Member, ...]:
         return msgspec.json.decode((folder / "crew.json").read_bytes(), type=tuple[Member, ...])
     except (OSError, msgspec.MsgspecError) as error:
         raise LaunchError(f"The agents of the job are not known: {error}.") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def wait_for_members(folder: Path, run: int, number: int, patience_s: float) -> tuple[Member, ...]:

@@ -12,10 +12,10 @@ import msgspec
 
 from course_env.devices import Gpu
 from course_env.errors import LaunchError
-from grader.harness.agents import messages
+from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, End
 from grader.harness.agents.roster import Member
-from grader.harness.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
+from grader.harness.launch.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
 from grader.harness.protocol.sources import Sources, pack_sources
 from grader.harness.protocol.wall import Wall
@@ -26,7 +26,7 @@ ZYGOTES_START_S = 90.0
 GRACE_AFTER_FAILURE_S = 2.0
 FREEZE_S = 1.0
 
-_Message = TypeVar("_Message", bound=messages.FromAgent)
+_Message = TypeVar("_Message", bound=dialogue.FromAgent)
 
 
 def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, range]]:
@@ -41,7 +41,7 @@ def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, rang
     ]
 
 
-def _parts(split_: Sequence[tuple[Member, range]], place: messages.Place) -> list[Part]:
+def _parts(split_: Sequence[tuple[Member, range]], place: dialogue.Place) -> list[Part]:
     """Return the parts of a launch whose ranks are split so, and meet there."""
     on_node: dict[str, int] = {}
     firsts = []
@@ -72,7 +72,7 @@ class Team:
     ) -> None:
         self._members = tuple(members)
         self._secret = secret
-        self._begin = messages.Begin(wall=wall, preload=tuple(preload), gpus=gpus)
+        self._begin = dialogue.Begin(wall=wall, preload=tuple(preload), gpus=gpus)
         self._crew: tuple[_Hand, ...] = ()
         self._ready = False
         self._connect()
@@ -107,7 +107,7 @@ class Team:
             end = time.monotonic() + ZYGOTES_START_S
             try:
                 for hand in self._crew:
-                    hand.expect(messages.Ready, end)
+                    hand.expect(dialogue.Ready, end)
             except BaseException:
                 self.close()
                 raise
@@ -133,12 +133,12 @@ class Team:
         """Send every agent its part."""
         hands = {hand.member.task: hand for hand in self._crew}
         shares = split(request.world_size, self._members)
-        place = hands[shares[0][0].task].meet() if request.process_group else messages.Place(host="", port=0)
+        place = hands[shares[0][0].task].meet() if request.process_group else dialogue.Place(host="", port=0)
         for (member, ranks), part in zip(shares, _parts(shares, place), strict=True):
             own = tuple(inputs[rank] for rank in ranks)
             gpus = request.gpus[ranks.start : ranks.stop]
             request_of_part = msgspec.structs.replace(request, part=part, gpus=gpus)
-            hands[member.task].send(messages.Run(request=request_of_part, sources=sources, inputs=own))
+            hands[member.task].send(dialogue.Run(request=request_of_part, sources=sources, inputs=own))
         return _Launch([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
 
 
@@ -172,15 +172,15 @@ class _Hand:
     def trouble(self, what: str) -> LaunchError:
         return LaunchError(f"The agent of task {self.member.task}, on {self.member.node}, {what}.")
 
-    def send(self, message: messages.ToAgent) -> None:
+    def send(self, message: dialogue.ToAgent) -> None:
         try:
-            messages.send(self._channel, message)
+            dialogue.send(self._channel, message)
         except ChannelError as error:
             raise self.trouble(f"has gone: {error}") from None
 
-    def receive(self) -> messages.FromAgent:
+    def receive(self) -> dialogue.FromAgent:
         try:
-            return messages.receive_from_agent(self._channel)
+            return dialogue.receive_from_agent(self._channel)
         except ChannelError as error:
             raise self.trouble(f"has gone: {error}") from None
 
@@ -189,14 +189,14 @@ class _Hand:
         if not select.select([self], [], [], max(0.0, end - time.monotonic()))[0]:
             raise self.trouble("does not answer")
         message = self.receive()
-        if isinstance(message, messages.Failed):
+        if isinstance(message, dialogue.Failed):
             raise LaunchError(f"On {self.member.node}: {message.reason}")
         assert isinstance(message, kind), message
         return message
 
-    def meet(self) -> messages.Place:
-        self.send(messages.Meet())
-        return self.expect(messages.Place, time.monotonic() + CONNECT_S)
+    def meet(self) -> dialogue.Place:
+        self.send(dialogue.Meet())
+        return self.expect(dialogue.Place, time.monotonic() + CONNECT_S)
 
 
 class _Launch:
@@ -227,7 +227,7 @@ class _Launch:
             before = len(self._left)
             self._hear(end)
             if self._open and self._done >= set(self._hands):
-                self._tell(messages.Leave())
+                self._tell(dialogue.Leave())
                 self._done.clear()
             if len(self._left) > before == 0 and self._open and self._has_failed():
                 end = min(end, time.monotonic() + GRACE_AFTER_FAILURE_S)
@@ -242,18 +242,18 @@ class _Launch:
 
     def _cut(self) -> None:
         """End the parts that go on, as if in one moment."""
-        self._tell(messages.Freeze())
+        self._tell(dialogue.Freeze())
         end = time.monotonic() + FREEZE_S
         while self._open - self._frozen and time.monotonic() < end:
             self._hear(end)
-        self._tell(messages.Cut())
+        self._tell(dialogue.Cut())
         end = time.monotonic() + PART_LATER_S + 2 * SECONDS_TO_END
         while self._open:
             if time.monotonic() >= end:
                 raise self._hands[min(self._open)].trouble("does not answer")
             self._hear(end)
 
-    def _tell(self, message: messages.ToAgent) -> None:
+    def _tell(self, message: dialogue.ToAgent) -> None:
         for descriptor in self._open:
             self._hands[descriptor].send(message)
 
@@ -263,14 +263,14 @@ class _Launch:
         for descriptor in ready:
             hand = self._hands[descriptor]
             match hand.receive():
-                case messages.PartDone():
+                case dialogue.PartDone():
                     self._done.add(descriptor)
-                case messages.Frozen():
+                case dialogue.Frozen():
                     self._frozen.add(descriptor)
-                case messages.Left(remains=remains):
+                case dialogue.Left(remains=remains):
                     self._left[descriptor] = remains
                     self._open.discard(descriptor)
-                case messages.Failed(reason=reason):
+                case dialogue.Failed(reason=reason):
                     raise LaunchError(f"On {hand.member.node}: {reason}")
                 case other:
                     raise hand.trouble(f"says {type(other).__name__} in the middle of a launch")

@@ -26,6 +26,7 @@ from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.rank import Descriptors
 from grader.harness.inside.supervisor import Others, Place, supervise
+from grader.harness.protocol.files import remove_tree
 from grader.harness.protocol.messages import (
     DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
@@ -35,7 +36,6 @@ from grader.harness.protocol.messages import (
     Ready,
     ZygoteSettings,
 )
-from grader.harness.protocol.scratch import remove_tree
 from grader.harness.protocol.wall import Wall
 
 # Modules that torch imports on first use: torch._dynamo alone (any optimizer, any dispatch mode) costs a rank 1.1 s.

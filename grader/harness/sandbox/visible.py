@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import course_env
-import grader.harness
 
 SYSTEM = (
     *("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/local/lib64"),
@@ -50,7 +49,7 @@ def _interpreter() -> set[Path]:
 
 def _ours() -> set[Path]:
     """Return what a rank imports of this project; from an installed copy it lies among the packages already."""
-    harness = Path(grader.harness.__file__).parent
+    harness = Path(__file__).parent.parent
     return {
         Path(course_env.__file__).parent,
         harness.parent / "__init__.py",

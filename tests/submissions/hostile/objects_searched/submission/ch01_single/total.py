@@ -4,8 +4,8 @@ import gc
 import importlib
 import sys
 
-GRADER = ("grader.judge.plugin", "grader.judge.fixtures", "grader.course.catalog", "grader.harness.equivalence",
-          "grader.harness.verdict", "grader.harness.launcher", "grader.batch.steps", "grader.course.judge",
+GRADER = ("grader.judge.plugin", "grader.judge.fixtures", "grader.course.catalog", "grader.harness.compare.equivalence",
+          "grader.harness.verdict", "grader.harness.launch.launcher", "grader.batch.grading", "grader.course.judging.judge_process",
           "assignments.ch01_single.test_total", "solutions.ch01_single.total", "solutions.ch01_single.test_total_hidden")
 
 

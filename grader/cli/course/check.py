@@ -1,0 +1,208 @@
+"""`course check`: the public tests on one's own files, explained."""
+
+import secrets
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from course_env.errors import CatalogError, LaunchError
+from grader.batch.judging import stopped_by_signals, without_evidence
+from grader.cli.command import (
+    ALL_PASSED,
+    SOME_FAILED,
+    count,
+    indented,
+    make_console,
+    number,
+    styled,
+    symbol,
+    words,
+)
+from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
+from grader.cluster.check_job import Plan, Stage, check_on
+from grader.cluster.dispatch import require_shared
+from grader.cluster.one_job import logs
+from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
+from grader.course.judging.judge_process import JudgeEnd, RunningJudges, SubprocessJudge
+from grader.course.judging.record import Record
+from grader.course.progress import read_progress, write_progress
+from grader.course.score import ExerciseScore, score_exercise
+from grader.harness.outcome import Outcome, shown
+from grader.harness.protocol.wall import Wall
+from slurm.executors import executor_on
+
+COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
+
+INDENT = 6
+
+EXPLAINED = {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_GRADABLE}
+
+
+def course_check(options: Namespace) -> int:
+    """Check exercises and say what is wrong with each; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    selected = course.select(options.names)
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    console = make_console()
+    where = _here if options.on is None else partial(_on, options.on)
+    with where(course, selected, seed, console) as found:
+        return _tell(found, course, selected, console, seed=seed, on=options.on)
+
+
+def _tell(
+    found: "Found", course: Course, selected: Sequence[Selected], console: Console, *, seed: int, on: str | None
+) -> int:
+    """Print what was found, and keep it; return the command's exit code."""
+    if not found.end.in_order or without_evidence(found.records, found.end):
+        raise _failure(found.end)
+    records = found.records
+    scored = [(pair, own := _records_of(pair, records), score_exercise(pair[1], own)) for pair in selected]
+    for (chapter, exercise), own, score in scored:
+        _print_exercise(console, f"{chapter.short}/{exercise.id}", exercise, own, score)
+    progress = read_progress(course)
+    for (chapter, exercise), _, score in scored:
+        progress = progress.with_check(chapter, exercise, score)
+    write_progress(course, progress)
+    if on is not None:
+        console.print(_where(found, on), style="dim")
+    for placement in sorted({placement for record in records for placement in record.placements}):
+        console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
+    again = f"--seed {seed}" if on is None else f"--seed {seed} --on {on}"
+    _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
+    return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the judge said of the public tests."""
+
+    records: Sequence[Record]
+    end: JudgeEnd
+    num_tasks: int = 1
+
+
+@contextmanager
+def _here(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
+    wall = wall_for_own_code(console)
+    judges = RunningJudges()
+    with stopped_by_signals(judges), console.status("starting the tests") as status:
+        judge = SubprocessJudge(
+            course=course,
+            wall=wall,
+            seed=seed,
+            judges=judges,
+            watch=lambda done, every: status.update(f"{done} of {every} tests"),
+            public_only=True,
+        )
+        try:
+            records = judge(course.root / "assignments", selected)
+        except LaunchError:
+            raise _failure(judge.ends[-1]) from None
+    yield Found(records=records, end=judge.ends[-1])
+
+
+@contextmanager
+def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
+    """Judge in one job of a cluster, which runs the ranks in all its tasks."""
+    folder = course.root / "out" / "checks" / secrets.token_hex(4)
+    executor, profile = executor_on(name, logs(folder), spread=True)
+    require_shared(profile, [course.root])
+    plan = Plan(
+        root=str(course.root),
+        exercises=tuple(f"{chapter.short}/{exercise.id}" for chapter, exercise in selected),
+        seed=seed,
+        walls=FOR_OWN_CODE,
+    )
+    with ExitStack() as stack:
+        with console.status(f"sending a job to {name}") as status:
+            checking = check_on(executor, profile, folder, plan, lambda stage: status.update(_stage(stage, name)))
+            checked = stack.enter_context(checking)
+        if checked.wall is Wall.NONE:
+            tell_of_no_wall(console)
+        yield Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
+
+
+def _stage(stage: Stage, name: str) -> str:
+    return f"{stage.done} of {stage.every} tests" if stage.every else f"the job on {name} is {stage.state}"
+
+
+def _where(found: Found, name: str) -> str:
+    nodes = sorted({node for record in found.records for node in record.nodes})
+    return f"\n{count(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
+
+
+def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
+    said = f"The last lines it printed:\n{shown(end.tail)}"
+    if end.exit_code in COLLECTION_FAILED:
+        return CatalogError(f"The course's tests cannot be collected. {said}")
+    return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {said}")
+
+
+def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
+    chapter, exercise = pair
+    return [record for record in records if (record.chapter, record.exercise) == (chapter.id, exercise.id)]
+
+
+def _print_exercise(
+    console: Console, name: str, exercise: Exercise, records: Sequence[Record], score: ExerciseScore
+) -> None:
+    earned = "?" if score.score is None else number(score.score)
+    passed = sum(record.outcome is Outcome.PASSED for record in records)
+    tests = f"{passed} of {len(records)} tests passed"
+    head = Text.assemble(symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
+    console.print(head, styled(words(score.outcome), score.outcome), Text(f"({tests})", style="dim"))
+    for line in _explanations(records, score, console.width):
+        console.print(line)
+
+
+def _explanations(records: Sequence[Record], score: ExerciseScore, width: int) -> Iterator[Text]:
+    """Yield what is wrong: the first failing test in full, each other one in a line."""
+    if score.problem:
+        yield Text(_below(score.problem, width))
+    failing = [record for record in records if record.outcome in EXPLAINED]
+    for position, record in enumerate(failing):
+        explanation = shown(record.explanation)
+        if position == 0:
+            yield Text(_below(record.claim, width), style="bold")
+            yield Text(_below(f"{_case(record)}\n{explanation}", width))
+        else:
+            line = f"{' ' * INDENT}{_case(record)}: {explanation.partition(chr(10))[0]}"
+            yield Text(line if len(line) < width else f"{line[: width - 2]}…", style="dim")
+
+
+def _below(text: str, width: int) -> str:
+    return indented(text, INDENT, width)
+
+
+def _case(record: Record) -> str:
+    """Return the test's name without its file, with its parameters."""
+    return record.test.rpartition("::")[2]
+
+
+def _print_summary(console: Console, scored: Sequence[tuple[Selected, ExerciseScore]], seed: int, again: str) -> None:
+    points = sum(score.points for _, score in scored)
+    total = round(sum(score.score or 0.0 for _, score in scored), 1)
+    console.print(f"\nScore so far: {number(total)} of {points}, by the public tests. Seed {seed}.", style="bold")
+    for line in _next_commands(scored, again):
+        console.print(line)
+
+
+def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], again: str) -> Iterator[str]:
+    """Yield what to type next for the first exercise that has not passed."""
+    open_ones = [(pair, score) for pair, score in scored if score.outcome is not Outcome.PASSED]
+    if not open_ones:
+        yield "Everything here has passed. What is there besides: course list"
+        return
+    (chapter, exercise), score = open_ones[0]
+    name = f"{chapter.short}/{exercise.id}"
+    if score.outcome is Outcome.NOT_ATTEMPTED:
+        yield f"Next:  fill in TODO({exercise.id}) in assignments/{chapter.id}/{exercise.file}, then: course check {name}"
+    else:
+        yield f"Again: course check {name} {again}"
+    yield f"Hint:  course hint {name}"

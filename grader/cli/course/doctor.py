@@ -1,0 +1,62 @@
+"""`course doctor`: what this machine, or a cluster, has and lacks."""
+
+import secrets
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from course_env.errors import ExecutorError
+from grader.cli.command import ALL_PASSED, indented, make_console
+from grader.cli.wall_choice import examine_walls
+from grader.cluster.dispatch import require_shared
+from grader.cluster.doctor_job import examine_cluster, short
+from grader.cluster.one_job import logs
+from grader.course.catalog import find_root
+from grader.doctor.machine import Finding, examine
+from slurm.executors import make_executor
+from slurm.profile import load_profile
+
+INDENT = 16
+NECESSARY = ("nodes", "python", "network", "shared folder")
+
+
+def course_doctor(options: Namespace) -> int:
+    """Print what there is, and what each absence costs; return the command's exit code."""
+    console = make_console()
+    if options.profile is not None:
+        return _examine_cluster(options.profile, console)
+    with console.status("examining this machine"):
+        findings = [*examine(), *examine_walls()]
+    _print(console, findings)
+    return ALL_PASSED
+
+
+def _examine_cluster(name: str, console: Console) -> int:
+    profile = short(load_profile(name))
+    root = find_root(Path.cwd())
+    require_shared(profile, [root])
+    folder = root / "out" / "doctor" / secrets.token_hex(4)
+    executor = make_executor("slurm", profile, logs(folder), spread=True)
+    with ExitStack() as stack:
+        with console.status(f"sending a short job to {name}") as status:
+            findings = stack.enter_context(examine_cluster(executor, profile, folder, status.update))
+        _print(console, findings)
+        if missing := [one.name for one in findings if one.name in NECESSARY and not one.present]:
+            raise ExecutorError(
+                f"The course cannot be used there before this is mended: {', '.join(missing)}. "
+                f"What the tasks printed is in {logs(folder)}."
+            )
+    return ALL_PASSED
+
+
+def _print(console: Console, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        mark, style = ("✓", "green") if finding.present else ("✗", "yellow")
+        console.print(Text.assemble((mark, style), f" {finding.name:<14}", finding.detail))
+        if not finding.present:
+            console.print(indented(finding.cost_of_absence, INDENT, console.width))
+            console.print(indented(finding.how_to_get, INDENT, console.width), style="dim")

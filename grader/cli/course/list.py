@@ -1,0 +1,55 @@
+"""`course list`: chapters, exercises, points, and how far one is."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from grader.cli.command import ALL_PASSED, make_console, number, styled, symbol, words
+from grader.course.catalog import Chapter, Exercise, find_root, load_course
+from grader.course.progress import LastCheck, Progress, is_stale, read_progress
+
+
+def course_list(_options: Namespace) -> int:
+    """Print every exercise with what its last check said; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    progress, console = read_progress(course), make_console()
+    for chapter in course.chapters:
+        console.print(_heading(chapter, progress))
+        console.print(_table(chapter, progress))
+    if not course.chapters:
+        console.print("This course has no chapter yet.")
+        return ALL_PASSED
+    first = course.chapters[0]
+    example = f"course check {first.short}, or course check {first.short}/{first.exercises[0].id}"
+    console.print(f"Check some of it: {example}", style="dim")
+    return ALL_PASSED
+
+
+def _heading(chapter: Chapter, progress: Progress) -> Text:
+    checks = [progress.last_check(chapter, exercise) for exercise in chapter.exercises]
+    earned = sum(check.score or 0.0 for check in checks if check is not None)
+    return Text.assemble(
+        (f"{chapter.short}  {chapter.title}", "bold"), f"   {number(earned)} of {chapter.points} points"
+    )
+
+
+def _table(chapter: Chapter, progress: Progress) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(width=1)
+    table.add_column(min_width=18)
+    table.add_column(justify="right", min_width=9)
+    for exercise in chapter.exercises:
+        table.add_row(*_row(exercise, chapter, progress.last_check(chapter, exercise)))
+    return table
+
+
+def _row(exercise: Exercise, chapter: Chapter, check: LastCheck | None) -> tuple[Text | str, ...]:
+    if check is None:
+        return " ", exercise.id, f"- / {exercise.points}", exercise.title, Text("not checked yet", style="dim")
+    score = "?" if check.score is None else number(check.score)
+    state = styled(words(check.outcome), check.outcome)
+    if is_stale(check, chapter, exercise):
+        state = Text(f"{words(check.outcome)}, edited since", style="yellow")
+    return symbol(check.outcome), exercise.id, f"{score} / {exercise.points}", exercise.title, state

@@ -1,0 +1,72 @@
+"""`course reset`: an exercise's file as it was in the beginning, and the student's own kept beside it."""
+
+import shutil
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from course_env.errors import UsageError
+from grader.cli.command import ALL_PASSED, make_console
+from grader.cli.course.hint import one_exercise
+from grader.course.catalog import Chapter, Course, find_root, load_course
+from grader.course.content.stubs import chapter_stubs
+from grader.course.release.repository import PRISTINE
+from grader.harness.protocol.files import write_whole
+
+
+def course_reset(options: Namespace) -> int:
+    """Put the stub back after asking; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    chapter, exercise = one_exercise(course, options.exercise)
+    console = make_console()
+    path, stub = chapter.folder / exercise.file, _pristine(course, chapter, exercise.file)
+    shown = path.relative_to(course.root)
+    if path.exists() and path.read_bytes() == stub:
+        console.print(f"{shown} is as it was released: there is nothing to reset.")
+        return ALL_PASSED
+    console.print(_what_happens(str(shown), chapter, exercise.file))
+    if not options.yes and not _agrees():
+        console.print("Nothing was changed.")
+        return ALL_PASSED
+    if path.exists():
+        backup = _back_up(path)
+        console.print(f"Your version is kept as {backup.relative_to(course.root)}.")
+    write_whole(path, stub)
+    console.print(f"{shown} is as it was released.")
+    return ALL_PASSED
+
+
+def _pristine(course: Course, chapter: Chapter, file: str) -> bytes:
+    """Return the stub: made from the solution where there is one, else the copy that was released with the course."""
+    if (chapter.solution / file).is_file():
+        return chapter_stubs(chapter)[file].encode()
+    copy = course.root / PRISTINE / chapter.id / file
+    if copy.is_file():
+        return copy.read_bytes()
+    raise UsageError(
+        f"{copy.relative_to(course.root)} is missing, so {file} cannot be reset. It came with the course: "
+        f"fetch that file again, or with git: git checkout -- {(chapter.folder / file).relative_to(course.root)}"
+    )
+
+
+def _what_happens(shown: str, chapter: Chapter, file: str) -> str:
+    exercises = [exercise.id for exercise in chapter.exercises_in(file)]
+    what = f"exercises {', '.join(exercises)}" if len(exercises) > 1 else f"exercise {exercises[0]}"
+    return f"{shown} ({what}) will be as it was released. Your version is kept beside it."
+
+
+def _agrees() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is nobody to ask: standard input is no terminal. Add --yes to reset without a question."
+        )
+    return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _back_up(path: Path) -> Path:
+    """Copy a file to a new name beside it, and return the copy."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    names = [f"{path.name}.bak-{stamp}", *(f"{path.name}.bak-{stamp}-{count}" for count in range(2, 100))]
+    backup = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    return Path(shutil.copy2(path, backup))

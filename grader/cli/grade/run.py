@@ -1,0 +1,191 @@
+"""`grade run`: submissions in, result files and a table out."""
+
+import secrets
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from course_env.errors import UsageError
+from grader.batch.batch import Batch, plan_batch
+from grader.batch.intake.find import Submission, find_submissions
+from grader.batch.judging import stopped_by_signals
+from grader.batch.lock import only_one
+from grader.batch.result import ResultOfChapter, SubmissionResult
+from grader.batch.workers import Graded, earlier_seed
+from grader.cli.command import (
+    ALL_PASSED,
+    COURSE_BROKEN,
+    INFRASTRUCTURE,
+    INTERRUPTED,
+    SOME_FAILED,
+    count,
+    make_console,
+    number,
+)
+from grader.cli.result_table import print_results
+from grader.cli.venue import Place, place
+from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
+from grader.cluster.rounds import Progress as JobProgress
+from grader.course.catalog import Chapter, Course, find_root, load_course
+from grader.harness.outcome import Outcome, shown
+from slurm.executors import ON_THIS_MACHINE
+
+QUIET_S = 30.0
+"""Between two lines on the state of the queue, where there is no terminal to show it on."""
+
+
+def grade_run(options: Namespace) -> int:
+    """Grade submissions; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    chapters = _chapters(course, options.chapters)
+    submissions = find_submissions(options.submissions, course)
+    out = (options.out or course.root / "out" / "grade").resolve()
+    console = make_console()
+    if options.on is None or options.on in ON_THIS_MACHINE:
+        wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
+    else:
+        wall = wall_elsewhere(console, options.wall)
+    batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
+    where = place(options, submissions, batch)
+    with only_one(out):
+        return _grade(batch, submissions, where, console)
+
+
+def _grade(batch: Batch, submissions: Sequence[Submission], where: Place, console: Console) -> int:
+    console.print(_opening(batch, submissions, where.words))
+    results: dict[str, SubmissionResult] = {}
+    try:
+        with (
+            stopped_by_signals(batch.judges),
+            BatchDisplay(console, submissions) as display,
+            closing(where.grade(display)) as grading,
+        ):
+            for graded in grading:
+                results[graded.submission.name] = graded.result
+                display.finish(graded)
+    except KeyboardInterrupt:
+        console.print(_interrupted(results, submissions, where.end(console)))
+        return INTERRUPTED
+    in_order = [results[submission.name] for submission in submissions]
+    print_results(console, in_order, batch.chapters)
+    console.print(f"\nResults: {_shown(batch.results)}/<submission>.json, schema {_shown(batch.schema)}")
+    return _exit_code(in_order)
+
+
+def _chapters(course: Course, names: str | None) -> tuple[Chapter, ...]:
+    if not course.chapters:
+        raise UsageError(f"The course at {course.root} has no chapter.")
+    wanted = {course.chapter(name).id for name in names.split(",")} if names else None
+    return tuple(chapter for chapter in course.chapters if wanted is None or chapter.id in wanted)
+
+
+def _seed(options: Namespace, out: Path) -> int:
+    """Return the seed that was asked for; else, when resuming, the batch's own; else a fresh one."""
+    if options.seed is not None:
+        return int(options.seed)
+    earlier = earlier_seed(out) if options.resume else None
+    return secrets.randbelow(1 << 31) if earlier is None else earlier
+
+
+def _opening(batch: Batch, submissions: Sequence[Submission], where: str) -> str:
+    chapters = ", ".join(chapter.short for chapter in batch.chapters)
+    return (
+        f"Grading {count(len(submissions), 'submission')} on {chapters}: {where}, seed {batch.seed}, wall {batch.wall}."
+    )
+
+
+class BatchDisplay:
+    """Shows how far the batch is: a bar on a terminal, and a line for each submission in any case."""
+
+    def __init__(self, console: Console, submissions: Sequence[Submission]) -> None:
+        self._console = console
+        self._fractions = {submission.name: 0.0 for submission in submissions}
+        self._done = 0
+        self._told, self._told_at = "", -QUIET_S
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("grading", total=len(submissions))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def tell(self, submission: Submission, fraction: float) -> None:
+        """Show that this much of a submission is done."""
+        # A judge that is run again starts from nothing; the bar does not go back for it.
+        self._fractions[submission.name] = max(self._fractions[submission.name], fraction)
+        self._bar.update(self._task, completed=sum(self._fractions.values()))
+
+    def tell_jobs(self, progress: JobProgress) -> None:
+        """Show how many items are done, and what the queue holds."""
+        share = progress.done / progress.items
+        known = progress.trouble or _queue(progress)
+        self._bar.update(self._task, completed=share * len(self._fractions), description=f"grading ({known})")
+        is_known = progress.running or progress.waiting or progress.trouble
+        if (
+            is_known
+            and not self._console.is_terminal
+            and time.monotonic() - self._told_at >= QUIET_S
+            and known != self._told
+        ):
+            self._told, self._told_at = known, time.monotonic()
+            self._console.print(f"{progress.done} of {progress.items} chapters are graded; {known}.")
+
+    def finish(self, graded: Graded) -> None:
+        """Show that a submission is done."""
+        self.tell(graded.submission, 1.0)
+        self._done += 1
+        result = graded.result
+        how = "kept" if graded.kept else f"{result.seconds:.1f} s"
+        line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {number(result.score)} of {result.points} ({how})"
+        self._console.print("; ".join([line, *_notes(result)]))
+
+
+def _queue(progress: JobProgress) -> str:
+    why = f": {progress.why}" if progress.why else ""
+    return f"{count(progress.running, 'job')} running, {progress.waiting} waiting{why}"
+
+
+def _notes(result: SubmissionResult) -> Iterator[str]:
+    """Yield what is odd: nothing to grade, with the whole reason if that is all there is, or a judge that died."""
+    empty = [chapter for chapter in result.chapters if chapter.judge == "not_run"]
+    if len(empty) == len(result.chapters):
+        yield shown(empty[0].exercises[0].explanation)
+    elif empty:
+        yield f"nothing to grade in {', '.join(chapter.chapter for chapter in empty)}"
+    for chapter in result.chapters:
+        if chapter.judge in {"died", "cut"}:
+            yield f"the judge of {chapter.chapter} {chapter.judge}"
+
+
+def _interrupted(results: dict[str, SubmissionResult], submissions: Sequence[Submission], ended: str) -> str:
+    return (
+        f"Interrupted: {len(results)} of {len(submissions)} submissions are graded, {ended}. "
+        "Type the same command with --resume to grade the rest."
+    )
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _exit_code(results: Sequence[SubmissionResult]) -> int:
+    chapters = [chapter for result in results for chapter in result.chapters]
+    if any(_has_untested(chapter) for chapter in chapters):
+        return COURSE_BROKEN
+    if any(chapter.judge in {"died", "cut"} for chapter in chapters):
+        return INFRASTRUCTURE
+    return ALL_PASSED if all(result.all_passed for result in results) else SOME_FAILED
+
+
+def _has_untested(chapter: ResultOfChapter) -> bool:
+    return any(exercise.outcome is Outcome.NOT_GRADABLE and not exercise.tests for exercise in chapter.exercises)

@@ -1,0 +1,122 @@
+"""Where `grade run` has its judges: on this machine, or in jobs somewhere else."""
+
+from argparse import Namespace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.prompt import Prompt
+
+from course_env.errors import UsageError
+from grader.batch.batch import Batch
+from grader.batch.intake.find import Submission
+from grader.batch.workers import Graded, default_workers, grade_all
+from grader.cli.command import count
+from grader.cluster.dispatch import cancel, grade_all_on
+from grader.cluster.rounds import Progress
+from grader.cluster.site import Site
+from slurm.executors import executor_on
+
+
+class Display(Protocol):
+    """What a person sees of a batch under way."""
+
+    def tell(self, submission: Submission, fraction: float) -> None:
+        """Show that this much of a submission is done."""
+
+    def tell_jobs(self, progress: Progress) -> None:
+        """Show how many items are done, and what the queue holds."""
+
+
+class Place(Protocol):
+    """Where a batch is graded."""
+
+    @property
+    def words(self) -> str:
+        """The place as the first line names it."""
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+
+    def end(self, console: Console) -> str:
+        """Do what is due after Ctrl-C; return what has become of the work under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Judges are processes of this command."""
+
+    submissions: Sequence[Submission]
+    batch: Batch
+    workers: int
+    resume: bool
+
+    @property
+    def words(self) -> str:
+        """How many work."""
+        return count(self.workers, "worker")
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+        return grade_all(self.submissions, self.batch, workers=self.workers, resume=self.resume, tell=display.tell)
+
+    def end(self, _console: Console) -> str:
+        """Do nothing: the judges have been ended."""
+        return "all judges have ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Judges are in jobs, which do not end with this command."""
+
+    site: Site
+    submissions: Sequence[Submission]
+    batch: Batch
+    resume: bool
+
+    @property
+    def words(self) -> str:
+        """Where jobs go."""
+        return f"at most {count(self.site.max_jobs, 'job')} at a time on {self.site.name}"
+
+    def grade(self, display: Display) -> Generator[Graded, None, None]:
+        """Yield each submission as its result is recorded."""
+        return grade_all_on(self.site, self.submissions, self.batch, resume=self.resume, tell=display.tell_jobs)
+
+    def end(self, console: Console) -> str:
+        """Ask what shall become of the jobs; where nobody can answer, leave them. Those of this machine end with us."""
+        if not self.site.executor.outlives_us:
+            cancel(self.site.executor, self.batch)
+            self.site.executor.close()
+            return "all jobs have ended"
+        if _asked_for(console) == "leave":
+            return "the jobs go on"
+        cancel(self.site.executor, self.batch)
+        return "the jobs are cancelled"
+
+
+def _asked_for(console: Console) -> str:
+    question = "The jobs go on without this command. Leave them, or cancel them?"
+    try:
+        if console.is_terminal:
+            return Prompt.ask(question, console=console, choices=["leave", "cancel"], default="leave")
+    except (OSError, EOFError, KeyboardInterrupt):  # the terminal was closed, or somebody is in a hurry
+        pass
+    return "leave"
+
+
+def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Place:
+    """Return where the options say that the batch is graded.
+
+    Raises: UsageError for a profile that does not exist, or --spread without --on; ExecutorError where there is no Slurm.
+    """
+    if options.on is None:
+        if options.spread:
+            raise UsageError("--spread is about the tasks of a job: add --on PROFILE, or leave it out.")
+        workers = min(options.workers or default_workers(), len(submissions))
+        return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
+    executor, profile = executor_on(options.on, batch.job_logs, spread=options.spread)
+    max_jobs = options.max_jobs if executor.outlives_us else min(options.max_jobs, default_workers())
+    site = Site(name=options.on, executor=executor, profile=profile, max_jobs=max_jobs, spread=options.spread)
+    return Jobs(site=site, submissions=submissions, batch=batch, resume=options.resume)

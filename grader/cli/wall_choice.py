@@ -1,0 +1,106 @@
+"""Which wall a command runs code behind, and what it says of it."""
+
+from rich.console import Console
+
+from course_env.errors import LaunchError
+from grader.doctor.machine import Finding
+from grader.harness.protocol.wall import Wall
+from grader.harness.trials.walls import NOT_INSTALLED, problem, strongest
+
+ENOUGH_FOR_STRANGERS = (Wall.NESTED, Wall.FLAT)
+FOR_OWN_CODE = (Wall.NESTED, Wall.FLAT, Wall.NONE)
+
+PROMISES = {
+    Wall.NESTED: "submitted code reaches no file, process or network outside, and each launch starts clean.",
+    Wall.FLAT: "the same, but launches of one submission see what earlier ones left.",
+    Wall.LANDLOCK: "files outside are secret; the network is open. `grade run` takes it only when asked to: --wall landlock.",
+}
+NEEDS_BUBBLEWRAP = (
+    "apt install bubblewrap, or dnf install bubblewrap. Where user namespaces are forbidden (Ubuntu since 23.10: sysctl "
+    "kernel.apparmor_restrict_unprivileged_userns) an administrator must allow them. libseccomp must be installed too."
+)
+NEEDS_LANDLOCK = "Linux 6.12 or later with Landlock switched on (lsm=landlock,... at boot), and libseccomp."
+
+NO_WALL = "No sandbox: {whose} runs with your rights. {reason}"
+LANDLOCK_ONLY = (
+    "A weak sandbox: files are secret and ranks are limited, but the network is open to them, and nobody counts what "
+    "several ranks send each other: results of several ranks say so."
+)
+
+
+def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: bool) -> Wall:
+    """Return the wall for other people's code; say what a weak one lacks.
+
+    `asked_for`: this one and no other; `trusted`: the best there is, none included.
+    Raises: LaunchError, in one sentence, if there is no such wall here.
+    """
+    wall = _only(asked_for) if asked_for is not None else _strong_enough(trusted=trusted)
+    _tell_of_weakness(console, wall)
+    return wall
+
+
+def wall_elsewhere(console: Console, asked_for: Wall | None) -> Wall:
+    """Return the wall for other people's code on machines that this one knows nothing of: they will say if they lack it."""
+    wall = asked_for or Wall.NESTED
+    _tell_of_weakness(console, wall)
+    return wall
+
+
+def _tell_of_weakness(console: Console, wall: Wall) -> None:
+    if wall is Wall.NONE:
+        reason = "Grade only what you would run yourself."
+        console.print(NO_WALL.format(whose="what was handed in", reason=reason), style="yellow")
+    elif wall is Wall.LANDLOCK:
+        console.print(LANDLOCK_ONLY, style="yellow")
+
+
+def wall_for_own_code(console: Console) -> Wall:
+    """Return the wall for the code of the person at the keyboard, who may do without; say so if it is none."""
+    wall = strongest(FOR_OWN_CODE)
+    assert wall is not None
+    if wall is Wall.NONE:
+        tell_of_no_wall(console)
+    return wall
+
+
+def tell_of_no_wall(console: Console) -> None:
+    """Say that nothing is between one's own code and the machine."""
+    console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
+
+
+def examine_walls() -> list[Finding]:
+    """Return which walls this machine offers, what each holds back, and what the missing ones need."""
+    return [_finding(wall, promise) for wall, promise in PROMISES.items()]
+
+
+def _finding(wall: Wall, promise: str) -> Finding:
+    reason = problem(wall)
+    return Finding(
+        name=f"wall {wall}",
+        present=reason is None,
+        detail=promise if reason is None else reason,
+        cost_of_absence=f"What it would do: {promise}",
+        how_to_get=NEEDS_LANDLOCK if wall is Wall.LANDLOCK else NEEDS_BUBBLEWRAP,
+    )
+
+
+def _only(wall: Wall) -> Wall:
+    if (reason := problem(wall)) is not None:
+        raise LaunchError(f"The wall '{wall}' is not to be had here, so nothing was graded. {reason}")
+    return wall
+
+
+def _strong_enough(*, trusted: bool) -> Wall:
+    wall = strongest([*ENOUGH_FOR_STRANGERS, Wall.LANDLOCK, Wall.NONE] if trusted else ENOUGH_FOR_STRANGERS)
+    if wall is not None:
+        return wall
+    reason = problem(Wall.NESTED)
+    if reason == NOT_INSTALLED or strongest([Wall.LANDLOCK]) is None:
+        raise LaunchError(
+            f"Nothing was graded: there is no sandbox, because {reason} "
+            "(For code that you trust as your own, add --trust-submissions.)"
+        )
+    raise LaunchError(
+        f"Nothing was graded: bubblewrap cannot make a sandbox here. {reason} What there is: `--wall landlock`, which "
+        "keeps files secret but cannot vouch for exercises of several ranks."
+    )

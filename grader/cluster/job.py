@@ -1,0 +1,107 @@
+"""What one job of a dispatched batch does, on a node: grade the items of its pack that have no verdict yet."""
+
+import contextlib
+import os
+import socket
+import time
+from functools import partial
+from pathlib import Path
+
+from course_env.errors import CatalogError, CourseError, LaunchError
+from grader.batch.batch import Batch, plan_batch
+from grader.batch.grading import grade_chapter
+from grader.batch.intake.find import Submission
+from grader.batch.judging import stopped_by_signals
+from grader.batch.workers import in_threads
+from grader.cluster.desk import Begun, Desk, Plan, Verdict
+from grader.cluster.packing import Item, Pack
+from grader.cluster.seat import own_seat
+from grader.course.catalog import load_course
+from grader.harness.agents.allocation import be_agent
+from grader.harness.trials.walls import problem
+from slurm.task import Task, current_task
+
+SHOWN_WITHIN_S = 120.0
+"""Network file systems may believe for a minute that what they looked for in vain is still not there."""
+
+POLL_S = 0.5
+MAX_BEGUN = 3
+"""How often an item is begun: one that ends its job each time is not tried for ever."""
+
+
+def run_pack(folder: str, token: str, round_number: int, number: int) -> None:
+    """Grade a pack of the batch in `folder` that has this token. Verdicts are files there; nothing is returned.
+
+    Raises: LaunchError where the batch's wall is not to be had, or the folder does not show what the command wrote;
+        CatalogError if the course is another than was planned.
+    """
+    desk = Desk(Path(folder))
+    try:
+        plan, pack = _wait_for_pack(desk, token, round_number, number)
+        if plan.spread:
+            crew = desk.crew(round_number, number)
+            be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
+        else:
+            _grade_pack(pack, desk, plan, None)
+    except CourseError as error:
+        with contextlib.suppress(OSError):  # it is in the log, too
+            desk.add_failure(round_number, number, str(error))
+        raise
+
+
+def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[Plan, Pack]:
+    end = time.monotonic() + SHOWN_WITHIN_S
+    while (found := desk.pack_of(token, round_number, number)) is None:
+        if time.monotonic() >= end:
+            raise LaunchError(
+                f"{desk.folder} shows on {socket.gethostname()}, after {SHOWN_WITHIN_S:g} s, no batch {token} with round "
+                f"{round_number} and a key. Does every node see that folder? `course doctor --profile NAME` tells."
+            )
+        time.sleep(POLL_S)
+    return found
+
+
+def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:
+    task = current_task()
+    if (reason := problem(plan.wall)) is not None:
+        raise LaunchError(
+            f"The wall '{plan.wall}' is not to be had on {task.node}. {reason} "
+            "`course doctor --profile NAME` tells which walls the nodes have, and `--wall` asks for one."
+        )
+    batch = _batch(plan, crew)
+    mine = [item for item in pack if _is_due(item, desk, plan)]
+    work = partial(_grade, desk=desk, plan=plan, batch=batch, task=task)
+    with stopped_by_signals(batch.judges):
+        for _ in in_threads(work, mine, batch.judges, workers=plan.judges):
+            pass
+
+
+def _batch(plan: Plan, crew: Path | None) -> Batch:
+    course = load_course(Path(plan.root))
+    chapters = tuple(course.chapter(chapter) for chapter in plan.chapters)
+    batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull), agents=crew)
+    if batch.digests != plan.digests:
+        raise CatalogError("The course was edited after the batch was sent. Send it again without --resume.")
+    return batch
+
+
+def _is_due(item: Item, desk: Desk, plan: Plan) -> bool:
+    return desk.verdict(item, plan.token) is None and desk.times_begun(item) < MAX_BEGUN
+
+
+def _grade(item: Item, desk: Desk, plan: Plan, batch: Batch, task: Task) -> None:
+    if not _is_due(item, desk, plan):  # an earlier run of this very job may have lasted until now
+        return
+    job = job_id()
+    desk.begin(item, Begun(job=job, node=task.node, restarts=task.run))
+    start = time.monotonic()
+    submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission].path))
+    result = grade_chapter(submission, batch.course.chapter(item.chapter), batch)
+    seconds = time.monotonic() - start
+    desk.deliver(Verdict(item=item, token=plan.token, job=job, node=task.node, seconds=seconds, result=result))
+
+
+def job_id() -> str:
+    """Return the id of the job that this process belongs to, as `squeue` shows it; of a local one, its process id."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID") or str(os.getpid())

@@ -1,0 +1,74 @@
+"""The graded tests as they stand in the files, read by `ast`: which exercise and aspect each claims, and its docstring.
+
+Nothing is imported, so that a chapter can be checked on a machine without torch.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.course.catalog import Chapter
+from grader.course.content.regions import parse
+
+HIDDEN = "test_*_hidden.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradedTest:
+    """One test function; its parametrisation counts as one test here."""
+
+    name: str
+    where: str
+    claim: str | None
+    """The docstring; None without one."""
+
+    exercise: str | None
+    """None without a marker, or with one whose arguments are not plain strings."""
+
+    aspect: str | None
+
+
+def public_tests(chapter: Chapter) -> list[GradedTest]:
+    """Return the tests that students see."""
+    return _tests_in(chapter, chapter.folder, "test_*.py")
+
+
+def hidden_tests(chapter: Chapter) -> list[GradedTest]:
+    """Return the tests that only staff see."""
+    return _tests_in(chapter, chapter.solution, HIDDEN)
+
+
+def _tests_in(chapter: Chapter, folder: Path, pattern: str) -> list[GradedTest]:
+    root = chapter.folder.parent.parent
+    return [test for path in sorted(folder.glob(pattern)) for test in _read_tests(path, str(path.relative_to(root)))]
+
+
+def _read_tests(path: Path, where: str) -> Iterator[GradedTest]:
+    tree = parse(path.read_text(encoding="utf-8"), where)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+            marker = next((mark for mark in node.decorator_list if _is_exercise_marker(mark)), None)
+            exercise, aspect = _arguments(marker) if isinstance(marker, ast.Call) else (None, None)
+            yield GradedTest(
+                name=node.name,
+                where=f"{where}:{node.lineno}",
+                claim=ast.get_docstring(node),
+                exercise=exercise,
+                aspect=aspect,
+            )
+
+
+def _is_exercise_marker(decorator: ast.expr) -> bool:
+    """Whether a decorator is the marker, under its full name or, as files with many tests prefer, as `exercise`."""
+    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in {"pytest.mark.exercise", "exercise"}
+
+
+def _arguments(marker: ast.Call) -> tuple[str | None, str | None]:
+    exercise = _text(marker.args[0]) if marker.args else None
+    aspect = next((_text(keyword.value) for keyword in marker.keywords if keyword.arg == "aspect"), None)
+    return exercise, aspect
+
+
+def _text(value: ast.expr) -> str | None:
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None

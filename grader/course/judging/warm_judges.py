@@ -1,0 +1,126 @@
+"""Judges that stay: each grades one submission after another, and imports torch once.
+
+A judge's process takes three seconds before its first test, most of a mutant's time. All submissions of such a judge share a
+zygote, so it is for those of one's own.
+"""
+
+import contextlib
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from course_env.errors import LaunchError
+from grader.course.judging.judge_process import GRACE_S, RunningJudges, StoppedError, end_session, judge_environment
+from grader.harness.protocol.wall import Wall
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What such a judge is told: pytest's arguments, where its output goes, what to add to its environment."""
+
+    arguments: tuple[str, ...]
+    log: str
+    settings: dict[str, str]
+
+
+class WarmJudges(RunningJudges):
+    """As many of them as are needed at a time; they end with the block."""
+
+    def __init__(self, root: Path, wall: Wall) -> None:
+        super().__init__()
+        self._root = root
+        self._wall = wall
+        self._free: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self._free:
+            assert server.stdin is not None
+            server.stdin.close()
+        for server in self._free:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(GRACE_S)
+            _end(server)
+
+    @contextmanager
+    def start(self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]) -> Iterator["Turn"]:
+        """Have a judge that is free, or else a new one, run these tests; one that is left before its end is ended.
+
+        Raises: StoppedError if stop() was called.
+        """
+        assert cwd == self._root, "a judge stays in its course"
+        server = self._take()
+        turn = Turn(server, Run(arguments=tuple(arguments), log=str(log), settings=dict(settings)))
+        try:
+            yield turn
+        finally:
+            self._give_back(server, turn)
+
+    def _take(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise StoppedError("Stopped.")
+            server = self._free.pop() if self._free else self._start_server()
+            self._processes.add(server)
+            return server
+
+    def _start_server(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "grader.judge.serve", self._wall],
+            cwd=self._root,
+            env=judge_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _give_back(self, server: subprocess.Popen[bytes], turn: "Turn") -> None:
+        is_whole = turn.returncode is not None and server.poll() is None
+        if not is_whole:
+            _end(server)
+        with self._lock:
+            self._processes.discard(server)
+            if is_whole:
+                self._free.append(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    end_session(server)
+    for pipe in (server.stdin, server.stdout):
+        assert pipe is not None
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
+
+
+class Turn:
+    """One run of a judge that stays, with the manners of a process."""
+
+    def __init__(self, server: subprocess.Popen[bytes], run: Run) -> None:
+        self._server = server
+        self.returncode: int | None = None
+        assert server.stdin is not None
+        try:
+            server.stdin.write(msgspec.json.encode(run) + b"\n")
+            server.stdin.flush()
+        except OSError as error:
+            raise LaunchError(f"The judge has gone: {error}.") from error
+
+    def wait(self, timeout: float) -> int:
+        """Return pytest's exit code, or minus the signal that ended the judge.
+
+        Raises: subprocess.TimeoutExpired.
+        """
+        assert self._server.stdout is not None
+        if self.returncode is None:
+            if not select.select([self._server.stdout], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self._server.args, timeout)
+            answer = self._server.stdout.readline()
+            self.returncode = int(answer) if answer else self._server.wait()
+        return self.returncode

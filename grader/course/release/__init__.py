@@ -1,0 +1,1 @@
+"""The student repository: stubs made of solutions, files by allow-list, and a scan for staff text."""

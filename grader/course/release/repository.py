@@ -1,0 +1,180 @@
+"""The student repository: what `grade release` writes, by allow-list, and the stubs that stand in `assignments/`.
+
+What is not named here is not released. A new kind of file must be added on purpose.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from course_env.errors import CatalogError, UsageError
+from grader.course.catalog import Chapter, Course
+from grader.course.content.graded_tests import HIDDEN
+from grader.course.content.stubs import chapter_stubs
+from grader.course.problem import Problem
+from grader.course.release.leaks import leaks
+
+CHAPTER_FILES = (
+    "README.md",
+    "assignment.toml",
+    "programs.py",
+    "test_*.py",
+    "figures/*",
+    "notebook/*.ipynb",
+    "lab/*.py",
+)
+"""What a chapter's folder in `assignments/` may hold beside its stubs."""
+
+PRISTINE = ".course/pristine"
+"""Where a student's copy keeps each stub as it was released, so that a file can be reset."""
+
+ROOT_FILES = (
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "NOTICE",
+    "pyproject.toml",
+    # The packages that a student's machine runs, the grader among them: it is how the course checks itself.
+    "course_env/*.py",
+    "course_env/py.typed",
+    "course_env/*.txt",
+    "course_env/*.yml",
+    "grader/*.py",
+    "slurm/*.py",
+    "slurm/*.toml",
+    "slurm/*.sh",
+    "slurm/*.sbatch",
+    "slurm/*.md",
+    "docs/*.md",
+    "docs/*.png",
+    "docs/*.svg",
+)
+"""What is released from the rest of the repository; `*` crosses folders."""
+
+STUDENT_FOLDER = Path(__file__).parent / "student"
+"""Files that students get in the place of ours: they have no solutions, no tests of the tools and nobody to grade."""
+
+
+def release(course: Course, destination: Path) -> tuple[str, ...]:
+    """Write the complete student repository to `destination`, all or nothing; return its files.
+
+    Raises: UsageError if `destination` holds anything already; CatalogError if the course is broken, or if what was
+        written shows any staff text.
+    """
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise UsageError(f"{destination} exists and is not an empty folder. Name a new folder; nothing was written.")
+    copies = dict(_copies(course))
+    stubs = dict(_stubs(course))
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside its destination and scanned before it is moved there: a release that leaks is never seen.
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".release-") as scratch:
+        folder = Path(scratch, "release")
+        _write(folder, copies, stubs)
+        _refuse_leaks(leaks(course, folder))
+        if destination.exists():
+            destination.rmdir()
+        folder.rename(destination)
+    return tuple(sorted([*copies, *stubs]))
+
+
+def write_stubs(course: Course) -> list[Path]:
+    """Write every stub to `assignments/` that is not there as generated; return the files that changed.
+
+    Raises: CatalogError if a solution is missing, or no stub can be made of it.
+    """
+    changed = []
+    for chapter in course.chapters:
+        for file, text in chapter_stubs(chapter).items():
+            path = chapter.folder / file
+            if _read(path) != text:
+                path.write_text(text, encoding="utf-8")
+                changed.append(path)
+    return changed
+
+
+def stale_stubs(chapter: Chapter) -> Iterator[Problem]:
+    """Yield each student file in `assignments/` that is missing, or is not the stub that its solution gives."""
+    for file, text in chapter_stubs(chapter).items():
+        committed = _read(chapter.folder / file)
+        if committed != text:
+            yield Problem(
+                where=f"assignments/{chapter.id}/{file}",
+                what="is missing."
+                if committed is None
+                else f"differs from its solution's stub at line {_first_difference(committed, text)}.",
+                todo=f"Change solutions/{chapter.id}/{file} if the text is wrong, then run `grade release --stubs`.",
+            )
+
+
+def may_stand_in_assignments(chapter: Chapter, name: str) -> bool:
+    """Whether `name`, relative to the chapter's folder, is a file that students get."""
+    is_listed = any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in CHAPTER_FILES)
+    return name in chapter.files or (is_listed and not fnmatch(name, HIDDEN))
+
+
+def _stubs(course: Course) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each stub, once to be edited and once to be kept."""
+    for chapter in course.chapters:
+        for file, text in chapter_stubs(chapter).items():
+            yield f"assignments/{chapter.id}/{file}", text
+            yield f"{PRISTINE}/{chapter.id}/{file}", text
+
+
+def _copies(course: Course) -> Iterator[tuple[str, Path]]:
+    """Yield name and place of each file that is released as it stands."""
+    for chapter in course.chapters:
+        for path in _files_below(chapter.folder, course.root):
+            name = path.relative_to(chapter.folder).as_posix()
+            if name not in chapter.files and may_stand_in_assignments(chapter, name):
+                yield path.relative_to(course.root).as_posix(), path
+    for path in _files_below(STUDENT_FOLDER, STUDENT_FOLDER):
+        yield path.name, path
+    tops = sorted({pattern.split("/")[0] for pattern in ROOT_FILES})
+    for top in tops:
+        for path in _files_below(course.root / top, course.root):
+            name = path.relative_to(course.root).as_posix()
+            if "__pycache__" not in name and any(fnmatch(name, pattern) for pattern in ROOT_FILES):
+                yield name, path
+
+
+def _files_below(top: Path, root: Path) -> Iterator[Path]:
+    for path in [top, *sorted(top.rglob("*"))]:
+        if path.is_symlink():
+            raise CatalogError(
+                f"{path.relative_to(root)} is a link, which could show anything. Release files only: replace it."
+            )
+        if path.is_file():
+            yield path
+
+
+def _write(folder: Path, copies: dict[str, Path], stubs: dict[str, str]) -> None:
+    for name, source in copies.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, folder / name)
+    for name, text in stubs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _refuse_leaks(found: list[Problem]) -> None:
+    if found:
+        listing = "\n".join(f"  {problem}" for problem in found)
+        raise CatalogError(
+            f"The release would show staff text in {len(found)} places, so nothing was written:\n{listing}"
+        )
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def _first_difference(one: str, other: str) -> int:
+    lines = zip(one.splitlines(), other.splitlines(), strict=False)
+    same = 0
+    for left, right in lines:
+        if left != right:
+            break
+        same += 1
+    return same + 1

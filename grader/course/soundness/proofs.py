@@ -1,0 +1,181 @@
+"""What only running can show: stubs earn nothing, solutions and alternatives all points, and every mutant dies.
+
+A mutant is judged by the tests of the exercises in its own file. Student files stand alone (a rule), so no other test can
+see the change. Its own exercise's tests stop at the first failure, which is all that is asked of them: a mutant that
+hangs would otherwise cost one deadline a test. The file's other exercises are run whole.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from course_env.errors import CatalogError
+from grader.course.catalog import Chapter, Exercise, Selected
+from grader.course.content.mutants import Mutant, apply_mutant, read_mutants
+from grader.course.content.stubs import chapter_stubs, read_staff_file
+from grader.course.judging.judge_process import Judge
+from grader.course.judging.record import Record
+from grader.course.problem import Problem
+from grader.course.score import score_chapter
+from grader.harness.outcome import Outcome
+
+KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
+"""Ends that show a mutant to be wrong. One that was not attempted, or could not be graded here, shows nothing."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What running one chapter's stubs, solutions, alternatives and mutants showed."""
+
+    chapter: str
+    points: int
+    stub_score: float
+    solution_score: float
+    mutants: int
+    killed: int
+    problems: tuple[Problem, ...]
+
+    def __str__(self) -> str:
+        """Return the one line that a command prints."""
+        killed = (
+            f"{self.killed} mutants killed"
+            if self.killed == self.mutants
+            else f"{self.killed} of {self.mutants} mutants killed"
+        )
+        return (
+            f"{self.chapter}: stubs {self.stub_score:g} of {self.points}, "
+            f"solutions {self.solution_score:g} of {self.points}, {killed}"
+        )
+
+
+def prove(chapter: Chapter, judge: Judge, *, progress: Progress, workers: int) -> Proof:
+    """Return what `judge` says about a chapter's stubs, solutions, alternatives and mutants.
+
+    Raises: CatalogError if a mutant or a solution cannot be read; LaunchError if the judge itself failed.
+    """
+    whole = _pairs(chapter, chapter.exercises)
+    mutants = read_mutants(chapter)
+    progress(f"{chapter.id}: stubs")
+    with _staged(chapter, chapter_stubs(chapter)) as folder:
+        stubs = judge(folder.parent, whole)
+    progress(f"{chapter.id}: solutions")
+    with _staged(chapter, _solution(chapter)) as folder:
+        solutions = judge(folder.parent, whole)
+    alternatives = [path for file in chapter.files for path in sorted(chapter.solution.glob(f"alternatives/*/{file}"))]
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        survived = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, progress), mutants))
+        rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, progress), alternatives))
+    return Proof(
+        chapter=chapter.id,
+        points=chapter.points,
+        stub_score=_total(chapter, stubs),
+        solution_score=_total(chapter, solutions),
+        mutants=len(mutants),
+        killed=sum(not problems for problems in survived),
+        problems=(
+            *_unlike_stubs(stubs),
+            *_unlike_solutions(solutions),
+            *_unscored(solutions, chapter),
+            *chain(*rejected, *survived),
+        ),
+    )
+
+
+def _unlike_stubs(records: Sequence[Record]) -> Iterator[Problem]:
+    for record in records:
+        if record.outcome != Outcome.NOT_ATTEMPTED:
+            yield Problem(
+                where=record.test,
+                what=f"is {record.outcome} on the stub of '{record.exercise}'. {record.explanation}".strip(),
+                todo="Every test must reach a gap, which makes it not_attempted: let it call what the student writes.",
+            )
+
+
+def _unlike_solutions(records: Sequence[Record], *, of: str = "the solution") -> Iterator[Problem]:
+    for record in records:
+        if record.outcome != Outcome.PASSED:
+            yield Problem(
+                where=record.test,
+                what=f"is {record.outcome} on {of} of '{record.exercise}'. {record.explanation}".strip(),
+                todo="Mend the test, or what it tests.",
+            )
+
+
+def _unscored(records: Sequence[Record], chapter: Chapter) -> Iterator[Problem]:
+    for score in score_chapter(chapter, records).values():
+        if score.problem:
+            yield Problem(where=chapter.id, what=score.problem, todo="")
+
+
+def _total(chapter: Chapter, records: Sequence[Record]) -> float:
+    return round(sum(score.score or 0.0 for score in score_chapter(chapter, records).values()), 1)
+
+
+def _try_alternative(chapter: Chapter, path: Path, judge: Judge, progress: Progress) -> list[Problem]:
+    """Return what the tests of one file say against another right answer: nothing, if they grade the contract alone."""
+    progress(f"{chapter.id}: alternative {path.parent.name}")
+    answer = {path.name: path.read_text(encoding="utf-8")}
+    with _staged(chapter, _solution(chapter) | answer) as folder:
+        records = judge(folder.parent, _pairs(chapter, chapter.exercises_in(path.name)))
+    return list(_unlike_solutions(records, of=f"the alternative {path.parent.name}"))
+
+
+def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, progress: Progress) -> list[Problem]:
+    """Return what keeps a mutant from dying in its own exercise and nowhere else."""
+    progress(f"{chapter.id}: mutant {mutant.name}")
+    with _staged(chapter, _solution(chapter)) as folder:
+        try:
+            apply_mutant(mutant, folder)
+        except CatalogError as error:
+            return [Problem(where=mutant.where, what=str(error).removeprefix(f"{mutant.where}: "), todo="")]
+        neighbours = tuple(other for other in chapter.exercises_in(mutant.exercise.file) if other != mutant.exercise)
+        own = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True)
+        others = judge(folder.parent, _pairs(chapter, neighbours)) if neighbours else []
+    return [*_survival(mutant, own), *_collateral(mutant, others)]
+
+
+def _survival(mutant: Mutant, records: Sequence[Record]) -> Iterator[Problem]:
+    outcomes = {record.outcome for record in records}
+    if not outcomes & KILLING:
+        seen = ", ".join(sorted(outcomes)) or "not there"
+        yield Problem(
+            where=mutant.where,
+            what=f"survives: the tests of '{mutant.exercise.id}' are {seen} on it. Its fault: {mutant.fault}",
+            todo="Write a test that sees it.",
+        )
+
+
+def _collateral(mutant: Mutant, records: Sequence[Record]) -> Iterator[Problem]:
+    for record in records:
+        if record.outcome != Outcome.PASSED:
+            yield Problem(
+                where=mutant.where,
+                what=f"is a mutant of '{mutant.exercise.id}', but {record.test} of '{record.exercise}' is {record.outcome} on it.",
+                todo="Let it change its own exercise alone, or let that test use its own exercise alone.",
+            )
+
+
+def _pairs(chapter: Chapter, exercises: tuple[Exercise, ...]) -> list[Selected]:
+    return [(chapter, exercise) for exercise in exercises]
+
+
+def _solution(chapter: Chapter) -> dict[str, str]:
+    where = f"solutions/{chapter.id}"
+    return {file: read_staff_file(chapter.solution / file, f"{where}/{file}") for file in chapter.files}
+
+
+@contextmanager
+def _staged(chapter: Chapter, answers: Mapping[str, str]) -> Iterator[Path]:
+    """Write `answers` as a submission that lasts as long as the block; give the chapter's folder in it."""
+    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
+        folder = Path(scratch, chapter.id)
+        folder.mkdir()
+        for file, text in answers.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        yield folder

@@ -1,0 +1,194 @@
+"""What ranks told torch that does not fit together: what gloo answers with an abort, garbage or a hang, as sentences.
+
+Only what is wrong in every program is reported: uneven all-to-alls whose parts agree, tensors of different shapes with
+the same number of elements, and journals that end early on a killed rank are all fine.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Something on which all ranks of a collective must agree."""
+
+    value: Callable[[CommOp], object]
+    verb: str
+    text: Callable[[CommOp], str]
+    advice: str
+
+
+def _count(op: CommOp) -> int | None:
+    """Return the number of elements that must be the same on every rank, None where there is none."""
+    match op.kind:
+        case "all_reduce" | "broadcast" | "reduce" | "all_gather" | "reduce_scatter" | "gather":
+            return sum(op.inputs)
+        case "scatter":
+            return sum(op.outputs)
+    return None
+
+
+def _amount(op: CommOp) -> str:
+    count = _count(op)
+    return op.dtype if count is None else f"{count} {op.dtype}"
+
+
+RULES = (
+    _Rule(
+        lambda op: op.ranks,
+        "give",
+        lambda op: rank_list(op.ranks),
+        "Every rank must make the same groups in the same order.",
+    ),
+    _Rule(lambda op: op.dtype, "give", _amount, "Every rank must pass the same dtype."),
+    _Rule(_count, "give", _amount, "Every rank must pass the same number of elements."),
+    _Rule(
+        lambda op: op.reduce_op, "reduce by", lambda op: op.reduce_op, "Every rank must pass the same reduce operation."
+    ),
+    _Rule(lambda op: op.root, "name", lambda op: f"rank {op.root} as root", "Every rank must name the same root."),
+)
+CALLED = _Rule(
+    lambda op: op.kind,
+    "call",
+    lambda op: op.op,
+    "Every rank of a group must call the same collectives in the same order.",
+)
+
+
+def find_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> tuple[str, ...]:
+    """Return one sentence for each thing that does not fit; in a group nothing after the first can be said."""
+    collectives = list(_collective_mismatches(ops_per_rank))
+    orders = [] if collectives else list(_order_mismatches(ops_per_rank))
+    return (*collectives, *orders, *_message_mismatches(ops_per_rank))
+
+
+def collectives_by_group(ops_per_rank: Iterable[Sequence[CommOp]]) -> dict[str, dict[int, list[CommOp]]]:
+    """Return, for each group and rank, its collectives in order, the making of the group first."""
+    groups: dict[str, dict[int, list[CommOp]]] = defaultdict(lambda: defaultdict(list))
+    for ops in ops_per_rank:
+        for op in ops:
+            if op.op not in POINT_TO_POINT:
+                groups[op.group][op.rank].append(op)
+    return groups
+
+
+def _collective_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[str]:
+    for sequences in collectives_by_group(ops_per_rank).values():
+        for index in range(max(map(len, sequences.values()))):
+            together = [sequence[index] for sequence in sequences.values() if index < len(sequence)]
+            sentence = _check(together, sequences, index)
+            if sentence:
+                yield sentence
+                if together[0].op == NEW_GROUP:  # whatever is called a group after this is several
+                    return
+                break
+
+
+def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]], index: int) -> str:
+    """Return what is wrong with the operations that are each the `index`-th of their rank, nothing if they fit."""
+    first = together[0]
+    so_far = sequences[first.rank][: index + 1]
+    if not _agree(CALLED, together):
+        number = sum(op.op != NEW_GROUP for op in so_far)
+        return _disagreement(f"{ordinal(number)} collective", CALLED, together)
+    number = sum(op.kind == first.kind for op in so_far)
+    what = NEW_GROUP if first.op == NEW_GROUP else f"{ordinal(number)} {first.op}"
+    for rule in RULES:
+        if not _agree(rule, together):
+            return _disagreement(what, rule, together)
+    return _check_parts(what, together) if first.kind == "all_to_all" else ""
+
+
+def _agree(rule: _Rule, ops: Iterable[CommOp]) -> bool:
+    return len({rule.value(op) for op in ops}) <= 1
+
+
+def _disagreement(what: str, rule: _Rule, ops: Sequence[CommOp]) -> str:
+    said: dict[str, list[int]] = defaultdict(list)
+    for op in ops:
+        said[f"{rule.text(op)}{place(op)}"].append(op.rank)
+    parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in said.items()]
+    return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {rule.advice}"
+
+
+def _check_parts(what: str, ops: Sequence[CommOp]) -> str:
+    for sender in ops:
+        for receiver in ops:
+            sent, expected = sender.part_for(receiver.rank), receiver.part_from(sender.rank)
+            if sent != expected:
+                return (
+                    f"The {what} of {rank_list([op.rank for op in ops])} does not fit: "
+                    f"rank {sender.rank} sends {sent} {sender.dtype} to rank {receiver.rank}{place(sender)}, "
+                    f"rank {receiver.rank} expects {expected} from it{place(receiver)}. "
+                    "What one rank sends to another must be what that one expects from it."
+                )
+    return ""
+
+
+def _message_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[str]:
+    seen: dict[tuple[object, ...], int] = defaultdict(int)
+    for send, receive in matched_messages(ops_per_rank):
+        key = (send.rank, receive.rank, send.tag, send.group)
+        seen[key] += 1
+        if (send.dtype, send.input_bytes) != (receive.dtype, receive.output_bytes):
+            tag = f" with tag {send.tag}" if send.tag else ""
+            yield (
+                f"The {ordinal(seen[key])} message from rank {send.rank} to rank {receive.rank}{tag} does not fit: "
+                f"rank {send.rank} sends {sum(send.inputs)} {send.dtype}{place(send)}, "
+                f"rank {receive.rank} receives into {sum(receive.outputs)} {receive.dtype}{place(receive)}. "
+                "A receive needs a tensor of the same number of elements and dtype as was sent."
+            )
+
+
+def _order_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[str]:
+    """Ranks that passed the same lines equally often, but in another order, met each other's operations crosswise."""
+    makings = {rank: [op for op in ops if op.op == NEW_GROUP] for rank, ops in enumerate(ops_per_rank)}
+    used = [
+        {rank: [op for op in ops if op.op != NEW_GROUP] for rank, ops in sequences.items()}
+        for sequences in collectives_by_group(ops_per_rank).values()
+    ]
+    for sequences in (makings, *used):
+        sentence = _check_order(sequences)
+        if sentence:
+            yield sentence
+
+
+def _check_order(sequences: Mapping[int, Sequence[CommOp]]) -> str:
+    first_rank, *others = sequences
+    first = sequences[first_rank]
+    for rank in others:
+        other = sequences[rank]
+        here, there = [str(op.site) for op in first], [str(op.site) for op in other]
+        if here != there and sorted(here) == sorted(there) and "None" not in here:
+            index = next(i for i, sites in enumerate(zip(here, there, strict=True)) if sites[0] != sites[1])
+            return (
+                f"Ranks {first_rank}, {rank} call the same collectives in different orders: the {ordinal(index + 1)} is "
+                f"{first[index].op}{place(first[index])} on rank {first_rank}, {other[index].op}{place(other[index])} "
+                f"on rank {rank}. Calls meet in the order in which they are made, so each got what was meant for another."
+            )
+    return ""
+
+
+def place(op: CommOp) -> str:
+    """Return " at x.py:12", or nothing where the line is unknown."""
+    return f" at {op.site}" if op.site else ""
+
+
+def ordinal(number: int) -> str:
+    """Return "1st" for 1."""
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def rank_list(ranks: Sequence[int]) -> str:
+    """Return "rank 0", or "ranks 0, 2"."""
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"
+
+
+def conjugate(verb: str, ranks: Sequence[int]) -> str:
+    """Return the verb phrase as it follows `rank_list(ranks)`: "give" or "gives"."""
+    head, _, rest = verb.partition(" ")
+    return verb if len(ranks) > 1 else f"{head}s {rest}".rstrip()

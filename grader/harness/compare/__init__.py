@@ -1,0 +1,1 @@
+"""What the ranks returned beside the reference: whether it agrees, and which mistake explains a difference."""

@@ -1,0 +1,1 @@
+"""The judge's end of a launch: what runs one, and what ranks leave behind."""

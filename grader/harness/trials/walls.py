@@ -1,0 +1,83 @@
+"""Which walls this machine offers, found out by trying each: a zygote starts behind it and a rank tries to look out."""
+
+import functools
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from course_env.errors import LaunchError
+from grader.harness.launch.launcher import Zygote
+from grader.harness.outcome import StudentFailure
+from grader.harness.protocol.wall import Wall
+from grader.harness.sandbox.bubblewrap import PROGRAM
+from grader.harness.trials.on_ranks import call_on_ranks
+
+PROBE = b'''
+import socket
+
+def look_out(file, port):
+    """Return what can be reached of the machine outside."""
+    return [name for name, reach in (("files", read), ("network", connect)) if reach(file, port)]
+
+def read(file, _port):
+    try:
+        return bool(open(file).read())
+    except OSError:
+        return False
+
+def connect(_file, port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+'''
+MUST_HIDE = {
+    Wall.NESTED: {"files", "network"},
+    Wall.FLAT: {"files", "network"},
+    Wall.LANDLOCK: {"files"},
+    Wall.NONE: set[str](),
+}
+PROBE_S = 10.0
+NOT_INSTALLED = "bubblewrap is not installed: apt install bubblewrap, or dnf install bubblewrap."
+
+
+def strongest(among: Iterable[Wall]) -> Wall | None:
+    """Return the first of `among` that this machine offers."""
+    return next((wall for wall in among if problem(wall) is None), None)
+
+
+@functools.cache
+def problem(wall: Wall) -> str | None:
+    """Return why this machine does not offer `wall`, or None if it does. Costs a quarter of a second, once."""
+    if wall is Wall.NONE:
+        return None
+    if wall.is_bubblewrap and shutil.which(PROGRAM) is None:
+        return NOT_INSTALLED
+    try:
+        reached = _look_out(wall)
+    except (LaunchError, StudentFailure) as error:
+        return f"It was tried, and failed: {_last_line(str(error))}"
+    out = sorted(reached & MUST_HIDE[wall])
+    return f"It was tried, and does not hold: {' and '.join(out)} outside can be reached." if out else None
+
+
+def _look_out(wall: Wall) -> set[str]:
+    """Return what a rank behind `wall` reaches of a file and a port that are there for it to find."""
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="outside-") as file,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Zygote(wall=wall, preload=()) as zygote,
+    ):
+        file.write(secrets.token_hex())
+        file.flush()
+        Path(file.name).chmod(0o644)
+        run = call_on_ranks(zygote, PROBE, "look_out", [file.name, server.getsockname()[1]], timeout_s=PROBE_S)
+        return set(run.values[0]["value"])
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]

@@ -1,0 +1,170 @@
+"""The desk: the first verdict stays, and what no job has written is no verdict."""
+
+import threading
+
+import pytest
+
+from grader.batch.batch import plan_batch
+from grader.batch.grading import grade_chapter
+from grader.batch.intake.find import Submission
+from grader.cluster.desk import Begun, Desk, Handed, Loss, Plan, Verdict
+from grader.cluster.packing import Item
+from grader.harness.protocol.wall import Wall
+
+CHAPTER = "ch01_arithmetic"
+ITEM = Item("ann", CHAPTER)
+OTHER = Item("ben", CHAPTER)
+
+
+@pytest.fixture
+def plan(root):
+    """Return the plan of a batch of two."""
+    return Plan(
+        token="t",
+        place="here",
+        root=str(root),
+        chapters=(CHAPTER,),
+        digests={},
+        seed=1,
+        wall=Wall.NONE,
+        spread=False,
+        judges=1,
+        submissions={name: Handed(path=f"/{name}", digest="d") for name in ("ann", "ben")},
+    )
+
+
+@pytest.fixture
+def desk(plan, tmp_path):
+    """Return a desk on which nothing has happened."""
+    made = Desk(tmp_path / "jobs")
+    made.lay_out(plan)
+    return made
+
+
+@pytest.fixture
+def result(course, submit, tmp_path):
+    """Return the result of a submission of which there is nothing to judge."""
+    folder = submit("ann", {"note.txt": "nothing"})
+    batch = plan_batch(course, course.chapters[:1], seed=1, wall=Wall.NONE, out=tmp_path / "out")
+    return grade_chapter(Submission(name="ann", path=folder), batch.chapters[0], batch)
+
+
+@pytest.fixture
+def verdict(result):
+    """Make verdicts."""
+
+    def make(item=ITEM, job="1", token="t"):
+        return Verdict(item=item, token=token, job=job, node="n0", seconds=1.0, result=result)
+
+    return make
+
+
+def path_of(desk, item):
+    """Return where a verdict lies."""
+    return desk.folder / "items" / item.submission / item.chapter / "verdict"
+
+
+def test_the_first_verdict_stays(desk, verdict):
+    """A job that was requeued in the middle does no harm."""
+    assert desk.deliver(verdict(job="1"))
+    assert not desk.deliver(verdict(job="2"))
+
+    assert verdict(job="1") == desk.verdict(ITEM, "t")
+    assert [path_of(desk, ITEM)] == list(path_of(desk, ITEM).parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    "what", ["empty", "truncated", "changed", "without a code", "another item's", "another batch's"]
+)
+def test_what_no_job_has_written_is_no_verdict_and_gives_way(desk, verdict, what):
+    """Whatever it is; and the true one takes its place."""
+    desk.deliver(verdict(item=OTHER))
+    true = path_of(desk, OTHER).read_bytes()
+    forged = {
+        "empty": b"",
+        "truncated": true[:-5],
+        "changed": true.replace(b'"job":"1"', b'"job":"9"'),
+        "without a code": true.partition(b"\n")[2],
+        "another item's": true,
+        "another batch's": true,
+    }[what]
+    item, token = (OTHER, "u") if what == "another batch's" else (ITEM, "t")
+    path_of(desk, item).parent.mkdir(parents=True, exist_ok=True)
+    path_of(desk, item).write_bytes(forged)
+
+    assert desk.verdict(item, token) is None
+    assert desk.deliver(verdict(item=item, token=token))
+    assert verdict(item=item, token=token) == desk.verdict(item, token)
+
+
+def test_of_jobs_at_the_same_moment_one_delivers(desk, verdict):
+    """And what is there is what that one wrote, whole."""
+    for number in range(30):
+        item = Item(f"student{number}", CHAPTER)
+        start = threading.Barrier(8)
+        delivered = []
+
+        def deliver(job, start=start, item=item, delivered=delivered):
+            start.wait()
+            if desk.deliver(verdict(item=item, job=str(job))):
+                delivered.append(str(job))
+
+        threads = [threading.Thread(target=deliver, args=(job,)) for job in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [desk.verdict(item, "t").job] == delivered
+
+
+def test_the_key_is_for_its_owner_only(desk):
+    """Whoever has it can write verdicts."""
+    assert 0o600 == (desk.folder / "key").stat().st_mode & 0o777
+
+
+def test_who_began_is_counted_until_it_is_forgiven(desk):
+    """For each item by itself."""
+    for job in ("1", "2"):
+        desk.begin(ITEM, Begun(job=job, node="n0"))
+
+    assert (2, 0) == (desk.times_begun(ITEM), desk.times_begun(OTHER))
+    desk.forgive([ITEM])
+    assert 0 == desk.times_begun(ITEM)
+
+
+def test_rounds_and_losses_are_read_in_their_order(desk):
+    """As they were written."""
+    desk.add_round(0, [(ITEM, OTHER)])
+    desk.add_round(1, [(OTHER,)])
+    losses = [Loss(item=OTHER, round=number, job="1", state="TIMEOUT") for number in range(3)]
+    desk.add_losses(losses[:1])
+    desk.add_losses(losses[1:])
+
+    assert [((ITEM, OTHER),), ((OTHER,),)] == desk.rounds()
+    assert losses == desk.losses()
+
+
+def test_a_job_finds_its_pack_once_all_that_it_needs_is_there(desk, plan):
+    """Plan, round and key may show in any order, and after those of a batch that lay there before."""
+    desk.add_round(0, [(ITEM,), (OTHER,)])
+    assert (plan, (OTHER,)) == desk.pack_of("t", 0, 1)
+
+    assert desk.pack_of("another token", 0, 1) is None
+    assert desk.pack_of("t", 1, 0) is None
+    for name in ("plan.json", "key", "rounds/0.json"):
+        path = desk.folder / name
+        content = path.read_bytes()
+        path.write_bytes(content[:5])
+        assert desk.pack_of("t", 0, 1) is None
+        path.unlink()
+        assert desk.pack_of("t", 0, 1) is None
+        path.write_bytes(content)
+
+
+def test_a_plan_that_cannot_be_read_is_none(desk, plan):
+    """A torn one is as good as not there."""
+    assert plan == desk.read_plan()
+    (desk.folder / "plan.json").write_bytes(b'{"token":')
+    assert desk.read_plan() is None
+    assert Desk(desk.folder / "nowhere").read_plan() is None

@@ -1,0 +1,231 @@
+"""What of a submission is taken, and what is said about the rest."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader.batch.intake.take import MAX_LISTED, Intake, list_beside, take_chapter
+from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
+from grader.batch.result import LeftOut, TakenFile
+from grader.harness.outcome import Outcome
+
+
+@pytest.fixture
+def chapter(course):
+    """Return the mini course's first chapter, whose files are arithmetic.py and tally.py."""
+    return course.chapters[0]
+
+
+@pytest.fixture
+def take(chapter) -> Callable[[Path], Intake]:
+    """Return the function that takes the chapter from a folder."""
+    return lambda folder: take_chapter(chapter, folder_on_disk(folder))
+
+
+def test_only_declared_files_are_taken(take, submit):
+    """Tests, programs and whatever else lies there stay where they are, and are listed."""
+    folder = submit("alice", {"tally.py": "x = 1\n", "conftest.py": "", "test_tally.py": "", "notes/idea.txt": ""})
+
+    intake = take(folder)
+
+    digest = hashlib.sha256(b"x = 1\n").hexdigest()
+    assert (TakenFile(file="tally.py", bytes=6, sha256=digest),) == intake.taken
+    assert ["conftest.py", "notes", "test_tally.py"] == [left.path for left in intake.left_out]
+    assert {"is not one of the chapter's files"} == {left.reason for left in intake.left_out}
+
+
+def test_a_link_is_not_followed(take, submit):
+    """A link could point to any file that the grader may read."""
+    folder = submit("alice", {"arithmetic.py": ""})
+    (folder / "tally.py").symlink_to("/etc/passwd")
+
+    intake = take(folder)
+
+    assert "tally.py is a link. Hand in what it points to." == intake.faults["tally.py"].explanation
+    assert Outcome.FAILED is intake.faults["tally.py"].outcome
+    assert (LeftOut(path="tally.py", reason="is a link"),) == intake.left_out
+
+
+def test_a_pipe_does_not_block(take, submit):
+    """Only regular files are opened for good; a named pipe would wait for a writer for ever."""
+    folder = submit("alice", {"arithmetic.py": ""})
+    os.mkfifo(folder / "tally.py")
+
+    fault = take(folder).faults["tally.py"]
+
+    assert "tally.py is not a regular file. Hand in a file of that name." == fault.explanation
+
+
+def test_a_folder_in_a_files_place_is_no_file(take, submit):
+    """A folder called tally.py is not read."""
+    folder = submit("alice", {"tally.py/tally.py": ""})
+
+    fault = take(folder).faults["tally.py"]
+
+    assert "tally.py is not a regular file. Hand in a file of that name." == fault.explanation
+
+
+def test_a_file_of_the_largest_size_is_taken_and_no_larger_one(take, submit):
+    """The cap is 1 MiB for each file."""
+    folder = submit("alice", {"arithmetic.py": b"#" * MAX_FILE_BYTES, "tally.py": b"#" * (MAX_FILE_BYTES + 1)})
+
+    intake = take(folder)
+
+    assert ["arithmetic.py"] == list(intake.contents)
+    assert (
+        "tally.py has 1048577 bytes, and at most 1048576 are taken. Remove what is not code and hand it in again."
+        == intake.faults["tally.py"].explanation
+    )
+
+
+def test_a_long_list_of_strangers_is_cut(take, submit):
+    """A submission of a thousand files makes no result of a thousand lines."""
+    folder = submit("alice", {f"{number:04}.txt": "" for number in range(MAX_LISTED + 7)})
+
+    intake = take(folder)
+
+    assert LeftOut(path="...", reason="and 7 more") == intake.left_out[-1]
+    assert MAX_LISTED + 1 == len(intake.left_out)
+
+
+def test_a_file_with_a_double_is_not_guessed(take, submit):
+    """Where case does not count the two would be one file, and which of them was meant nobody knows."""
+    intake = take(submit("alice", {"arithmetic.py": "", "tally.py": "x = 1", "Tally.py": "x = 2"}))
+
+    fault = "has a double: 'Tally.py' differs only by case or by Unicode form"
+    assert f"tally.py {fault}. Keep one of the two, named tally.py." == intake.faults["tally.py"].explanation
+    assert LeftOut(path="tally.py", reason=fault) in intake.left_out
+    assert ["arithmetic.py"] == list(intake.contents)
+
+
+@pytest.mark.parametrize("name", ["TALLY.PY", "\uff54ally.py", "tally.py.txt"])
+def test_a_name_that_is_nearly_right_is_named(take, submit, name):
+    """By case, by a full-width letter, by what an editor appends."""
+    intake = take(submit("alice", {"arithmetic.py": "", name: ""}))
+
+    assert intake.faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"x = '\xff'", "is not UTF-8 text: byte 0xff at position 5. Save it as UTF-8 and hand it in again."),
+        (
+            "x = 1".encode("utf-16"),
+            "is not UTF-8 text: byte 0xff at position 0. Save it as UTF-8 and hand it in again.",
+        ),
+        ("x = 1".encode("utf-16-le"), "is not text: a NUL byte at position 1. Save it as UTF-8 and hand it in again."),
+    ],
+)
+def test_text_is_utf8(take, submit, content, fault):
+    """All who read a file must see the same text in it."""
+    assert f"tally.py {fault}" == take(submit("alice", {"tally.py": content})).faults["tally.py"].explanation
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (b"# coding: latin-1\n", "iso-8859-1"),
+        (b"#!/usr/bin/python\n# vim: fileencoding=utf-7 :\n+AHg-", "utf-7"),
+        (b"# coding: klingon\n", "one that Python does not know"),
+    ],
+)
+def test_a_declared_encoding_is_utf8_too(take, submit, content, encoding):
+    """Python would read another text than everybody else."""
+    assert (
+        f"tally.py declares another encoding than UTF-8 in its first two lines: {encoding}. "
+        "Remove that comment, save the file as UTF-8 and hand it in again."
+    ) == take(submit("alice", {"tally.py": content})).faults["tally.py"].explanation
+
+
+@pytest.mark.parametrize(
+    "content", ["x = 1".encode("utf-8-sig"), b"# -*- coding: utf-8 -*-\r\n", b"# coding: ascii\n", "x = 'é한'".encode()]
+)
+def test_all_that_python_reads_as_utf8_is_taken(take, submit, content):
+    """A byte order mark, as some editors write it, is no fault; nor are line ends of Windows."""
+    assert content == take(submit("alice", {"tally.py": content})).contents["tally.py"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(take, submit, monkeypatch):
+    """Half of one version and half of another is nobody's work."""
+    folder = submit("alice", {"tally.py": "x = 1"})
+    entry = folder_on_disk(folder).entries()["tally.py"]
+    fdopen = os.fdopen
+
+    def fdopen_and_write(*args, **kwargs):
+        (folder / "tally.py").write_text("x = 1\ny = 2")
+        return fdopen(*args, **kwargs)
+
+    monkeypatch.setattr(os, "fdopen", fdopen_and_write)
+
+    with pytest.raises(RefusedError, match=r"changed while it was read\. Hand it in again\."):
+        entry.read()
+
+
+def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
+    """Whoever may write to a submission may swap a file after it was looked at."""
+    folder = submit("alice", {"tally.py": ""})
+    entry = folder_on_disk(folder).entries()["tally.py"]
+    (folder / "tally.py").unlink()
+    os.mkfifo(folder / "tally.py")
+
+    with pytest.raises(RefusedError, match="is not a regular file"):
+        entry.read()
+
+
+def test_a_file_without_read_permission_is_said(submit, monkeypatch):
+    """The student, or who copied the submission, reads what is wrong."""
+    entry = folder_on_disk(submit("alice", {"tally.py": ""})).entries()["tally.py"]
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)  # root may read everything, and tests may run as root
+
+    with pytest.raises(RefusedError, match=r"cannot be read: Permission denied\. Hand it in again\."):
+        entry.read()
+
+
+def test_a_huge_folder_is_refused(take, submit):
+    """A folder is listed only as far as one looks at it."""
+    folder = submit("alice", {"tally.py": ""})
+    for number in range(MAX_ENTRIES):
+        (folder / str(number)).touch()
+
+    assert "alice/ holds more than 10000 entries." in take(folder).faults["tally.py"].explanation
+
+
+def test_what_a_desktop_wrote_by_itself_is_not_listed(take, submit):
+    """Nobody handed it in, so nobody need read about it."""
+    clutter = {"__MACOSX/._tally.py": b"", ".DS_Store": b"", "._tally.py": b"", "Thumbs.db": b""}
+
+    assert () == take(submit("alice", {"tally.py": "", **clutter})).left_out
+
+
+def test_archives_inside_are_not_opened(take, submit):
+    """The list says so, lest a student think that they were."""
+    (left,) = take(submit("alice", {"tally.py": "", "more.zip": b"PK"})).left_out
+
+    assert LeftOut(path="more.zip", reason="is an archive inside the submission, and those are not opened") == left
+
+
+def test_long_names_are_cut(submit):
+    """A name can be as long as an archive likes."""
+    folder = submit("alice", {"n" * 255: ""})
+
+    assert "n" * 200 + "..." == list_beside(folder_on_disk(folder), set())[0].path
+
+
+def test_names_that_cannot_be_printed_are_escaped(submit):
+    """File names are bytes that students choose; a result is text."""
+    folder = submit("alice", {})
+    for name in (b"\xff.txt", b"\x1b[2J"):
+        (folder / os.fsdecode(name)).touch()
+
+    left_out = list_beside(folder_on_disk(folder), set())
+
+    assert {"\\udcff.txt", "\\x1b[2J"} == {left.path for left in left_out}

@@ -1,0 +1,103 @@
+"""Reading the judge's report: strictly, and failing closed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from course_env.errors import LaunchError
+from grader.course.judging.record import read_report
+from grader.harness.mistake import Mistake
+from grader.harness.outcome import Outcome
+
+TEST = {"chapter": "ch01_a", "exercise": "gcd", "aspect": "property", "claim": "It holds.", "hidden": True}
+COLLECTED = {"event": "collected", "tests": [{"test": "a", **TEST}, {"test": "b", **TEST}]}
+FINISHED = {
+    "event": "finished",
+    "test": "a",
+    "outcome": "passed",
+    "explanation": "",
+    "mistake": None,
+    "seconds": 0.5,
+    "world_sizes": [1, 4],
+}
+ENDED = {"event": "ended"}
+
+
+def report(folder: Path, *events: object, end: str = "\n") -> Path:
+    """Write a report of these events, the last line of which ends with `end`."""
+    path = folder / "report.jsonl"
+    path.write_text("\n".join(json.dumps(event) for event in events) + end)
+    return path
+
+
+def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
+    """Every field of both lines comes through."""
+    record = read_report(report(tmp_path, COLLECTED, FINISHED, ENDED), trouble="")[0]
+
+    assert (record.test, record.exercise, record.aspect, record.hidden) == ("a", "gcd", "property", True)
+    assert (record.outcome, record.seconds, record.world_sizes) == (Outcome.PASSED, 0.5, (1, 4))
+    assert record.mistake is None
+
+
+def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:
+    """The kind comes through as a member of its list."""
+    failed = {**FINISHED, "outcome": "failed", "mistake": "a sum where a mean is due"}
+
+    assert read_report(report(tmp_path, COLLECTED, failed), trouble="")[0].mistake is Mistake.SUM_FOR_MEAN
+
+
+def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
+    """A judge that died gives nobody points, and nobody a zero; the record says how it died."""
+    passed, lost = read_report(report(tmp_path, COLLECTED, FINISHED), trouble="It ended with exit code -9.")
+
+    assert (passed.outcome, lost.outcome) == (Outcome.PASSED, Outcome.NOT_GRADABLE)
+    assert lost.explanation == "The judge ended before this test did. It ended with exit code -9."
+
+
+def test_half_a_last_line_is_no_line(tmp_path: Path) -> None:
+    """A judge killed while it wrote has not finished that test."""
+    path = report(tmp_path, COLLECTED, FINISHED, end="")
+
+    assert {record.outcome for record in read_report(path, trouble="")} == {Outcome.NOT_GRADABLE}
+
+
+@pytest.mark.parametrize("events", [[], [FINISHED, COLLECTED], [ENDED]])
+def test_without_a_collection_there_is_no_result(tmp_path: Path, events: list[object]) -> None:
+    """Nothing is known, so nothing is scored."""
+    with pytest.raises(LaunchError) as error:
+        read_report(report(tmp_path, *events, end="\n" if events else ""), trouble="It ended with exit code 4.")
+
+    assert str(error.value) == "The judge did not get as far as collecting its tests. It ended with exit code 4."
+
+
+def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
+    """The judge may die before it opens the file."""
+    with pytest.raises(LaunchError, match="did not get as far"):
+        read_report(tmp_path / "none.jsonl", trouble="")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {**FINISHED, "outcome": "perfect"},
+        {**FINISHED, "mistake": "gcd(1071, 462) is not 21"},
+        {**FINISHED, "score": 100},
+        {"event": "finished", "test": "a"},
+        {"event": "graded"},
+        {**FINISHED, "seconds": "0.5"},
+        "passed",
+    ],
+)
+def test_a_line_that_no_judge_writes_is_refused(tmp_path: Path, line: object) -> None:
+    """Unknown events, keys, outcomes, kinds of mistake and types are errors, with the line."""
+    with pytest.raises(LaunchError, match=r"report.jsonl:2: not a line of a judge's report: "):
+        read_report(report(tmp_path, COLLECTED, line, ENDED), trouble="")
+
+
+def test_an_end_of_a_test_that_was_not_collected_is_refused(tmp_path: Path) -> None:
+    """The report contradicts itself, so none of it counts."""
+    with pytest.raises(
+        LaunchError, match=r"the judge finished 'c', which it had not collected. The report cannot be trusted."
+    ):
+        read_report(report(tmp_path, COLLECTED, {**FINISHED, "test": "c"}), trouble="")

@@ -1,0 +1,121 @@
+"""Judges that stay say what judges of their own say, and survive none of what would spoil the next submission."""
+
+import subprocess
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from course_env.errors import LaunchError
+from grader.course.catalog import Course
+from grader.course.judging.judge_process import StoppedError, SubprocessJudge
+from grader.course.judging.warm_judges import WarmJudges
+from grader.course.soundness.checking import check
+from grader.harness.outcome import Outcome
+from grader.harness.protocol.wall import Wall
+from tests.harness.test_kill import eventually, running
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def judges(course: Course):
+    """Return none yet; they start when they are needed."""
+    with WarmJudges(course.root, Wall.NONE) as warm:
+        yield warm
+
+
+def outcomes(judge, course, tree, names):
+    """Return the outcome of every test of a submission."""
+    return {record.test: record.outcome for record in judge(course.root / tree, course.select(names))}
+
+
+def processes(judges):
+    """Return the ids of the judges that wait."""
+    return [server.pid for server in judges._free]
+
+
+def test_each_submission_is_judged_as_by_a_judge_of_its_own(course: Course, judges: WarmJudges) -> None:
+    """One process, one after the other: solutions, stubs, and solutions again."""
+    warm = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
+    own = SubprocessJudge(course=course, wall=Wall.NONE)
+
+    for tree in ("solutions", "assignments", "solutions"):
+        assert outcomes(own, course, tree, []) == outcomes(warm, course, tree, [])
+
+    assert 1 == len(processes(judges))
+    assert [0, 1, 0] == [end.exit_code for end in warm.ends]
+
+
+def test_as_many_are_started_as_are_needed_at_a_time(course: Course, judges: WarmJudges) -> None:
+    """However many submissions there are; afterwards none is left."""
+    report = check(course.chapters, SubprocessJudge(course=course, wall=Wall.NONE, judges=judges), workers=2)
+
+    assert report.problems == ()
+    waiting = processes(judges)
+    assert 1 <= len(waiting) <= 2
+    judges.__exit__()
+    assert not running(set(waiting))
+
+
+def test_a_zygote_serves_all_submissions(course: Course, judges: WarmJudges) -> None:
+    """It is what the time is saved by."""
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
+    judge(course.root / "solutions", course.select(["ch01/gcd"]))
+    (server,) = processes(judges)
+    before = children(server)
+
+    judge(course.root / "assignments", course.select(["ch01/gcd"]))
+
+    assert before
+    assert before == children(server)
+
+
+def children(pid):
+    """Return the ids of a process's children."""
+    return subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True).stdout.split()  # noqa: PLW1510
+
+
+@pytest.mark.usefixtures("fourth_test_hangs")
+def test_one_past_its_limit_is_ended_and_the_next_is_another(course: Course, judges: WarmJudges) -> None:
+    """What it had finished counts, and nothing of it goes on."""
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=5)
+
+    records = judge(course.root / "solutions", course.select(["ch01/gcd"]))
+
+    assert [record.outcome for record in records[:4]] == [*[Outcome.PASSED] * 3, Outcome.NOT_GRADABLE]
+    assert judge.ends[-1].cut
+    assert [] == processes(judges)
+    assert {Outcome.PASSED} == set(outcomes(judge, course, "solutions", ["ch01/tally"]).values())
+
+
+def test_one_that_dies_says_so(course: Course, judges: WarmJudges, edit: Edit) -> None:
+    """As a judge of its own would, and the next submission has another."""
+    edit("assignments/ch02_text/test_cipher.py", "import pytest\n", "import os, pytest\nos.abort()\n")
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
+
+    with pytest.raises(LaunchError, match="ended by signal SIGABRT"):
+        judge(course.root / "solutions", course.select(["ch02"]))
+
+    assert {Outcome.PASSED} == set(outcomes(judge, course, "solutions", ["ch01/tally"]).values())
+
+
+def test_they_can_be_stopped_from_another_thread(course: Course, judges: WarmJudges) -> None:
+    """The one at work ends, and none starts afterwards."""
+    judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
+    judge(course.root / "solutions", course.select(["ch01/tally"]))
+    (server,) = processes(judges)
+    stopper = threading.Timer(0.1, judges.stop)
+    stopper.start()
+
+    with pytest.raises(StoppedError):
+        forever(judge, course)
+
+    stopper.join()
+    assert eventually(lambda: not running({server}))
+
+
+def forever(judge, course):
+    """Judge the same again and again."""
+    while True:
+        judge(course.root / "solutions", course.select([]))
