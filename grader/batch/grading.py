@@ -10,7 +10,7 @@ from typing import Any
 from grader.batch.batch import Batch
 from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.feedback import feedback
-from grader.batch.intake.find import Layout, Submission, find_chapters
+from grader.batch.intake.find import ChapterFolders, Submission, find_chapters
 from grader.batch.intake.take import Intake, list_beside, nothing_to_take, take_chapter
 from grader.batch.result import ResultOfChapter, SubmissionResult, write_result
 from grader.batch.scores import chapter_result, score_exercises, total
@@ -40,7 +40,7 @@ class Work:
 class Loaded:
     """The chapters have been found."""
 
-    layout: Layout
+    layout: ChapterFolders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ def read_files(submission: Submission, batch: Batch) -> tuple[Intake, ...]:
     return _take(find_chapters(submission, batch.course), batch)
 
 
-def _take(layout: Layout, batch: Batch) -> tuple[Intake, ...]:
+def _take(layout: ChapterFolders, batch: Batch) -> tuple[Intake, ...]:
     found = [chapter.id for chapter in batch.chapters if chapter.id in layout.folders]
     problem = layout.problem or f"The submission holds only {', '.join(sorted(layout.folders))}."
     first, *rest = (

@@ -26,11 +26,11 @@ _ENDED = {
 }
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ResultStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything in a result file."""
 
 
-class TakenFile(_Struct, frozen=True):
+class TakenFile(_ResultStruct, frozen=True):
     """A file that was graded."""
 
     file: str
@@ -38,14 +38,14 @@ class TakenFile(_Struct, frozen=True):
     sha256: str
 
 
-class LeftOut(_Struct, frozen=True):
+class LeftOut(_ResultStruct, frozen=True):
     """Something in the submission that was not graded, and why."""
 
     path: str
     reason: str
 
 
-class ResultOfTest(_Struct, frozen=True):
+class ResultOfTest(_ResultStruct, frozen=True):
     """One graded test."""
 
     test: str
@@ -77,7 +77,7 @@ class ResultOfTest(_Struct, frozen=True):
         return f"A hidden test {_ENDED[self.outcome]}: {self.claim}{kind}"
 
 
-class ResultOfExercise(_Struct, frozen=True):
+class ResultOfExercise(_ResultStruct, frozen=True):
     """One exercise: what it is worth, what was earned, and why not more."""
 
     exercise: str
@@ -110,7 +110,7 @@ class ResultOfExercise(_Struct, frozen=True):
             raise ValueError(f"exercise '{self.exercise}' has score {self.score} and outcome '{self.outcome}'")
 
 
-class ResultOfChapter(_Struct, frozen=True):
+class ResultOfChapter(_ResultStruct, frozen=True):
     """One chapter of a submission."""
 
     chapter: str
@@ -133,7 +133,7 @@ class ResultOfChapter(_Struct, frozen=True):
         _check_totals(self.chapter, self.exercises, self.points, self.score)
 
 
-class SubmissionResult(_Struct, frozen=True):
+class SubmissionResult(_ResultStruct, frozen=True):
     """One submission, whole."""
 
     schema_version: Literal[1]

@@ -14,7 +14,7 @@ from grader.batch.intake.find import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
 from grader.cli.command import count
 from grader.cluster.dispatch import cancel, grade_all_on
-from grader.cluster.rounds import Progress
+from grader.cluster.rounds import BatchProgress
 from grader.cluster.site import Site
 from slurm.executors import executor_on
 
@@ -25,11 +25,11 @@ class Display(Protocol):
     def tell(self, submission: Submission, fraction: float) -> None:
         """Show that this much of a submission is done."""
 
-    def tell_jobs(self, progress: Progress) -> None:
+    def tell_jobs(self, progress: BatchProgress) -> None:
         """Show how many items are done, and what the queue holds."""
 
 
-class Place(Protocol):
+class Venue(Protocol):
     """Where a batch is graded."""
 
     @property
@@ -106,7 +106,7 @@ def _asked_for(console: Console) -> str:
     return "leave"
 
 
-def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Place:
+def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Venue:
     """Return where the options say that the batch is graded.
 
     Raises: UsageError for a profile that does not exist, or --spread without --on; ExecutorError where there is no Slurm.

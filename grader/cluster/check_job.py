@@ -23,7 +23,7 @@ from slurm.executors import Executor
 from slurm.profile import Profile
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the job is told."""
 
     root: str
@@ -44,7 +44,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     end: JudgeEnd
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CheckFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Why the job could find nothing."""
 
     reason: str
@@ -66,7 +66,7 @@ def check_on(
     executor: Executor,
     profile: Profile,
     folder: Path,
-    plan: Plan,
+    plan: CheckPlan,
     tell: Callable[[Stage], None],
 ) -> Iterator[Checked]:
     """Send the job, wait for it, and give what it found; when the block is left, nothing of it is there any more.
@@ -77,14 +77,14 @@ def check_on(
     make_key(folder)  # what tasks wait for, so it comes last
     with sent(executor, "check", partial(run_check, str(folder)), folder) as name:
         outcome = wait_for(
-            lambda: _read(folder / "outcome.json", Checked | Failed),
+            lambda: _read(folder / "outcome.json", Checked | CheckFailed),
             executor,
             name,
             profile=profile,
             folder=folder,
             tell=lambda state: tell(_read(folder / "stage.json", Stage) or Stage(state=state)),
         )
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, CheckFailed):
             raise LaunchError(outcome.reason)
         yield outcome
 
@@ -104,17 +104,17 @@ def run_check(folder: str) -> None:
         be_agent(path, seat, partial(_lead, path, seat.num_tasks))
     except CourseError as error:
         if seat.task == 0:  # the others' errors are in their logs
-            write_whole(path / "outcome.json", msgspec.json.encode(Failed(reason=str(error))))
+            write_whole(path / "outcome.json", msgspec.json.encode(CheckFailed(reason=str(error))))
         raise
 
 
 def _lead(folder: Path, num_tasks: int) -> None:
-    plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
+    plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=CheckPlan)
     checked = _judge(load_course(Path(plan.root)), plan, folder, num_tasks)
     write_whole(folder / "outcome.json", msgspec.json.encode(checked))
 
 
-def _judge(course: Course, plan: Plan, folder: Path, num_tasks: int) -> Checked:
+def _judge(course: Course, plan: CheckPlan, folder: Path, num_tasks: int) -> Checked:
     wall = strongest(plan.walls)
     if wall is None:
         raise LaunchError(f"None of these walls is to be had on the node: {', '.join(plan.walls)}.")

@@ -33,18 +33,18 @@ from grader.harness.protocol.files import KEY_BYTES, make_key, write_whole
 from grader.harness.protocol.wall import Wall
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _DeskStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything in the folder."""
 
 
-class Handed(_Struct, frozen=True):
+class Handed(_DeskStruct, frozen=True):
     """A submission as it was when the batch was planned. digest: of what would be graded of it."""
 
     path: str
     digest: str
 
 
-class Plan(_Struct, frozen=True):
+class BatchPlan(_DeskStruct, frozen=True):
     """What every job of a batch is told."""
 
     token: str
@@ -74,7 +74,7 @@ class Plan(_Struct, frozen=True):
         return f"grade-{self.token}-{round_number}"
 
 
-class Begun(_Struct, frozen=True):
+class Begun(_DeskStruct, frozen=True):
     """A job began with an item. restarts: how often it had been requeued before, which lost what it had begun."""
 
     job: str
@@ -82,7 +82,7 @@ class Begun(_Struct, frozen=True):
     restarts: int = 0
 
 
-class Verdict(_Struct, frozen=True):
+class Verdict(_DeskStruct, frozen=True):
     """What came of an item."""
 
     item: Item
@@ -93,7 +93,7 @@ class Verdict(_Struct, frozen=True):
     result: ResultOfChapter
 
 
-class Loss(_Struct, frozen=True):
+class Loss(_DeskStruct, frozen=True):
     """A job ended and left no verdict on an item that was its own. reason: what the job, or the place, says of it."""
 
     item: Item
@@ -117,7 +117,7 @@ def current_desk(desks: Path) -> "Desk | None":
         return None
 
 
-def lay_out_desk(desks: Path, plan: Plan) -> "Desk":
+def lay_out_desk(desks: Path, plan: BatchPlan) -> "Desk":
     """Make the desk of a new batch, and remove those of earlier ones."""
     desk = Desk(desks / plan.token)
     desk.lay_out(plan)
@@ -136,16 +136,16 @@ class Desk:
 
     # What the command writes.
 
-    def lay_out(self, plan: Plan) -> None:
+    def lay_out(self, plan: BatchPlan) -> None:
         """Make the folder, with a plan and a fresh key."""
         self.folder.mkdir(parents=True)
         make_key(self.folder)
         write_whole(self.folder / "plan.json", msgspec.json.encode(plan))
 
-    def read_plan(self) -> Plan | None:
+    def read_plan(self) -> BatchPlan | None:
         """Return the plan, or None where there is none that could be read."""
         try:
-            return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=Plan)
+            return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=BatchPlan)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -186,7 +186,7 @@ class Desk:
 
     # What jobs read and write.
 
-    def pack_of(self, token: str, round_number: int, number: int) -> tuple[Plan, Pack] | None:
+    def pack_of(self, token: str, round_number: int, number: int) -> tuple[BatchPlan, Pack] | None:
         """Return the plan that has this token, and a pack; None while the folder does not show all that a job needs."""
         plan = self.read_plan()
         try:

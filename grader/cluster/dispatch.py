@@ -17,8 +17,8 @@ from grader.batch.batch import Batch
 from grader.batch.grading import read_files
 from grader.batch.intake.find import Submission
 from grader.batch.workers import Graded, earlier_result, write_batch_files
-from grader.cluster.desk import Desk, Handed, Plan, current_desk, lay_out_desk
-from grader.cluster.rounds import Progress, Watch
+from grader.cluster.desk import BatchPlan, Desk, Handed, current_desk, lay_out_desk
+from grader.cluster.rounds import BatchProgress, Watch
 from grader.cluster.site import Site
 from slurm.executors import Executor
 from slurm.profile import Profile
@@ -30,7 +30,7 @@ def grade_all_on(
     batch: Batch,
     *,
     resume: bool,
-    tell: Callable[[Progress], None],
+    tell: Callable[[BatchProgress], None],
 ) -> Generator[Graded, None, None]:
     """Yield each submission as its result is recorded.
 
@@ -71,9 +71,9 @@ def require_shared(profile: Profile, paths: Sequence[Path]) -> None:
             )
 
 
-def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume: bool) -> tuple[Desk, Plan]:
+def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume: bool) -> tuple[Desk, BatchPlan]:
     """Return the desk of the batch that is resumed, or a fresh one."""
-    plan = Plan(
+    plan = BatchPlan(
         token=secrets.token_hex(4),
         place=site.name,
         root=str(batch.course.root),
@@ -107,7 +107,7 @@ def _handed(submission: Submission, batch: Batch) -> Handed:
     return Handed(path=str(submission.path), digest=total.hexdigest())
 
 
-def _is_same(earlier: Plan, plan: Plan) -> bool:
+def _is_same(earlier: BatchPlan, plan: BatchPlan) -> bool:
     """Return whether an earlier plan covers all that is left to do: what it has more is done."""
     covered = all(earlier.submissions.get(name) == handed for name, handed in plan.submissions.items())
     alike = msgspec.structs.replace(earlier, token=plan.token, submissions=plan.submissions) == plan
@@ -121,12 +121,12 @@ def cancel(executor: Executor, batch: Batch) -> None:
         _cancel(executor, *last)
 
 
-def _cancel(executor: Executor, desk: Desk, plan: Plan) -> None:
+def _cancel(executor: Executor, desk: Desk, plan: BatchPlan) -> None:
     for number in range(len(desk.rounds())):
         executor.cancel(plan.jobs_of(number))
 
 
-def _last_planned(batch: Batch) -> tuple[Desk, Plan] | None:
+def _last_planned(batch: Batch) -> tuple[Desk, BatchPlan] | None:
     """Return the desk and the plan of the batch that wrote where this one does, if there is one."""
     desk = current_desk(batch.desk)
     plan = None if desk is None else desk.read_plan()

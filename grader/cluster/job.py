@@ -13,7 +13,7 @@ from grader.batch.grading import grade_chapter
 from grader.batch.intake.find import Submission
 from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import in_threads
-from grader.cluster.desk import Begun, Desk, Plan, Verdict
+from grader.cluster.desk import BatchPlan, Begun, Desk, Verdict
 from grader.cluster.packing import Item, Pack
 from grader.cluster.seat import own_seat
 from grader.course.catalog import load_course
@@ -49,7 +49,7 @@ def run_pack(folder: str, token: str, round_number: int, number: int) -> None:
         raise
 
 
-def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[Plan, Pack]:
+def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[BatchPlan, Pack]:
     end = time.monotonic() + SHOWN_WITHIN_S
     while (found := desk.pack_of(token, round_number, number)) is None:
         if time.monotonic() >= end:
@@ -61,7 +61,7 @@ def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tu
     return found
 
 
-def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:
+def _grade_pack(pack: Pack, desk: Desk, plan: BatchPlan, crew: Path | None) -> None:
     task = current_task()
     if (reason := problem(plan.wall)) is not None:
         raise LaunchError(
@@ -76,7 +76,7 @@ def _grade_pack(pack: Pack, desk: Desk, plan: Plan, crew: Path | None) -> None:
             pass
 
 
-def _batch(plan: Plan, crew: Path | None) -> Batch:
+def _batch(plan: BatchPlan, crew: Path | None) -> Batch:
     course = load_course(Path(plan.root))
     chapters = tuple(course.chapter(chapter) for chapter in plan.chapters)
     batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull), agents=crew)
@@ -85,11 +85,11 @@ def _batch(plan: Plan, crew: Path | None) -> Batch:
     return batch
 
 
-def _is_due(item: Item, desk: Desk, plan: Plan) -> bool:
+def _is_due(item: Item, desk: Desk, plan: BatchPlan) -> bool:
     return desk.verdict(item, plan.token) is None and desk.times_begun(item) < MAX_BEGUN
 
 
-def _grade(item: Item, desk: Desk, plan: Plan, batch: Batch, task: Task) -> None:
+def _grade(item: Item, desk: Desk, plan: BatchPlan, batch: Batch, task: Task) -> None:
     if not _is_due(item, desk, plan):  # an earlier run of this very job may have lasted until now
         return
     job = job_id()

@@ -13,7 +13,7 @@ from grader.batch.batch import Batch
 from grader.batch.grading import whole_result, write_files
 from grader.batch.intake.find import Submission
 from grader.batch.workers import Graded
-from grader.cluster.desk import Desk, Loss, Plan, Verdict
+from grader.cluster.desk import BatchPlan, Desk, Loss, Verdict
 from grader.cluster.job import MAX_BEGUN, run_pack
 from grader.cluster.packing import Item, estimates, items_of, pack
 from grader.cluster.site import Site
@@ -28,7 +28,7 @@ MAX_SENT = 5
 """How often one command sends an item: one whose jobs end before they begin with it is not sent for ever."""
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class BatchProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a batch is.
 
     why: what most of the waiting jobs wait for, as the place calls it
@@ -53,10 +53,10 @@ class Watch:
 
     site: Site
     desk: Desk
-    plan: Plan
+    plan: BatchPlan
     submissions: Sequence[Submission]
     batch: Batch
-    tell: Callable[[Progress], None]
+    tell: Callable[[BatchProgress], None]
 
     def __post_init__(self) -> None:
         self._items = items_of(self.submissions, self.batch)
@@ -249,7 +249,7 @@ class Watch:
 
     def _report(self, statuses: Sequence[dict[int, Status]], trouble: str) -> None:
         phases = [status.phase for known in statuses for status in known.values()]
-        progress = Progress(
+        progress = BatchProgress(
             items=len(self._items),
             done=len(self._verdicts),
             waiting=phases.count(Phase.WAITING),

@@ -36,7 +36,7 @@ ECHO = re.compile(
 STACK_LINE = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$', re.MULTILINE)
 
 
-def judge(remains: Remains) -> Run:
+def verdict_on(remains: Remains) -> Run:
     """Return the Run of a launch in which every rank returned.
 
     Raises: StudentFailure for every other end, with the explanation the student reads.

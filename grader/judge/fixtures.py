@@ -16,8 +16,8 @@ from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
-from grader.harness.trials.gpus import GpuLauncher, handles
-from grader.harness.verdict import judge
+from grader.harness.trials.gpus import Launchers, handles
+from grader.harness.verdict import verdict_on
 from grader.judge.needs import missing_need
 
 MAX_WORLD_SIZE = 16
@@ -49,7 +49,7 @@ class Launch:
     """Runs rank programs for one test; see `__call__`."""
 
     test: GradedTest
-    gpu_launcher: GpuLauncher
+    launchers: Launchers
     submission: Mapping[str, bytes]
     """The student's files of the chapter."""
 
@@ -118,19 +118,19 @@ class Launch:
         )
         course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
         try:
-            launcher = self.gpu_launcher.launcher(placement)
+            launcher = self.launchers.launcher_for(placement)
             remains = launcher.launch(request, Sources(submission=self.submission, course=course), inputs)
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
         self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
-        run = replace(judge(remains), anywhere=on != "cpu")
+        run = replace(verdict_on(remains), anywhere=on != "cpu")
         self.test.runs.append(run)
         return run
 
     def _place(self, world_size: int, on: On) -> Placement:
         if on == "cpu":
             return on_cpu("the test wants it so")
-        placement = self.gpu_launcher.place(world_size)
+        placement = self.launchers.place(world_size)
         self.test.placements.add(str(placement))
         if on == "gpu" and not placement.gpus:
             raise NotGradable(f"This test needs a GPU for each rank: {placement.reason}.")

@@ -18,14 +18,14 @@ import pytest
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judging.judge_process import SEED_VARIABLE
-from grader.course.judging.record import Aspect, Collected, CollectedTest, Ended, Finished
+from grader.course.judging.record import Aspect, Collected, CollectedTest, Finished, ReportEnd
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import Launcher, Zygote
+from grader.harness.launch.launcher import Launcher, ZygoteHandle
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
 from grader.harness.protocol.wall import Wall
-from grader.harness.trials.gpus import GpuLauncher
+from grader.harness.trials.gpus import Launchers
 from grader.harness.trials.walls import strongest
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
@@ -73,10 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
-    config.pluginmanager.register(Judge(config), "course-judge")
+    config.pluginmanager.register(JudgePlugin(config), "course-judge")
 
 
-class Judge:
+class JudgePlugin:
     """One pytest run over chapters of the course."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -85,7 +85,7 @@ class Judge:
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
         self._files: dict[str, dict[str, bytes]] = {}
         self._launchers: dict[tuple[str, ...], Launcher] = {}
-        self._gpu_launchers: dict[tuple[str, ...], GpuLauncher] = {}
+        self._launchers_by_preload: dict[tuple[str, ...], Launchers] = {}
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
         self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
@@ -112,12 +112,12 @@ class Judge:
             self._launchers[key] = self._start_launcher(key)
         return self._launchers[key]
 
-    def _gpu_launcher(self, chapter: Chapter) -> GpuLauncher:
+    def _launchers_for(self, chapter: Chapter) -> Launchers:
         key = preload(chapter.needs)
-        if key not in self._gpu_launchers:
+        if key not in self._launchers_by_preload:
             start = partial(self._start_launcher, key, gpus=True)
-            self._gpu_launchers[key] = GpuLauncher(self._launcher(chapter), start)
-        return self._gpu_launchers[key]
+            self._launchers_by_preload[key] = Launchers(self._launcher(chapter), start)
+        return self._launchers_by_preload[key]
 
     def _start_launcher(self, preloaded: tuple[str, ...], *, gpus: bool = False) -> Launcher:
         lent: Launcher | None = self._config.hook.pytest_start_launcher(preload=preloaded, gpus=gpus)
@@ -125,7 +125,7 @@ class Judge:
             return lent
         wall = Wall(self._config.option.wall)
         if self._config.option.agents is None:
-            return Zygote(wall=wall, preload=preloaded, gpus=gpus)
+            return ZygoteHandle(wall=wall, preload=preloaded, gpus=gpus)
         folder = Path(self._config.option.agents)
         return Team(read_crew(folder), read_key(folder), wall=wall, preload=preloaded, gpus=gpus)
 
@@ -227,7 +227,7 @@ class Judge:
             raise verdict
         return Launch(
             test=test,
-            gpu_launcher=self._gpu_launcher(test.chapter),
+            launchers=self._launchers_for(test.chapter),
             submission=self._submitted(test.chapter),
         )
 
@@ -264,13 +264,13 @@ class Judge:
     def pytest_sessionfinish(self) -> None:
         """Say that the report is complete."""
         if self._report is not None:
-            self._report.write(Ended())
+            self._report.write(ReportEnd())
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
         """End the zygotes."""
-        for gpu_launcher in self._gpu_launchers.values():
-            gpu_launcher.close()
+        for launchers in self._launchers_by_preload.values():
+            launchers.close()
         for launcher in self._launchers.values():
             launcher.close()
         if self._report is not None:
@@ -302,7 +302,7 @@ def _collected(item: pytest.Item, test: GradedTest) -> CollectedTest:
     )
 
 
-class End(NamedTuple):
+class TestEnd(NamedTuple):
     """How a graded test ended. The explanation is whole, so that of a hidden test is not for students; the mistake is."""
 
     outcome: Outcome
@@ -310,7 +310,7 @@ class End(NamedTuple):
     mistake: Mistake | None
 
 
-def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: End) -> Finished:
+def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: TestEnd) -> Finished:
     return Finished(
         test=item.nodeid,
         outcome=end.outcome,
@@ -323,24 +323,24 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
     )
 
 
-def _outcome(error: BaseException | None) -> End:
+def _outcome(error: BaseException | None) -> TestEnd:
     match error:
         case None:
-            return End(Outcome.PASSED, "", None)
+            return TestEnd(Outcome.PASSED, "", None)
         case StudentFailure():
-            return End(error.outcome, str(error), error.mistake)
+            return TestEnd(error.outcome, str(error), error.mistake)
         case AssertionError():
             said = shown(str(error)) or "The assertion does not hold."
-            return End(Outcome.FAILED, said, named_mistake(said) or Mistake.CHECK)
+            return TestEnd(Outcome.FAILED, said, named_mistake(said) or Mistake.CHECK)
         case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
-            return End(Outcome.NOT_GRADABLE, shown(str(error)), None)
+            return TestEnd(Outcome.NOT_GRADABLE, shown(str(error)), None)
     said = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")
-    return End(Outcome.FAILED, said, Mistake.UNUSABLE)
+    return TestEnd(Outcome.FAILED, said, Mistake.UNUSABLE)
 
 
-def _judge(request: pytest.FixtureRequest) -> Judge:
+def _judge(request: pytest.FixtureRequest) -> JudgePlugin:
     judge = request.config.pluginmanager.get_plugin("course-judge")
-    if not isinstance(judge, Judge):
+    if not isinstance(judge, JudgePlugin):
         raise CatalogError(
             "`launch` and `student` work inside a course: a folder with assignments/ and pyproject.toml."
         )

@@ -8,7 +8,7 @@ from typing import IO
 
 import msgspec
 
-from grader.course.judging.record import Collected, Ended, Finished
+from grader.course.judging.record import Collected, Finished, ReportEnd
 
 
 class ReportWriter:
@@ -17,7 +17,7 @@ class ReportWriter:
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("wb")
 
-    def write(self, event: Collected | Finished | Ended) -> None:
+    def write(self, event: Collected | Finished | ReportEnd) -> None:
         """Append one event."""
         self._file.write(msgspec.json.encode(event) + b"\n")
         self._file.flush()

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from grader.course.judging.warm_judges import Run
-from grader.harness.launch.launcher import Launcher, Zygote
+from grader.course.judging.warm_judges import JudgeOrder
+from grader.harness.launch.launcher import Launcher, ZygoteHandle
 from grader.harness.protocol.wall import Wall
 
 # pytest is not the first here to import our packages; only asserts in test files need its rewriting.
@@ -41,7 +41,7 @@ class Lender:
     """A plugin that lends judges their launchers, so that these outlive them."""
 
     wall: Wall
-    _started: dict[tuple[str, ...], Zygote] = field(default_factory=dict)
+    _started: dict[tuple[str, ...], ZygoteHandle] = field(default_factory=dict)
 
     def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
         """Lend a launcher without GPUs."""
@@ -49,7 +49,7 @@ class Lender:
             return None
         key = tuple(preload)
         if key not in self._started:
-            self._started[key] = Zygote(wall=self.wall, preload=key)
+            self._started[key] = ZygoteHandle(wall=self.wall, preload=key)
         return Lent(self._started[key])
 
     def close(self) -> None:
@@ -64,13 +64,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     try:
         for line in sys.stdin.buffer:
-            run = msgspec.json.decode(line, type=Run)
+            run = msgspec.json.decode(line, type=JudgeOrder)
             answers.write(f"{_judge(run, lender)}\n")
     finally:
         lender.close()
 
 
-def _judge(run: Run, lender: Lender) -> int:
+def _judge(run: JudgeOrder, lender: Lender) -> int:
     log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

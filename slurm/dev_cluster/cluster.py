@@ -17,7 +17,7 @@ import msgspec
 
 from course_env.errors import ExecutorError, UsageError
 from slurm.dev_cluster import sacct
-from slurm.dev_cluster.plan import MAX_GPUS, MAX_NODES, Plan
+from slurm.dev_cluster.plan import MAX_GPUS, MAX_NODES, ClusterPlan
 
 NEEDED = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "ip", "unshare", "nsenter", "setpriv")
 HOW_TO_GET = "apt install slurm-wlm munge iproute2"
@@ -68,7 +68,7 @@ def _stat(pid: int) -> list[str]:
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster that was started: its plan, the `unshare` that holds it, and its first process, by ids out here."""
 
-    plan: Plan
+    plan: ClusterPlan
     holder: Process
     first: Process
 
@@ -109,7 +109,7 @@ class DevCluster:
         with self._locked():
             state = self.state
             if state is None:
-                plan = Plan(folder=str(self.folder), nodes=nodes, cpus=cpus, gpus=gpus, user=_user_name())
+                plan = ClusterPlan(folder=str(self.folder), nodes=nodes, cpus=cpus, gpus=gpus, user=_user_name())
                 return self._start(plan)
             if (state.plan.nodes, state.plan.cpus, state.plan.gpus) != (nodes, cpus, gpus):
                 raise UsageError(f"Another cluster runs in {self.folder}: {shape(state.plan)}. First type `down`.")
@@ -143,7 +143,7 @@ class DevCluster:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _start(self, plan: Plan) -> State:
+    def _start(self, plan: ClusterPlan) -> State:
         self._clear()
         self._write_sacct()
         (self.folder / "plan.json").write_bytes(msgspec.json.encode(plan))
@@ -243,7 +243,7 @@ def _python_path() -> list[str]:
     return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
-def shape(plan: Plan) -> str:
+def shape(plan: ClusterPlan) -> str:
     """Return a cluster in words."""
     return f"{plan.nodes} nodes ({', '.join(plan.node_names)}) with {plan.cpus} CPUs and {plan.gpus} GPUs each"
 

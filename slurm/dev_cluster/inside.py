@@ -19,7 +19,7 @@ from types import FrameType
 
 import msgspec
 
-from slurm.dev_cluster.plan import CONTROLLER, CONTROLLER_ADDRESS, NODE_PORT, Plan, configuration_files
+from slurm.dev_cluster.plan import CONTROLLER, CONTROLLER_ADDRESS, NODE_PORT, ClusterPlan, configuration_files
 
 PATIENCE_S = 60.0
 # Without root this process has its rights as ambient capabilities. A job that inherited them could start no sandbox.
@@ -30,7 +30,7 @@ BRIDGE = "br0"
 class Daemons:
     """The processes of the cluster, by name."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ClusterPlan) -> None:
         self._plan = plan
         self._folder = Path(plan.folder)
         self._environment = {**os.environ, "SLURM_CONF": str(plan.configuration / "slurm.conf")}
@@ -167,7 +167,7 @@ def _only_wake_up(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Start the cluster of a plan and keep it until SIGTERM."""
-    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
+    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ClusterPlan)
     # Signals arrive as bytes: nothing can come between a look at what happened and the wait for more.
     told, tell = socket.socketpair()
     tell.setblocking(False)

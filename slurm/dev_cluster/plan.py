@@ -14,7 +14,7 @@ CONTROLLER_PORT = 26817
 NODE_PORT = 26820  # the same on every node, because each has a network of its own
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster.
 
     folder: holds its configuration, logs, sockets and state
@@ -48,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{NETWORK}.{FIRST_NODE + number}"
 
 
-def configuration_files(plan: Plan) -> dict[str, str]:
+def configuration_files(plan: ClusterPlan) -> dict[str, str]:
     """Return the text of each file in the configuration folder, by name."""
     return {
         "slurm.conf": slurm_conf(plan),
@@ -58,7 +58,7 @@ def configuration_files(plan: Plan) -> dict[str, str]:
     }
 
 
-def slurm_conf(plan: Plan) -> str:
+def slurm_conf(plan: ClusterPlan) -> str:
     """Return slurm.conf: everything in the plan's folder, nothing that needs cgroups, accounting or root."""
     folder, last = plan.folder, plan.nodes - 1
     gres = f" Gres=gpu:{plan.gpus}" if plan.gpus else ""
@@ -112,11 +112,11 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=5 State=UP PriorityTier=2
 """
 
 
-def _gres_conf(plan: Plan) -> str:
+def _gres_conf(plan: ClusterPlan) -> str:
     """Return gres.conf. Slurm wants a device file for each GPU and only numbers them: terminals will do."""
     return f"Name=gpu File=/dev/tty[0-{plan.gpus - 1}]\n" if plan.gpus else ""
 
 
-def _hosts(plan: Plan) -> str:
+def _hosts(plan: ClusterPlan) -> str:
     nodes = [f"{plan.address(number)} {name}" for number, name in enumerate(plan.node_names)]
     return "\n".join(["127.0.0.1 localhost", f"{CONTROLLER_ADDRESS} {CONTROLLER}", *nodes]) + "\n"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from serving import load_results
 
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.protocol.wall import Wall
-from grader.harness.verdict import judge
+from grader.harness.verdict import verdict_on
 
 HERE = Path(__file__).resolve().parent
 SOURCES = Sources(
@@ -53,7 +53,7 @@ class Contestant(ABC):
 class Ours(Contestant):
     """A launch as a graded test makes it: zygote, supervisor, recorder, frames, verdict."""
 
-    def __init__(self, zygote: Zygote) -> None:
+    def __init__(self, zygote: ZygoteHandle) -> None:
         self.start_up_s = zygote.wait_until_ready().import_s
         self._zygote = zygote
 
@@ -70,7 +70,7 @@ class Ours(Contestant):
             process_group=True,
         )
         start = time.perf_counter()
-        run = judge(self._zygote.launch(request, SOURCES, [{} for _ in range(world_size)]))
+        run = verdict_on(self._zygote.launch(request, SOURCES, [{} for _ in range(world_size)]))
         seconds = time.perf_counter() - start
         return Measurement(seconds=seconds, sums=tuple(tensor.sum().item() for tensor in run["gradient"]))
 
@@ -167,7 +167,9 @@ def served(script: str, *arguments: str) -> Iterator[Served]:
 def contestants_that_stay() -> Iterator[dict[str, Contestant]]:
     """Start the contestants that serve every world size."""
     with ExitStack() as stack:
-        bare, walled = (stack.enter_context(Zygote(wall=wall, preload=["torch"])) for wall in (Wall.NONE, Wall.NESTED))
+        bare, walled = (
+            stack.enter_context(ZygoteHandle(wall=wall, preload=["torch"])) for wall in (Wall.NONE, Wall.NESTED)
+        )
         yield {
             "ours": Ours(bare),
             "ours_walled": Ours(walled),

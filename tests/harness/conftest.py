@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
 
@@ -10,7 +10,7 @@ from tests.harness.ranks import Ranks
 @pytest.fixture(scope="session")
 def zygote():
     """One zygote with torch preloaded for all tests that do not kill it."""
-    with Zygote(wall=Wall.NONE, preload=["torch"]) as running:
+    with ZygoteHandle(wall=Wall.NONE, preload=["torch"]) as running:
         yield running
 
 

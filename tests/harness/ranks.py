@@ -4,11 +4,11 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.harness.launch.launcher import Remains, Zygote
+from grader.harness.launch.launcher import Remains, ZygoteHandle
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
-from grader.harness.verdict import judge
+from grader.harness.verdict import verdict_on
 
 PROGRAM = """
 def program(student, **arguments):
@@ -20,7 +20,7 @@ def program(student, **arguments):
 class Ranks:
     """Launches the test's own student file."""
 
-    zygote: Zygote
+    zygote: ZygoteHandle
     folder: Path
 
     def write(self, student: str, program: str = PROGRAM) -> None:
@@ -58,7 +58,7 @@ class Ranks:
 
     def run(self, world_size: int, **options) -> Run:
         """Launch, and return or raise the verdict."""
-        return judge(self.remains(world_size, **options))
+        return verdict_on(self.remains(world_size, **options))
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from grader.harness.comm.log import CommLog
-from grader.harness.protocol.journal import Done, Event, FutureTaken, Issue, NewGroup, RankJournal, Site, Wait
+from grader.harness.protocol.journal import CallSite, Done, Event, FutureTaken, Issue, NewGroup, RankJournal, WaitBegun
 
 
-def site(line: int | None) -> Site | None:
+def site(line: int | None) -> CallSite | None:
     """Return a line of the student's file."""
-    return None if line is None else Site("x.py", line, "solve")
+    return None if line is None else CallSite("x.py", line, "solve")
 
 
 class Recorded:
@@ -35,7 +35,7 @@ class Recorded:
 
     def wait(self, k: int | None = None, *, line: int | None = None) -> "Recorded":
         """Begin to wait, for the last operation by default."""
-        return self._add(Wait, self.num_ops - 1 if k is None else k, site=site(line))
+        return self._add(WaitBegun, self.num_ops - 1 if k is None else k, site=site(line))
 
     def done(self, k: int | None = None, **fields) -> "Recorded":
         """Find an operation complete, the last by default."""

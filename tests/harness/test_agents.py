@@ -13,7 +13,7 @@ import pytest
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.agent import MAX_STRANGERS, Agent
-from grader.harness.agents.channel import CODE_BYTES, Channel, ChannelError, End
+from grader.harness.agents.channel import CODE_BYTES, Channel, ChannelError, Party
 from grader.harness.agents.network import network_towards
 from grader.harness.agents.roster import Member, enter, read_key, read_members, wait_for_key, wait_for_members
 from grader.harness.agents.team import Team, split
@@ -389,11 +389,11 @@ def test_an_agent_that_runs_out_of_descriptors_goes_on(monkeypatch):
 
 def connect(port, secret):
     """Connect to an agent as a judge does."""
-    return Channel(socket.create_connection(("127.0.0.1", port)), secret, End.JUDGE)
+    return Channel(socket.create_connection(("127.0.0.1", port)), secret, Party.JUDGE)
 
 
 @contextmanager
-def channel_pair(secrets=(SECRET, SECRET), ends=(End.JUDGE, End.AGENT)):
+def channel_pair(secrets=(SECRET, SECRET), ends=(Party.JUDGE, Party.AGENT)):
     """Yield two ends of a connection."""
     left, right = tcp_pair()
     made = {}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from grader.harness.comm import gloo_bytes as wire
 from grader.harness.comm.gloo_bytes import expected_traffic, unaccounted
 from grader.harness.comm.log import CommLog
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.journal import Failed, read_journal
 from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
 from grader.harness.protocol.wall import Wall
@@ -42,11 +42,11 @@ def around(numel):
 
 
 @pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
+def zygote() -> Iterator[ZygoteHandle]:
     """A zygote that gives each launch a network of its own."""
     if (reason := problem(Wall.NESTED)) is not None:
         pytest.skip(f"This machine has no wall that counts: {reason}")
-    with Zygote(wall=Wall.NESTED, preload=["torch"]) as running:
+    with ZygoteHandle(wall=Wall.NESTED, preload=["torch"]) as running:
         yield running
 
 

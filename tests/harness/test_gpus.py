@@ -17,12 +17,12 @@ from course_env.errors import CatalogError
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.roster import Member
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.messages import Network
 from grader.harness.protocol.wall import Wall
 from grader.harness.run import Run
 from grader.harness.sandbox import visible, zygote_command
-from grader.harness.trials.gpus import GpuLauncher, handles
+from grader.harness.trials.gpus import Launchers, handles
 from grader.harness.trials.walls import problem
 from tests.harness.ranks import Ranks
 
@@ -62,13 +62,13 @@ def no_gpu(monkeypatch):
 @pytest.mark.parametrize("wall", [Wall.NONE, Wall.NESTED])
 def test_gpus_that_cannot_be_used_are_as_good_as_none(zygote, tmp_path, wall):
     """Ranks try to reduce on them; what comes of it is the reason for the CPU, where launches go on."""
-    launcher = GpuLauncher(Pretender(zygote, 2), partial(Zygote, wall=wall, preload=["torch"], gpus=True))
+    launcher = Launchers(Pretender(zygote, 2), partial(ZygoteHandle, wall=wall, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(2)
         assert str(placement).startswith("gloo on the CPU (it was tried on GPUs, and failed: Rank 0 of 2 raised ")
         assert placement is launcher.place(2), "once is enough"
         assert "3 ranks would share 2 GPUs" in str(launcher.place(3))
-        ranks = Ranks(launcher.launcher(placement), tmp_path)
+        ranks = Ranks(launcher.launcher_for(placement), tmp_path)
         ranks.write("def solve():\n    return 1\n")
         assert [1, 1] == list(ranks.run(2)["value"])
     finally:
@@ -81,7 +81,7 @@ def test_where_there_is_none_nothing_is_started(zygote):
     def start():
         raise AssertionError
 
-    launcher = GpuLauncher(Pretender(zygote, 0), start)
+    launcher = Launchers(Pretender(zygote, 0), start)
 
     assert "gloo on the CPU (there is no GPU)" == str(launcher.place(2))
     launcher.close()
@@ -196,11 +196,11 @@ def test_a_rank_computes_on_its_gpu_and_communicates_by_nccl(zygote, tmp_path, w
     import torch
 
     assert problem(wall) is None
-    launcher = GpuLauncher(zygote, partial(Zygote, wall=wall, preload=["torch"], gpus=True))
+    launcher = Launchers(zygote, partial(ZygoteHandle, wall=wall, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(1)
         assert str(placement) == "NCCL on GPUs (the only rank has a GPU to itself)"
-        ranks = Ranks(launcher.launcher(placement), tmp_path)
+        ranks = Ranks(launcher.launcher_for(placement), tmp_path)
         ranks.write(TRAIN)
         for _ in range(2):  # the zygote must be as good as new
             value = ranks.run(1, gpus=handles(placement), x=torch.ones(3))["value"][0]
@@ -217,10 +217,10 @@ def test_a_rank_computes_on_its_gpu_and_communicates_by_nccl(zygote, tmp_path, w
 @needs_gpu
 def test_a_hang_on_a_gpu_is_cut_and_the_next_launch_is_well(zygote, tmp_path):
     """As on the CPU."""
-    launcher = GpuLauncher(zygote, partial(Zygote, wall=Wall.NESTED, preload=["torch"], gpus=True))
+    launcher = Launchers(zygote, partial(ZygoteHandle, wall=Wall.NESTED, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(1)
-        ranks = Ranks(launcher.launcher(placement), tmp_path)
+        ranks = Ranks(launcher.launcher_for(placement), tmp_path)
         ranks.write("import time\ndef solve():\n    time.sleep(60)\n")
         assert ranks.remains(1, gpus=handles(placement), timeout_s=5.0).deadline_passed
         ranks.write("import torch\ndef solve():\n    return torch.ones(1)\n")

@@ -13,10 +13,10 @@ import pytest
 
 from course_env.errors import LaunchError
 from grader.harness.launch import launcher
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
-from grader.harness.verdict import judge
+from grader.harness.verdict import verdict_on
 from tests.harness.ranks import Ranks
 
 SLEEP = """
@@ -43,7 +43,7 @@ ranks.remains(2, process_group=False, timeout_s=60)
 @pytest.fixture
 def fresh(tmp_path):
     """Ranks of a zygote that the test may kill; it preloads nothing, so it starts at once."""
-    with Zygote(wall=Wall.NONE, preload=[]) as zygote:
+    with ZygoteHandle(wall=Wall.NONE, preload=[]) as zygote:
         yield Ranks(zygote, tmp_path)
 
 
@@ -86,7 +86,7 @@ def launch_and_kill(ranks: Ranks, victim) -> tuple[set[int], object]:
 
     def launch() -> None:
         try:
-            ended.append(judge(ranks.remains(2, process_group=False, timeout_s=60)))
+            ended.append(verdict_on(ranks.remains(2, process_group=False, timeout_s=60)))
         except (StudentFailure, LaunchError) as error:
             ended.append(error)
 
@@ -246,7 +246,7 @@ def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, to
     monkeypatch.setattr(launcher, "_scratch_parent", lambda: str(tmp_path))
 
     def start() -> None:
-        with Zygote(wall=Wall.NONE, preload=[]) as zygote:
+        with ZygoteHandle(wall=Wall.NONE, preload=[]) as zygote:
             zygote.wait_until_ready()
 
     with pytest.raises(LaunchError, match=told):
@@ -257,7 +257,7 @@ def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, to
 def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
     """The first test waits for a zygote that does not come up; the others are told at once."""
     monkeypatch.setattr(launcher, "ZYGOTE_START_S", 0.5)
-    with Zygote(wall=Wall.NONE, preload=[]) as zygote:
+    with ZygoteHandle(wall=Wall.NONE, preload=[]) as zygote:
         os.kill(zygote.pid, signal.SIGSTOP)
         with pytest.raises(LaunchError, match=r"did not start within 0\.5 s"):
             zygote.wait_until_ready()

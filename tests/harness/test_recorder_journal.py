@@ -7,13 +7,13 @@ import pytest
 
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import (
+    CallSite,
     Done,
     FutureTaken,
     Issue,
     JournalWriter,
     NewGroup,
-    Site,
-    Wait,
+    WaitBegun,
     printable,
     read_journal,
 )
@@ -22,9 +22,9 @@ EVENTS = (
     NewGroup(k=0, t=0.5, group="0", ranks=(0, 1), api="init_process_group"),
     Done(k=0, t=0.6),
     Issue(k=1, t=1.0, op="all_reduce", group="0", ranks=(0, 1), inputs=(5,), outputs=(5,), dtype="float32", itemsize=4),
-    Wait(k=1, t=1.5, site=Site("x.py", 3, "solve")),
+    WaitBegun(k=1, t=1.5, site=CallSite("x.py", 3, "solve")),
     Done(k=1, t=2.0),
-    Issue(k=2, t=3.0, op="recv", group="0", ranks=(0, 1), outputs=(2,), tag=-1, site=Site("é x.py", 3, "lösung")),
+    Issue(k=2, t=3.0, op="recv", group="0", ranks=(0, 1), outputs=(2,), tag=-1, site=CallSite("é x.py", 3, "lösung")),
     FutureTaken(k=2, t=3.5),
     Done(k=2, t=4.0, peer=1),
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials import walls as probe
@@ -36,13 +36,13 @@ def attempt(action):
 def _ranks(wall: Wall, folder: Path):
     if (reason := probe.problem(wall)) is not None:
         pytest.skip(f"This machine has no wall '{wall}': {reason}")
-    return Ranks(Zygote(wall=wall, preload=[]), folder)
+    return Ranks(ZygoteHandle(wall=wall, preload=[]), folder)
 
 
 @pytest.fixture(scope="module")
 def zygotes():
     """Zygotes by wall, started when first asked for."""
-    started: dict[Wall, Zygote] = {}
+    started: dict[Wall, ZygoteHandle] = {}
     yield started
     for zygote in started.values():
         zygote.close()

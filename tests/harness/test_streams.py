@@ -6,7 +6,7 @@ import pytest
 
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import problem
@@ -33,11 +33,11 @@ def invent(method, numel, peer):
 
 
 @pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
+def zygote() -> Iterator[ZygoteHandle]:
     """A zygote that gives each launch a network of its own."""
     if (reason := problem(Wall.NESTED)) is not None:
         pytest.skip(f"This machine has no wall that counts: {reason}")
-    with Zygote(wall=Wall.NESTED, preload=["torch"]) as running:
+    with ZygoteHandle(wall=Wall.NESTED, preload=["torch"]) as running:
         yield running
 
 

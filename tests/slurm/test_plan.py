@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from slurm.dev_cluster.plan import MAX_NODES, Plan, configuration_files
+from slurm.dev_cluster.plan import MAX_NODES, ClusterPlan, configuration_files
 
 
 def plan(**changed):
     """Return a plan."""
-    return Plan(**{"folder": "/tmp/dev", "nodes": 3, "cpus": 16, "gpus": 2, "user": "alice"} | changed)
+    return ClusterPlan(**{"folder": "/tmp/dev", "nodes": 3, "cpus": 16, "gpus": 2, "user": "alice"} | changed)
 
 
 def test_every_node_has_a_name_and_an_address():

@@ -30,7 +30,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class ChapterFolders:
     """Where the chapters of one submission lie."""
 
     top: Folder
@@ -81,7 +81,7 @@ def _check(path: Path, name: str, known: Mapping[str, Submission]) -> None:
         )
 
 
-def find_chapters(submission: Submission, course: Course) -> Layout:
+def find_chapters(submission: Submission, course: Course) -> ChapterFolders:
     """Return where the course's chapters lie in a submission.
 
     These are understood: `alice/ch02_x/<files>`, a copy of the whole course (`alice/assignments/ch02_x/<files>`), a
@@ -92,7 +92,7 @@ def find_chapters(submission: Submission, course: Course) -> Layout:
         return _find_in(_open(submission.path), course)
     except RefusedError as refusal:
         name = printable(submission.path.name)
-        return Layout(
+        return ChapterFolders(
             top=Folder(name=name, entries=dict),
             problem=f"{name} {refusal}",
             left_out=(LeftOut(path=name, reason=refusal.fault),),
@@ -103,7 +103,7 @@ def _open(path: Path) -> Folder:
     return folder_on_disk(path) if path.is_dir() else archive_folder(path)
 
 
-def _find_in(root: Folder, course: Course) -> Layout:
+def _find_in(root: Folder, course: Course) -> ChapterFolders:
     known = {chapter.id: chapter for chapter in course.chapters}
     bases = [root, *_only_folder(root, course.chapters)]
     for top in _tops(bases):
@@ -111,7 +111,7 @@ def _find_in(root: Folder, course: Course) -> Layout:
         folders = {name: entry for name in known if isinstance(entry := entries.get(name), Folder)}
         problem = " ".join(_unclear(name, entries) for name in known if name not in folders).strip()
         if folders or problem:
-            return Layout(top=_holding(entries), folders=folders, problem=problem, left_out=_refused(root, top))
+            return ChapterFolders(top=_holding(entries), folders=folders, problem=problem, left_out=_refused(root, top))
     return _find_flat(root, bases, known)
 
 
@@ -158,21 +158,21 @@ def _refused(root: Folder, top: Folder) -> tuple[LeftOut, ...]:
     return list_left_out({name: entry for name, entry in root.entries().items() if isinstance(entry, Refused)}, "")
 
 
-def _find_flat(root: Folder, bases: Sequence[Folder], known: Mapping[str, Chapter]) -> Layout:
+def _find_flat(root: Folder, bases: Sequence[Folder], known: Mapping[str, Chapter]) -> ChapterFolders:
     candidates = [known[root.name]] if root.name in known else list(known.values())
     for base in bases:
         files = {name for name, entry in base.entries().items() if not isinstance(entry, Folder)}
         fitting = [chapter for chapter in candidates if files.intersection(chapter.files)]
         if len(fitting) == 1:
-            return Layout(top=base, folders={fitting[0].id: base}, left_out=_refused(root, base))
+            return ChapterFolders(top=base, folders={fitting[0].id: base}, left_out=_refused(root, base))
         if fitting:
             names = " and ".join(chapter.id for chapter in fitting)
             problem = f"The files could be those of {names}: put them into folders so named."
-            return Layout(top=base, problem=problem, left_out=_refused(root, base))
+            return ChapterFolders(top=base, problem=problem, left_out=_refused(root, base))
     if root.name in known:
-        return Layout(top=root, folders={root.name: root})
+        return ChapterFolders(top=root, folders={root.name: root})
     top = bases[-1]
-    return Layout(top=top, problem=_what_is_there(top, known.values()), left_out=_refused(root, top))
+    return ChapterFolders(top=top, problem=_what_is_there(top, known.values()), left_out=_refused(root, top))
 
 
 def _what_is_there(top: Folder, chapters: Iterable[Chapter]) -> str:

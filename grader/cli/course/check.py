@@ -25,7 +25,7 @@ from grader.cli.command import (
     words,
 )
 from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
-from grader.cluster.check_job import Plan, Stage, check_on
+from grader.cluster.check_job import CheckPlan, Stage, check_on
 from grader.cluster.dispatch import require_shared
 from grader.cluster.one_job import logs
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
@@ -113,7 +113,7 @@ def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, cons
     folder = course.root / "out" / "checks" / secrets.token_hex(4)
     executor, profile = executor_on(name, logs(folder), spread=True)
     require_shared(profile, [course.root])
-    plan = Plan(
+    plan = CheckPlan(
         root=str(course.root),
         exercises=tuple(f"{chapter.short}/{exercise.id}" for chapter, exercise in selected),
         seed=seed,

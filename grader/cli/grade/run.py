@@ -29,9 +29,9 @@ from grader.cli.command import (
     number,
 )
 from grader.cli.result_table import print_results
-from grader.cli.venue import Place, place
+from grader.cli.venue import Venue, place
 from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
-from grader.cluster.rounds import Progress as JobProgress
+from grader.cluster.rounds import BatchProgress
 from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.harness.outcome import Outcome, shown
 from slurm.executors import ON_THIS_MACHINE
@@ -57,7 +57,7 @@ def grade_run(options: Namespace) -> int:
         return _grade(batch, submissions, where, console)
 
 
-def _grade(batch: Batch, submissions: Sequence[Submission], where: Place, console: Console) -> int:
+def _grade(batch: Batch, submissions: Sequence[Submission], where: Venue, console: Console) -> int:
     console.print(_opening(batch, submissions, where.words))
     results: dict[str, SubmissionResult] = {}
     try:
@@ -125,7 +125,7 @@ class BatchDisplay:
         self._fractions[submission.name] = max(self._fractions[submission.name], fraction)
         self._bar.update(self._task, completed=sum(self._fractions.values()))
 
-    def tell_jobs(self, progress: JobProgress) -> None:
+    def tell_jobs(self, progress: BatchProgress) -> None:
         """Show how many items are done, and what the queue holds."""
         share = progress.done / progress.items
         known = progress.trouble or _queue(progress)
@@ -150,7 +150,7 @@ class BatchDisplay:
         self._console.print("; ".join([line, *_notes(result)]))
 
 
-def _queue(progress: JobProgress) -> str:
+def _queue(progress: BatchProgress) -> str:
     why = f": {progress.why}" if progress.why else ""
     return f"{count(progress.running, 'job')} running, {progress.waiting} waiting{why}"
 

@@ -15,7 +15,7 @@ HIDDEN = "test_*_hidden.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradedTest:
+class TestFunction:
     """One test function; its parametrisation counts as one test here."""
 
     name: str
@@ -29,28 +29,28 @@ class GradedTest:
     aspect: str | None
 
 
-def public_tests(chapter: Chapter) -> list[GradedTest]:
+def public_tests(chapter: Chapter) -> list[TestFunction]:
     """Return the tests that students see."""
     return _tests_in(chapter, chapter.folder, "test_*.py")
 
 
-def hidden_tests(chapter: Chapter) -> list[GradedTest]:
+def hidden_tests(chapter: Chapter) -> list[TestFunction]:
     """Return the tests that only staff see."""
     return _tests_in(chapter, chapter.solution, HIDDEN)
 
 
-def _tests_in(chapter: Chapter, folder: Path, pattern: str) -> list[GradedTest]:
+def _tests_in(chapter: Chapter, folder: Path, pattern: str) -> list[TestFunction]:
     root = chapter.folder.parent.parent
     return [test for path in sorted(folder.glob(pattern)) for test in _read_tests(path, str(path.relative_to(root)))]
 
 
-def _read_tests(path: Path, where: str) -> Iterator[GradedTest]:
+def _read_tests(path: Path, where: str) -> Iterator[TestFunction]:
     tree = parse(path.read_text(encoding="utf-8"), where)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
             marker = next((mark for mark in node.decorator_list if _is_exercise_marker(mark)), None)
             exercise, aspect = _arguments(marker) if isinstance(marker, ast.Call) else (None, None)
-            yield GradedTest(
+            yield TestFunction(
                 name=node.name,
                 where=f"{where}:{node.lineno}",
                 claim=ast.get_docstring(node),

@@ -80,11 +80,11 @@ class Finished(
     placements: tuple[str, ...] = ()
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="ended"):
+class ReportEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="ended"):
     """Last line of a report: the judge came to its end."""
 
 
-_EVENT = msgspec.json.Decoder(Collected | Finished | Ended)
+_EVENT = msgspec.json.Decoder(Collected | Finished | ReportEnd)
 
 
 def read_report(path: Path, *, trouble: str) -> list[Record]:
@@ -106,7 +106,7 @@ def read_report(path: Path, *, trouble: str) -> list[Record]:
     return [_record(test, finished.get(test.test), trouble) for test in expected.values()]
 
 
-def _events(path: Path) -> Iterator[Collected | Finished | Ended]:
+def _events(path: Path) -> Iterator[Collected | Finished | ReportEnd]:
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):

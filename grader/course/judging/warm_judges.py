@@ -20,7 +20,7 @@ from grader.course.judging.judge_process import GRACE_S, RunningJudges, StoppedE
 from grader.harness.protocol.wall import Wall
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JudgeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What such a judge is told: pytest's arguments, where its output goes, what to add to its environment."""
 
     arguments: tuple[str, ...]
@@ -57,7 +57,7 @@ class WarmJudges(RunningJudges):
         """
         assert cwd == self._root, "a judge stays in its course"
         server = self._take()
-        turn = Turn(server, Run(arguments=tuple(arguments), log=str(log), settings=dict(settings)))
+        turn = Turn(server, JudgeOrder(arguments=tuple(arguments), log=str(log), settings=dict(settings)))
         try:
             yield turn
         finally:
@@ -102,7 +102,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 class Turn:
     """One run of a judge that stays, with the manners of a process."""
 
-    def __init__(self, server: subprocess.Popen[bytes], run: Run) -> None:
+    def __init__(self, server: subprocess.Popen[bytes], run: JudgeOrder) -> None:
         self._server = server
         self.returncode: int | None = None
         assert server.stdin is not None

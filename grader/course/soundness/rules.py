@@ -14,7 +14,7 @@ from typing import get_args
 
 from course_env.errors import CatalogError, did_you_mean
 from grader.course.catalog import Chapter, Exercise
-from grader.course.content.graded_tests import HIDDEN, GradedTest, hidden_tests, public_tests
+from grader.course.content.graded_tests import HIDDEN, TestFunction, hidden_tests, public_tests
 from grader.course.content.mutants import mutant_paths, read_mutant
 from grader.course.content.regions import parse
 from grader.course.content.stubs import read_staff_file
@@ -213,7 +213,7 @@ def _exercise_of_mutant(name: str, chapter: Chapter) -> str | None:
     return next((exercise.id for exercise in chapter.exercises if name.startswith(f"{exercise.id}-")), None)
 
 
-def _faults_of(test: GradedTest, chapter: Chapter) -> Iterator[Problem]:
+def _faults_of(test: TestFunction, chapter: Chapter) -> Iterator[Problem]:
     known = [exercise.id for exercise in chapter.exercises]
     marker = '@pytest.mark.exercise("<id>", aspect="<aspect>")'
     if not test.claim:

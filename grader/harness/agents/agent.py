@@ -12,8 +12,8 @@ import threading
 
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
-from grader.harness.agents.channel import Channel, ChannelError, End
-from grader.harness.launch.launcher import Remains, Zygote
+from grader.harness.agents.channel import Channel, ChannelError, Party
+from grader.harness.launch.launcher import Remains, ZygoteHandle
 from grader.harness.protocol.messages import (
     END_PART,
     FREEZE_PART,
@@ -93,7 +93,7 @@ class Agent:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            with Channel(connection, self._secret, End.AGENT) as channel:
+            with Channel(connection, self._secret, Party.AGENT) as channel:
                 first = dialogue.receive_from_judge(channel)  # proves that it knows the secret
                 with self._lock:
                     self._sessions[threading.current_thread()] = channel
@@ -112,7 +112,7 @@ class Agent:
 
     def _be_held(self, channel: Channel) -> None:
         self._held.set()
-        dialogue.send(channel, dialogue.Ready())
+        dialogue.send(channel, dialogue.AgentReady())
         try:
             dialogue.receive_from_judge(channel)
         finally:
@@ -120,24 +120,24 @@ class Agent:
 
     def _work(self, channel: Channel, begin: dialogue.Begin) -> None:
         try:
-            zygote = Zygote(wall=begin.wall, preload=begin.preload, network=self._network, gpus=begin.gpus)
+            zygote = ZygoteHandle(wall=begin.wall, preload=begin.preload, network=self._network, gpus=begin.gpus)
         except LaunchError as error:
-            dialogue.send(channel, dialogue.Failed(reason=str(error)))
+            dialogue.send(channel, dialogue.PartFailed(reason=str(error)))
             return
         with zygote:
             try:
                 zygote.wait_until_ready()
             except LaunchError as error:
-                dialogue.send(channel, dialogue.Failed(reason=str(error)))
+                dialogue.send(channel, dialogue.PartFailed(reason=str(error)))
                 return
-            dialogue.send(channel, dialogue.Ready())
+            dialogue.send(channel, dialogue.AgentReady())
             _Session(channel, zygote, self._network).run()
 
 
 class _Session:
     """One judge, and the zygote that is its own."""
 
-    def __init__(self, channel: Channel, zygote: Zygote, network: Network) -> None:
+    def __init__(self, channel: Channel, zygote: ZygoteHandle, network: Network) -> None:
         self._channel = channel
         self._zygote = zygote
         self._network = network
@@ -150,7 +150,7 @@ class _Session:
                 match dialogue.receive_from_judge(self._channel):
                     case dialogue.Meet():
                         self._meet()
-                    case dialogue.Run(request=request, sources=sources, inputs=inputs):
+                    case dialogue.RunPart(request=request, sources=sources, inputs=inputs):
                         self._run(request, sources, inputs)
                     case _:
                         pass  # meant for a part that has just ended by itself
@@ -161,7 +161,7 @@ class _Session:
         self._forget_meeting()
         self._meeting = socket.create_server((self._network.address, 0), backlog=MAX_CONNECTING)
         host, port = self._meeting.getsockname()
-        dialogue.send(self._channel, dialogue.Place(host=host, port=port))
+        dialogue.send(self._channel, dialogue.StoreAddress(host=host, port=port))
 
     def _forget_meeting(self) -> None:
         if self._meeting is not None:
@@ -175,7 +175,7 @@ class _Session:
             assert self._meeting is not None
             others.append(self._meeting.fileno())
         with step, theirs:
-            launch = _Launch(self._zygote, request, sources, inputs, others)
+            launch = _PartUnderWay(self._zygote, request, sources, inputs, others)
             try:
                 self._keep_step(step, launch)
             finally:
@@ -188,7 +188,7 @@ class _Session:
             self._zygote.wait_until_ready()  # one that was killed is replaced at the expense of this launch
         dialogue.send(self._channel, told)
 
-    def _keep_step(self, step: socket.socket, launch: "_Launch") -> None:
+    def _keep_step(self, step: socket.socket, launch: "_PartUnderWay") -> None:
         """Pass on what the part and the judge have to say to each other, until the part has ended."""
         poll = select.poll()
         for source in (step, self._channel, launch):
@@ -209,16 +209,16 @@ class _Session:
             dialogue.send(self._channel, dialogue.Frozen())
 
     def _tell_part(self, step: socket.socket, message: dialogue.ToAgent) -> None:
-        words = {dialogue.Leave: LEAVE, dialogue.Freeze: FREEZE_PART, dialogue.Cut: END_PART}
+        words = {dialogue.Leave: LEAVE, dialogue.Freeze: FREEZE_PART, dialogue.CutPart: END_PART}
         with contextlib.suppress(OSError):  # it has just ended
             step.send(words[type(message)])
 
 
-class _Launch:
+class _PartUnderWay:
     """A part that runs in a thread of its own; its descriptor becomes readable when it has ended."""
 
     def __init__(
-        self, zygote: Zygote, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+        self, zygote: ZygoteHandle, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
     ) -> None:
         self._outcome: Remains | LaunchError | None = None
         self._ended = os.eventfd(0)
@@ -226,7 +226,7 @@ class _Launch:
         self._thread.start()
 
     def _run(
-        self, zygote: Zygote, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+        self, zygote: ZygoteHandle, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
     ) -> None:
         try:
             self._outcome = zygote.launch_packed(request, sources, inputs, others)
@@ -247,5 +247,5 @@ class _Launch:
     def told(self) -> dialogue.FromAgent:
         """Return what the judge is told of it, after the end."""
         if isinstance(self._outcome, Remains):
-            return dialogue.Left(remains=self._outcome)
-        return dialogue.Failed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))
+            return dialogue.PartLeft(remains=self._outcome)
+        return dialogue.PartFailed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))

@@ -10,7 +10,7 @@ from course_env.devices import visible_gpus
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.agent import Agent
-from grader.harness.agents.channel import Channel, ChannelError, End
+from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.agents.network import network_towards
 from grader.harness.agents.roster import Member, enter, wait_for_key, wait_for_members, write_crew
 
@@ -57,7 +57,7 @@ def _held(members: Sequence[Member], secret: bytes) -> contextlib.ExitStack:
         for member in members:
             try:
                 connection = socket.create_connection((member.host, member.port), timeout=CONNECT_S)
-                channel = holding.enter_context(Channel(connection, secret, End.JUDGE))
+                channel = holding.enter_context(Channel(connection, secret, Party.JUDGE))
                 dialogue.send(channel, dialogue.Hold())
                 dialogue.receive_from_agent(channel)
             except (OSError, ChannelError) as error:

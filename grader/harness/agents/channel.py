@@ -29,7 +29,7 @@ class ChannelError(Exception):
     """The other end is not one of ours, or has gone in the middle of something."""
 
 
-class End(Enum):
+class Party(Enum):
     """Who one is: the key of either direction is made with the name of the sender."""
 
     JUDGE = b"judge"
@@ -42,7 +42,7 @@ class Channel:
     Raises: ChannelError if the other end does not open, or goes.
     """
 
-    def __init__(self, connection: socket.socket, secret: bytes, end: End) -> None:
+    def __init__(self, connection: socket.socket, secret: bytes, end: Party) -> None:
         self._socket = connection
         self._socket.settimeout(STALLED_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -53,9 +53,9 @@ class Channel:
         mine = os.urandom(NONCE_BYTES)
         self._write(mine)
         theirs = self._read(NONCE_BYTES)
-        other = End.AGENT if end is End.JUDGE else End.JUDGE
+        other = Party.AGENT if end is Party.JUDGE else Party.JUDGE
         nonces = {end: mine, other: theirs}
-        both = nonces[End.JUDGE] + nonces[End.AGENT]
+        both = nonces[Party.JUDGE] + nonces[Party.AGENT]
         self._sending = _Sequence(secret, end, both)
         self._receiving = _Sequence(secret, other, both)
 
@@ -125,7 +125,7 @@ class Channel:
 class _Sequence:
     """The codes of the messages in one direction."""
 
-    def __init__(self, secret: bytes, sender: End, nonces: bytes) -> None:
+    def __init__(self, secret: bytes, sender: Party, nonces: bytes) -> None:
         self._key = hashlib.blake2b(nonces, key=secret, person=sender.value).digest()
         self._number = 0
 

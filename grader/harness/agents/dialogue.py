@@ -20,11 +20,11 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     gpus: bool = False
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
+class AgentReady(msgspec.Struct, frozen=True, tag=True):
     """From an agent: it is as was asked."""
 
 
-class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class PartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From an agent: that could not be done, through no fault of the code under test."""
 
     reason: str
@@ -34,14 +34,14 @@ class Meet(msgspec.Struct, frozen=True, tag=True):
     """To the agent that will run rank 0: have a place ready where all ranks meet."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class StoreAddress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From that agent: there."""
 
     host: str
     port: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To an agent: run this part of a launch, whose sources and inputs are packed."""
 
     request: LaunchRequest
@@ -68,18 +68,18 @@ class Frozen(msgspec.Struct, frozen=True, tag=True):
     """From an agent: they are stopped, or have ended."""
 
 
-class Cut(msgspec.Struct, frozen=True, tag=True):
+class CutPart(msgspec.Struct, frozen=True, tag=True):
     """To an agent: end the ranks."""
 
 
-class Left(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class PartLeft(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From an agent: the part has ended, and this is left of it."""
 
     remains: Remains
 
 
-ToAgent = Hold | Begin | Meet | Run | Leave | Freeze | Cut
-FromAgent = Ready | Failed | Place | PartDone | Frozen | Left
+ToAgent = Hold | Begin | Meet | RunPart | Leave | Freeze | CutPart
+FromAgent = AgentReady | PartFailed | StoreAddress | PartDone | Frozen | PartLeft
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_agent: msgspec.msgpack.Decoder[ToAgent] = msgspec.msgpack.Decoder(ToAgent)

@@ -13,7 +13,7 @@ import msgspec
 from course_env.devices import Gpu
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
-from grader.harness.agents.channel import Channel, ChannelError, End
+from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.agents.roster import Member
 from grader.harness.launch.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
@@ -41,7 +41,7 @@ def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, rang
     ]
 
 
-def _parts(split_: Sequence[tuple[Member, range]], place: dialogue.Place) -> list[Part]:
+def _parts(split_: Sequence[tuple[Member, range]], place: dialogue.StoreAddress) -> list[Part]:
     """Return the parts of a launch whose ranks are split so, and meet there."""
     on_node: dict[str, int] = {}
     firsts = []
@@ -107,7 +107,7 @@ class Team:
             end = time.monotonic() + ZYGOTES_START_S
             try:
                 for hand in self._crew:
-                    hand.expect(dialogue.Ready, end)
+                    hand.expect(dialogue.AgentReady, end)
             except BaseException:
                 self.close()
                 raise
@@ -129,17 +129,17 @@ class Team:
             raise
         return _joined(request, launch, seconds=time.monotonic() - start)
 
-    def _start(self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "_Launch":
+    def _start(self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "_PartsUnderWay":
         """Send every agent its part."""
         hands = {hand.member.task: hand for hand in self._crew}
         shares = split(request.world_size, self._members)
-        place = hands[shares[0][0].task].meet() if request.process_group else dialogue.Place(host="", port=0)
+        place = hands[shares[0][0].task].meet() if request.process_group else dialogue.StoreAddress(host="", port=0)
         for (member, ranks), part in zip(shares, _parts(shares, place), strict=True):
             own = tuple(inputs[rank] for rank in ranks)
             gpus = request.gpus[ranks.start : ranks.stop]
             request_of_part = msgspec.structs.replace(request, part=part, gpus=gpus)
-            hands[member.task].send(dialogue.Run(request=request_of_part, sources=sources, inputs=own))
-        return _Launch([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
+            hands[member.task].send(dialogue.RunPart(request=request_of_part, sources=sources, inputs=own))
+        return _PartsUnderWay([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
 
 
 class _Hand:
@@ -152,7 +152,7 @@ class _Hand:
         except OSError as error:
             raise self.trouble(f"cannot be reached: {error}") from None
         try:
-            self._channel = Channel(connection, secret, End.JUDGE)
+            self._channel = Channel(connection, secret, Party.JUDGE)
         except ChannelError as error:
             connection.close()
             raise self.trouble(f"does not answer: {error}") from None
@@ -189,17 +189,17 @@ class _Hand:
         if not select.select([self], [], [], max(0.0, end - time.monotonic()))[0]:
             raise self.trouble("does not answer")
         message = self.receive()
-        if isinstance(message, dialogue.Failed):
+        if isinstance(message, dialogue.PartFailed):
             raise LaunchError(f"On {self.member.node}: {message.reason}")
         assert isinstance(message, kind), message
         return message
 
-    def meet(self) -> dialogue.Place:
+    def meet(self) -> dialogue.StoreAddress:
         self.send(dialogue.Meet())
-        return self.expect(dialogue.Place, time.monotonic() + CONNECT_S)
+        return self.expect(dialogue.StoreAddress, time.monotonic() + CONNECT_S)
 
 
-class _Launch:
+class _PartsUnderWay:
     """The parts of one launch under way."""
 
     def __init__(self, hands: Sequence[_Hand], deadline: float) -> None:
@@ -246,7 +246,7 @@ class _Launch:
         end = time.monotonic() + FREEZE_S
         while self._open - self._frozen and time.monotonic() < end:
             self._hear(end)
-        self._tell(dialogue.Cut())
+        self._tell(dialogue.CutPart())
         end = time.monotonic() + PART_LATER_S + 2 * SECONDS_TO_END
         while self._open:
             if time.monotonic() >= end:
@@ -267,16 +267,16 @@ class _Launch:
                     self._done.add(descriptor)
                 case dialogue.Frozen():
                     self._frozen.add(descriptor)
-                case dialogue.Left(remains=remains):
+                case dialogue.PartLeft(remains=remains):
                     self._left[descriptor] = remains
                     self._open.discard(descriptor)
-                case dialogue.Failed(reason=reason):
+                case dialogue.PartFailed(reason=reason):
                     raise LaunchError(f"On {hand.member.node}: {reason}")
                 case other:
                     raise hand.trouble(f"says {type(other).__name__} in the middle of a launch")
 
 
-def _joined(request: LaunchRequest, launch: _Launch, *, seconds: float) -> Remains:
+def _joined(request: LaunchRequest, launch: _PartsUnderWay, *, seconds: float) -> Remains:
     """Return what a whole launch has left."""
     parts = [remains for _, remains in launch.remains]
     ranks = [replace(rank, node=member.node) for member, remains in launch.remains for rank in remains.ranks]

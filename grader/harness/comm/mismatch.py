@@ -12,7 +12,7 @@ from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_me
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _Agreement:
     """Something on which all ranks of a collective must agree."""
 
     value: Callable[[CommOp], object]
@@ -37,20 +37,20 @@ def _amount(op: CommOp) -> str:
 
 
 RULES = (
-    _Rule(
+    _Agreement(
         lambda op: op.ranks,
         "give",
         lambda op: rank_list(op.ranks),
         "Every rank must make the same groups in the same order.",
     ),
-    _Rule(lambda op: op.dtype, "give", _amount, "Every rank must pass the same dtype."),
-    _Rule(_count, "give", _amount, "Every rank must pass the same number of elements."),
-    _Rule(
+    _Agreement(lambda op: op.dtype, "give", _amount, "Every rank must pass the same dtype."),
+    _Agreement(_count, "give", _amount, "Every rank must pass the same number of elements."),
+    _Agreement(
         lambda op: op.reduce_op, "reduce by", lambda op: op.reduce_op, "Every rank must pass the same reduce operation."
     ),
-    _Rule(lambda op: op.root, "name", lambda op: f"rank {op.root} as root", "Every rank must name the same root."),
+    _Agreement(lambda op: op.root, "name", lambda op: f"rank {op.root} as root", "Every rank must name the same root."),
 )
-CALLED = _Rule(
+CALLED = _Agreement(
     lambda op: op.kind,
     "call",
     lambda op: op.op,
@@ -102,11 +102,11 @@ def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]]
     return _check_parts(what, together) if first.kind == "all_to_all" else ""
 
 
-def _agree(rule: _Rule, ops: Iterable[CommOp]) -> bool:
+def _agree(rule: _Agreement, ops: Iterable[CommOp]) -> bool:
     return len({rule.value(op) for op in ops}) <= 1
 
 
-def _disagreement(what: str, rule: _Rule, ops: Sequence[CommOp]) -> str:
+def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp]) -> str:
     said: dict[str, list[int]] = defaultdict(list)
     for op in ops:
         said[f"{rule.text(op)}{place(op)}"].append(op.rank)

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from grader.harness.protocol.journal import Done, Failed, FutureTaken, Issue, NewGroup, RankJournal, Site, Wait
+from grader.harness.protocol.journal import CallSite, Done, Failed, FutureTaken, Issue, NewGroup, RankJournal, WaitBegun
 
 POINT_TO_POINT = ("send", "recv")
 
@@ -68,8 +68,8 @@ class CommOp:
     reduce_op: str = ""
     api: str = ""
     is_async: bool = False
-    site: Site | None = None
-    waited_site: Site | None = None
+    site: CallSite | None = None
+    waited_site: CallSite | None = None
     future_taken: bool = False
     error: str = ""
     issued_at: int = 0
@@ -159,7 +159,7 @@ class CommOp:
         return self.done_at is not None and self.done_at < other.issued_at
 
 
-_Later = Wait | FutureTaken | Done | Failed
+_Later = WaitBegun | FutureTaken | Done | Failed
 _Ends = dict[type, tuple[int, _Later]]
 
 
@@ -194,7 +194,7 @@ def _followed(op: CommOp, ends: _Ends) -> CommOp:
         later |= {"waited_at": op.issued_at, "waited_s": op.issued_s, "waited_site": op.site}
     for position, event in ends.values():
         match event:
-            case Wait():
+            case WaitBegun():
                 later |= {"waited_at": position, "waited_s": event.t, "waited_site": event.site}
             case Done():
                 later |= {"done_at": position, "done_s": event.t}

@@ -18,14 +18,14 @@ def who_waits(journals: Sequence[RankJournal], states: Sequence[str]) -> str:
     states: for each rank, what is known of it beside its journal, as a phrase that follows its name: "has returned" or
         any other "has ..." for a rank that ended, "is at work.py:3 in solve" for one that runs, "" if unknown.
     """
-    launch = _Launch([read_ops(rank, journal) for rank, journal in enumerate(journals)], states)
+    launch = _CutLaunch([read_ops(rank, journal) for rank, journal in enumerate(journals)], states)
     text = "; ".join(_clauses(launch))
     reason = next(filter(None, (explain(launch) for explain in EXPLANATIONS)), "")
     return f"{text}: {reason}" if reason else f"{text}."
 
 
 @dataclass(frozen=True, slots=True)
-class _Launch:
+class _CutLaunch:
     """The ranks of a launch that was cut."""
 
     ops: list[tuple[CommOp, ...]]
@@ -60,7 +60,7 @@ class _Launch:
         return self.absent(op)
 
 
-def _clauses(launch: _Launch) -> list[str]:
+def _clauses(launch: _CutLaunch) -> list[str]:
     """Return what each rank does, ranks that do the same together."""
     blocked = launch.blocked()
     awaited = {_call(op, launch): launch.absent(op) for op in blocked.values() if op.op not in POINT_TO_POINT}
@@ -77,7 +77,7 @@ def _clauses(launch: _Launch) -> list[str]:
     return [f"{rank_list(ranks)} {_plural(phrase) if len(ranks) > 1 else phrase}" for phrase, ranks in ordered]
 
 
-def _waits(op: CommOp, launch: _Launch) -> str:
+def _waits(op: CommOp, launch: _CutLaunch) -> str:
     if op.waited_at is None:
         return f"waits for its {_call(op, launch)}{place(op)}"
     if op.is_async and op.waited_site != op.site:
@@ -87,7 +87,7 @@ def _waits(op: CommOp, launch: _Launch) -> str:
     return f"waits in {_call(op, launch)}{place(op)}"
 
 
-def _call(op: CommOp, launch: _Launch) -> str:
+def _call(op: CommOp, launch: _CutLaunch) -> str:
     """Return an operation as a call: "recv(src=1)", "all_reduce", "barrier of ranks 0, 2"."""
     if op.op in POINT_TO_POINT:
         return op.call
@@ -105,7 +105,7 @@ def _plural(phrase: str) -> str:
     return phrase.replace(": it has ", ": they have ").replace(": it is ", ": they are ").replace(" its ", " their ")
 
 
-def _forgotten(launch: _Launch) -> str:
+def _forgotten(launch: _CutLaunch) -> str:
     """Explain a message that never arrives because the rank at its other end dropped it instead of waiting for it."""
     blocked = launch.blocked().values()
     pairs = [pair for send, receive in matched_messages(launch.ops) for pair in ((send, receive), (receive, send))]
@@ -116,7 +116,7 @@ def _forgotten(launch: _Launch) -> str:
     return f"{', '.join(said)}. A message is lost with its handle: keep it and wait() for it." if said else ""
 
 
-def _tags(launch: _Launch) -> str:
+def _tags(launch: _CutLaunch) -> str:
     """Explain a send and a receive that look for each other under different tags."""
     for op in launch.blocked().values():
         if op.op not in POINT_TO_POINT or op.peer is None or launch.has_ended(op.peer):
@@ -132,7 +132,7 @@ def _tags(launch: _Launch) -> str:
     return ""
 
 
-def _order(launch: _Launch) -> str:
+def _order(launch: _CutLaunch) -> str:
     """Explain members of one group that are in different collectives."""
     kinds: dict[str, set[str]] = defaultdict(set)
     for op in launch.blocked().values():
@@ -143,7 +143,7 @@ def _order(launch: _Launch) -> str:
     return ""
 
 
-def _circle(launch: _Launch) -> str:
+def _circle(launch: _CutLaunch) -> str:
     """Explain ranks that wait for each other in a circle."""
     blocked = launch.blocked()
     circle = next(filter(None, (_circle_from(rank, launch, blocked) for rank in blocked)), ())
@@ -161,7 +161,7 @@ def _circle(launch: _Launch) -> str:
     return f"they wait for each other in a circle, {' -> '.join(map(str, (*circle, circle[0])))}."
 
 
-def _circle_from(start: int, launch: _Launch, blocked: dict[int, CommOp]) -> tuple[int, ...]:
+def _circle_from(start: int, launch: _CutLaunch, blocked: dict[int, CommOp]) -> tuple[int, ...]:
     """Return the ranks of a circle of waiting that goes through `start`, none if there is none."""
     paths: list[tuple[int, ...]] = [(start,)]
     reached: set[int] = set()
@@ -175,7 +175,7 @@ def _circle_from(start: int, launch: _Launch, blocked: dict[int, CommOp]) -> tup
     return ()
 
 
-def _missing_partner(launch: _Launch) -> str:
+def _missing_partner(launch: _CutLaunch) -> str:
     """Explain a message whose other end, which is not blocked, has not sent or received it."""
     blocked = launch.blocked()
     missing = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NamedTuple
 
-from grader.harness.protocol.journal import Site, printable
+from grader.harness.protocol.journal import CallSite, printable
 
 # Their functions are what people call; everything below them is torch's own plumbing.
 API_FILES = ("torch/distributed/distributed_c10d.py", "torch/distributed/_functional_collectives.py")
@@ -15,7 +15,7 @@ API_FILES = ("torch/distributed/distributed_c10d.py", "torch/distributed/_functi
 class Caller(NamedTuple):
     """Who called: the line, and the names of torch's functions between it and the operation, innermost first."""
 
-    site: Site | None
+    site: CallSite | None
     api: tuple[str, ...]
 
 
@@ -56,5 +56,5 @@ class SiteFinder:
         return None
 
 
-def _site(frame: FrameType, file: str) -> Site:
-    return Site(printable(file), frame.f_lineno, printable(frame.f_code.co_name))
+def _site(frame: FrameType, file: str) -> CallSite:
+    return CallSite(printable(file), frame.f_lineno, printable(frame.f_code.co_name))

@@ -30,7 +30,7 @@ from grader.harness.protocol.journal import (
     Issue,
     JournalWriter,
     NewGroup,
-    Wait,
+    WaitBegun,
     printable,
 )
 
@@ -89,7 +89,7 @@ class _Recorder:
         return event
 
     def wait(self, k: int) -> None:
-        self._write(Wait(k=k, site=self._sites.caller().site, t=time.monotonic()))
+        self._write(WaitBegun(k=k, site=self._sites.caller().site, t=time.monotonic()))
 
     def future_taken(self, k: int) -> None:
         self._write(FutureTaken(k=k, t=time.monotonic()))

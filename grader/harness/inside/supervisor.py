@@ -34,7 +34,7 @@ MAX_CONNECTING = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class LaunchSite:
     """Where a launch runs.
 
     folder: holds its files, and is gone after it
@@ -64,7 +64,7 @@ def _cut(_signal: int, _frame: FrameType | None) -> None:
     raise CutError
 
 
-class Others(NamedTuple):
+class OtherParts(NamedTuple):
     """What a part of a launch has in common with the other parts.
 
     step: socket on which the parts keep step
@@ -80,9 +80,9 @@ def supervise(
     status: int,
     sources: int,
     ranks: list[Descriptors],
-    place: Place,
+    place: LaunchSite,
     *,
-    others: Others | None,
+    others: OtherParts | None,
 ) -> None:
     """Run one launch, or its part, to its end and write its LaunchStatus to `status`."""
     deadline = time.monotonic() + request.timeout_s
@@ -91,7 +91,7 @@ def supervise(
     os.setsid()
     _furnish(place, sources, request)
     before = namespaces.loopback_traffic() if place.has_own_network else None
-    launch = _Launch(request, ranks, place, status, deadline, others=others)
+    launch = _RanksUnderWay(request, ranks, place, status, deadline, others=others)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
         signal.signal(signal.SIGTERM, _cut)
         launch.start()
@@ -107,7 +107,7 @@ def supervise(
     os.write(status, msgspec.json.encode(told))
 
 
-def _furnish(place: Place, sources: int, request: LaunchRequest) -> None:
+def _furnish(place: LaunchSite, sources: int, request: LaunchRequest) -> None:
     """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
     if place.wall is Wall.NESTED:
         linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
@@ -125,7 +125,7 @@ def _furnish(place: Place, sources: int, request: LaunchRequest) -> None:
         settle_in(home)
 
 
-def _rendezvous(request: LaunchRequest, others: Others | None) -> socket.socket | None:
+def _rendezvous(request: LaunchRequest, others: OtherParts | None) -> socket.socket | None:
     """Return the socket on which rank 0 will serve the store where ranks meet, if they meet and rank 0 is here."""
     if others is not None:
         return others.listening
@@ -139,18 +139,18 @@ def _listen() -> socket.socket:
     return listening
 
 
-class _Launch:
+class _RanksUnderWay:
     """The ranks under way."""
 
     def __init__(
         self,
         request: LaunchRequest,
         ranks: list[Descriptors],
-        place: Place,
+        place: LaunchSite,
         status: int,
         deadline: float,
         *,
-        others: Others | None,
+        others: OtherParts | None,
     ) -> None:
         self._request = request
         self._descriptors = dict(zip(request.ranks, ranks, strict=True))

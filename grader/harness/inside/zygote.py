@@ -25,13 +25,13 @@ from course_env import value_types
 from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.rank import Descriptors
-from grader.harness.inside.supervisor import Others, Place, supervise
+from grader.harness.inside.supervisor import LaunchSite, OtherParts, supervise
 from grader.harness.protocol.files import remove_tree
 from grader.harness.protocol.messages import (
     DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
     Cut,
-    Ended,
+    LaunchEnded,
     LaunchRequest,
     Ready,
     ZygoteSettings,
@@ -149,7 +149,7 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
     assert linux.num_tasks() == 1, "a zygote with threads cannot fork safely"
     is_nested = settings.wall is Wall.NESTED
     folder = LAUNCH_FOLDER if is_nested else Path(tempfile.mkdtemp(dir=settings.scratch))
-    place = Place(
+    place = LaunchSite(
         wall=settings.wall,
         folder=folder,
         parent=0 if is_nested else os.getpid(),
@@ -170,7 +170,7 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
     if not is_nested:  # there it went with the launch's mounts
         remove_tree(folder)
     if judge_is_there:
-        control.send(_to_json(Ended(supervisor_exit_code=os.waitstatus_to_exitcode(state))))
+        control.send(_to_json(LaunchEnded(supervisor_exit_code=os.waitstatus_to_exitcode(state))))
     return judge_is_there
 
 
@@ -184,7 +184,7 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: list[int], place: Place) -> None:
+def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: list[int], place: LaunchSite) -> None:
     code = 1
     try:
         control.close()
@@ -199,10 +199,10 @@ def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: 
         os._exit(code)
 
 
-def _others(request: LaunchRequest, descriptors: list[int]) -> Others:
+def _others(request: LaunchRequest, descriptors: list[int]) -> OtherParts:
     """Take from `descriptors` what a part has in common with others."""
     step = socket.socket(fileno=descriptors.pop(0))
-    return Others(step, socket.socket(fileno=descriptors.pop(0)) if request.listens else None)
+    return OtherParts(step, socket.socket(fileno=descriptors.pop(0)) if request.listens else None)
 
 
 def _watch(control: socket.socket, supervisor: int) -> bool:

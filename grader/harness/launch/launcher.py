@@ -28,7 +28,7 @@ from grader.harness.protocol.journal import JOURNAL_BYTES
 from grader.harness.protocol.messages import (
     MAX_MESSAGE_BYTES,
     Cut,
-    Ended,
+    LaunchEnded,
     LaunchRequest,
     LaunchStatus,
     Network,
@@ -55,7 +55,7 @@ SECONDS_TO_END = 5.0
 SECONDS_TO_EXIT = 0.5
 
 _to_json = msgspec.json.Encoder().encode
-_messages = msgspec.json.Decoder(Ready | Ended)
+_messages = msgspec.json.Decoder(Ready | LaunchEnded)
 _status = msgspec.json.Decoder(LaunchStatus)
 
 
@@ -108,7 +108,7 @@ class Launcher(Protocol):
         """End it, and with it all that it started."""
 
 
-class Zygote:
+class ZygoteHandle:
     """A running zygote. Start it early: it imports torch while the judge does the same.
 
     Raises: LaunchError if no process can be started.
@@ -391,7 +391,7 @@ class _Collector:
         for descriptor in [control.fileno(), *self._logs]:
             poll.register(descriptor, select.POLLIN)
         deadline_passed = flooded = False
-        ended: Ended | None = None
+        ended: LaunchEnded | None = None
         zygote_died = False
         while ended is None and not zygote_died:
             cut = deadline_passed or flooded
@@ -425,7 +425,7 @@ class _Collector:
                 while self._dropped[descriptor] <= FLOOD_BYTES and self._drain(descriptor):
                     pass
 
-    def _remains(self, ended: Ended | None, *, deadline_passed: bool, flooded: bool) -> Remains:
+    def _remains(self, ended: LaunchEnded | None, *, deadline_passed: bool, flooded: bool) -> Remains:
         status = self._read_status()
         folder = "" if status is None else status.folder
         return Remains(
@@ -458,11 +458,11 @@ class _Collector:
         return None
 
 
-def _read_ended(control: socket.socket) -> tuple[Ended | None, bool]:
+def _read_ended(control: socket.socket) -> tuple[LaunchEnded | None, bool]:
     """Return the zygote's message, and whether the zygote has gone instead."""
     try:
         message = control.recv(MAX_MESSAGE_BYTES)
     except ConnectionError:
         message = b""
     ended = _messages.decode(message) if message else None
-    return (ended, False) if isinstance(ended, Ended) else (None, True)
+    return (ended, False) if isinstance(ended, LaunchEnded) else (None, True)

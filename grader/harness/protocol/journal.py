@@ -28,7 +28,7 @@ _Count = Annotated[int, Meta(ge=0, lt=1 << 48)]
 _Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
 
 
-class Site(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class CallSite(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A line of the student's file, or of a program of the course. `file` is relative to its source root."""
 
     file: _Text
@@ -54,7 +54,7 @@ class NewGroup(_Event, frozen=True, kw_only=True, tag="new_group"):
     group: _Text
     ranks: tuple[_Rank, ...]
     api: _Name = ""
-    site: Site | None = None
+    site: CallSite | None = None
 
 
 class Issue(_Event, frozen=True, kw_only=True, tag="issue"):
@@ -80,13 +80,13 @@ class Issue(_Event, frozen=True, kw_only=True, tag="issue"):
     reduce_op: _Name = ""
     api: _Name = ""
     is_async: bool = False
-    site: Site | None = None
+    site: CallSite | None = None
 
 
-class Wait(_Event, frozen=True, kw_only=True, tag="wait"):
+class WaitBegun(_Event, frozen=True, kw_only=True, tag="wait"):
     """The rank begins to wait for the asynchronous operation `k`. A blocking one is waited for when it is issued."""
 
-    site: Site | None = None
+    site: CallSite | None = None
 
 
 class FutureTaken(_Event, frozen=True, kw_only=True, tag="future"):
@@ -109,7 +109,7 @@ class _Truncated(msgspec.Struct, frozen=True, tag="truncated", forbid_unknown_fi
     pass
 
 
-Event = NewGroup | Issue | Wait | FutureTaken | Done | Failed
+Event = NewGroup | Issue | WaitBegun | FutureTaken | Done | Failed
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event | _Truncated)

@@ -148,7 +148,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Judge to zygote: end the launch that is under way."""
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class LaunchEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Zygote to judge: the launch is over, no process of it is left."""
 
     supervisor_exit_code: int

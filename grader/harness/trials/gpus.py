@@ -20,8 +20,8 @@ def reduce():
 """
 
 
-class GpuLauncher:
-    """A launcher with GPUs beside the one without, started when the first launch could use it."""
+class Launchers:
+    """The launcher for ranks on the CPU, and one for ranks on GPUs, which starts when the first launch can use it."""
 
     def __init__(self, without: Launcher, start: Callable[[], Launcher]) -> None:
         self._without = without
@@ -37,7 +37,7 @@ class GpuLauncher:
             self._placements[world_size] = placement if problem is None else on_cpu(problem)
         return self._placements[world_size]
 
-    def launcher(self, placement: Placement) -> Launcher:
+    def launcher_for(self, placement: Placement) -> Launcher:
         """Return what runs a launch that is placed so."""
         if not placement.gpus:
             return self._without
@@ -55,7 +55,7 @@ class GpuLauncher:
         world_size = len(placement.gpus)
         try:
             run = call_on_ranks(
-                self.launcher(placement),
+                self.launcher_for(placement),
                 PROBE,
                 "reduce",
                 timeout_s=PROBE_S,

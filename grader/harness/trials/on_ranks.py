@@ -7,7 +7,7 @@ from grader.harness.launch.launcher import Launcher
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
-from grader.harness.verdict import judge
+from grader.harness.verdict import verdict_on
 
 FILE = "probe.py"
 
@@ -39,4 +39,4 @@ def call_on_ranks(
         gpus=gpus,
     )
     inputs = [{"function": function, "args": list(args), "kwargs": {}}] * world_size
-    return judge(launcher.launch(request, Sources(submission={FILE: source}, course={}), inputs))
+    return verdict_on(launcher.launch(request, Sources(submission={FILE: source}, course={}), inputs))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_env.errors import LaunchError
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.bubblewrap import PROGRAM
@@ -70,7 +70,7 @@ def _look_out(wall: Wall) -> set[str]:
     with (
         tempfile.NamedTemporaryFile("w", prefix="outside-") as file,
         socket.create_server(("127.0.0.1", 0)) as server,
-        Zygote(wall=wall, preload=()) as zygote,
+        ZygoteHandle(wall=wall, preload=()) as zygote,
     ):
         file.write(secrets.token_hex())
         file.flush()

@@ -7,7 +7,7 @@ import pytest
 from grader.batch.batch import plan_batch
 from grader.batch.grading import grade_chapter
 from grader.batch.intake.find import Submission
-from grader.cluster.desk import Begun, Desk, Handed, Loss, Plan, Verdict
+from grader.cluster.desk import BatchPlan, Begun, Desk, Handed, Loss, Verdict
 from grader.cluster.packing import Item
 from grader.harness.protocol.wall import Wall
 
@@ -19,7 +19,7 @@ OTHER = Item("ben", CHAPTER)
 @pytest.fixture
 def plan(root):
     """Return the plan of a batch of two."""
-    return Plan(
+    return BatchPlan(
         token="t",
         place="here",
         root=str(root),
