@@ -23,6 +23,7 @@ from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
+from grader.harness.wording import exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
@@ -276,13 +277,3 @@ def _who(rank: int, remains: Remains) -> str:
 
 def _place(line: SourceLine) -> str:
     return f"{line.file}:{line.line} in {line.function}"
-
-
-def exit_text(code: int) -> str:
-    """Return an exit code as a person says it: "signal SIGSEGV" or "exit code 3"."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

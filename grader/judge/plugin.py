@@ -23,10 +23,11 @@ from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
 from grader.harness.launch.launcher import Launcher, ZygoteHandle
 from grader.harness.mistake import Mistake, named_mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
+from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.gpus import Launchers
 from grader.harness.trials.walls import strongest
+from grader.harness.wording import shown
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter

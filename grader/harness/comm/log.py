@@ -15,9 +15,10 @@ from copy import copy
 from fractions import Fraction
 from typing import NamedTuple
 
-from grader.harness.comm.mismatch import find_mismatches, place, rank_list
+from grader.harness.comm.mismatch import find_mismatches
 from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages, read_ops
 from grader.harness.protocol.journal import Event, Issue, NewGroup, RankJournal
+from grader.harness.wording import at_line, rank_list
 
 __all__ = ["CommLog", "CommOp"]
 
@@ -145,7 +146,7 @@ def _who_called(ops: Sequence[CommOp]) -> str:
     """Return the first of these calls with all ranks that made it: "Ranks 0, 1 called all_gather at x.py:12"."""
     first = ops[0]
     ranks = sorted({op.rank for op in ops if (op.api, op.op, op.site) == (first.api, first.op, first.site)})
-    return f"{rank_list(ranks).capitalize()} called {first.api or first.op}{place(first)}"
+    return f"{rank_list(ranks).capitalize()} called {first.api or first.op}{at_line(first.site)}"
 
 
 class _Rounds:

@@ -20,9 +20,9 @@ from course_env.errors import CatalogError, did_you_mean
 from grader.harness.compare.compared import Bound, Compared, agrees
 from grader.harness.compare.diagnosis import diagnose, explain_shape
 from grader.harness.compare.difference import Difference, Mismatch
-from grader.harness.compare.hypothesis import listed
 from grader.harness.mistake import Mistake
 from grader.harness.per_rank import PerRank
+from grader.harness.wording import dtype_name, listed
 
 RTOL = 1e-9
 ATOL = 1e-11
@@ -220,7 +220,7 @@ def _bound(node: Node, due: Tensor, dtype: torch.dtype, tolerance: Tolerance) ->
         return Bound(rtol=rtol, atol=rtol * _magnitude(due) if atol is None else atol)
     if not isinstance(node.exact, Tensor) or node.exact.dtype != torch.float64 or node.exact.shape != due.shape:
         raise CatalogError(
-            f"{node.path} is expected in {_dtype(dtype)}, where no fixed bound is right. "
+            f"{node.path} is expected in {dtype_name(dtype)}, where no fixed bound is right. "
             "Correct the test: pass exact=: the same reference computed from the same inputs in float64, of the same shape, or rtol=: 0 where values are only moved."
         )
     return own_error_bound(due, _widened(node.exact), dtype, tolerance.world_size)
@@ -249,7 +249,7 @@ def _tensor_misfit(actual: Tensor, expected: Tensor, world_size: int) -> Misfit 
         cause = explain_shape(actual.shape, expected.shape, world_size)
         return Misfit(problem, cause.mistake, cause.sentence) if cause else Misfit(problem, Mistake.SHAPE)
     if actual.dtype != expected.dtype:
-        return Misfit(f"has dtype {_dtype(actual.dtype)}, expected {_dtype(expected.dtype)}.", Mistake.DTYPE)
+        return Misfit(f"has dtype {dtype_name(actual.dtype)}, expected {dtype_name(expected.dtype)}.", Mistake.DTYPE)
     return None
 
 
@@ -279,10 +279,6 @@ def _named(kind: type) -> str:
     if kind is type(None):
         return "None"
     return f"{'an' if kind.__name__[0] in 'aeiou' else 'a'} {kind.__name__}"
-
-
-def _dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _shown(value: Any) -> str:
