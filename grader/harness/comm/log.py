@@ -68,11 +68,11 @@ class CommLog:
         return len(self.ops(op, rank=rank))
 
     def payload_bytes(self, op: str | None = None, *, rank: int) -> int:
-        """Return the payload of a rank's operations, by the definition of S in `comm_op`."""
+        """Return the payload of a rank's operations, the S in `course_env.ring_cost`."""
         return sum(one.payload_bytes for one in self.ops(op, rank=rank))
 
     def bytes_sent_per_rank(self, op: str | None = None) -> tuple[Fraction, ...]:
-        """Return the bytes that each rank sends by the wire model in `comm_op`."""
+        """Return the bytes that each rank sends by ring algorithms: see `course_env.ring_cost`."""
         return tuple(
             sum((one.bytes_sent for one in self.ops(op, rank=rank)), Fraction(0)) for rank in range(self.world_size)
         )
