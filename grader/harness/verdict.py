@@ -152,7 +152,7 @@ def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stu
     states = tuple(_state(rank, results[rank], remains) for rank in range(count))
     parts = [
         f"{ranks} passed its {remains.request.timeout_s:g} s deadline and was ended.",
-        who_waits(comm.journals, states),
+        who_waits(comm, states),
         *_mismatch_hint(comm),
         *_stack_texts(remains),
     ]

@@ -125,14 +125,6 @@ class CommOp:
         """Return the number of elements that an all-to-all receives from global rank `rank`."""
         return self.outputs[self.ranks.index(rank)]
 
-    def in_flight_when(self, other: "CommOp") -> bool:
-        """Whether `other`, of the same rank, was issued after this operation and before this one was waited for."""
-        return self.issued_at < other.issued_at and (self.waited_at is None or other.issued_at < self.waited_at)
-
-    def waited_before(self, other: "CommOp") -> bool:
-        """Whether this operation was complete on its rank when `other`, of the same rank, was issued."""
-        return self.done_at is not None and self.done_at < other.issued_at
-
 
 _Later = WaitBegun | FutureTaken | Done | Failed
 _Ends = dict[type, tuple[int, _Later]]
