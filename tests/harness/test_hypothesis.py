@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from grader.harness import PerRank, assert_matches
-from grader.harness.compare.compared import Bound
 from grader.harness.compare.difference import Mismatch
 from grader.harness.compare.hypothesis import significant_bits
+from grader.harness.compare.tolerance import Bound
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from grader.harness.compare.compared import PROBED, Bound, Compared, agrees
+from grader.harness.compare.compared import PROBED, Compared, agrees
+from grader.harness.compare.tolerance import Bound
 from grader.harness.mistake import Mistake
 
 ENOUGH_BITS = 24.0  # chance would do as well less than once in 16 million
