@@ -51,8 +51,8 @@ def verdict_on(remains: Remains) -> Run:
             raise failure
     assert remains.status is not None
     return Run(
-        values=tuple(result for result in results if isinstance(result, dict)),
-        comm=comm,
+        _values=tuple(result for result in results if isinstance(result, dict)),
+        _comm=comm,
         log=tuple(rank.log for rank in remains.ranks),
         orphans=remains.status.orphans,
         max_rss_kb=tuple(exited.max_rss_kb for exited in remains.status.ranks),
