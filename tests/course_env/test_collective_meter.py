@@ -44,19 +44,19 @@ def made(op, payload_bytes, bytes_sent, group_size=NUM_RANKS):
 
 
 def test_an_all_reduce_sends_almost_twice_its_payload(x):
-    """2 (N - 1) / N * S: reduce-scatter and all-gather in one."""
+    """An all-reduce sends 2 (N - 1) / N * S, as a reduce-scatter and an all-gather do together."""
     assert metered(lambda: dist.all_reduce(x)) == made("all_reduce", S, 2 * 3 / 4 * S)
 
 
 def test_a_broadcast_or_a_reduction_passes_its_payload_on(x):
-    """S, on every rank."""
+    """Every rank sends S, the whole payload."""
     assert metered(lambda: dist.broadcast(x, src=0)) == made("broadcast", S, S)
     assert metered(lambda: dist.reduce(x, dst=0)) == made("reduce", S, S)
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
 def test_the_payload_is_the_whole_tensor(x):
-    """An all-gather's output and a reduce-scatter's input, as one tensor or as a list of the ranks' parts."""
+    """The payload is an all-gather's output and a reduce-scatter's input, as one tensor or as a list of the ranks' parts."""
     whole = torch.ones(6 * NUM_RANKS, dtype=torch.float64)
     parts = list(whole.chunk(NUM_RANKS))
     gathered, scattered = made("all_gather", 4 * S, 3 * S), made("reduce_scatter", 4 * S, 3 * S)
@@ -84,14 +84,14 @@ def test_messages_and_barriers(x):
 
 
 def test_functional_collectives_count_as_the_others(x):
-    """They are told by other operators, and mean the same."""
+    """Functional collectives run other operators, and the meter gives them the same names and costs."""
     reduced = metered(lambda: collectives.wait_tensor(collectives.all_reduce(x, "sum", dist.group.WORLD)))
     gathered = metered(lambda: collectives.wait_tensor(collectives.all_gather_single(x, 0, dist.group.WORLD)))
     assert (reduced, gathered) == (made("all_reduce", S, 3 / 2 * S), made("all_gather", 4 * S, 3 * S))
 
 
 def test_a_sub_group_counts_by_its_own_size(rank, x):
-    """N is the size of the group that is used, and a group of one rank sends nothing."""
+    """N is the size of the group that is used; a group of one rank sends nothing."""
     group, alone = dist.new_group([0, 1]), [dist.new_group([one]) for one in (0, 1)][rank]
 
     assert metered(lambda: dist.all_reduce(x, group=group)) == made("all_reduce", S, S, group_size=2)
@@ -111,7 +111,7 @@ def test_ddp_is_seen_though_its_reducer_is_in_cpp():
 
 
 def test_other_operators_are_no_communication(x):
-    """What computes on this rank alone is not counted, and neither is what happens after the block."""
+    """What this rank computes alone is not counted, and neither is what happens after the block."""
     with CollectiveMeter() as meter:
         (x @ x).sqrt()
     dist.all_reduce(x)
@@ -120,7 +120,7 @@ def test_other_operators_are_no_communication(x):
 
 
 def test_an_unknown_operation_is_not_passed_over(x, monkeypatch):
-    """Rather than to count too little, the meter raises."""
+    """The meter raises rather than count too little."""
     monkeypatch.delitem(CollectiveMeter.__init__.__globals__["_OPERATIONS"]["c10d"], "allreduce")
     with pytest.raises(RuntimeError, match=r"does not know c10d\.allreduce_"), CollectiveMeter():
         dist.all_reduce(x)

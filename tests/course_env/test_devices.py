@@ -29,7 +29,7 @@ def test_every_rank_has_a_gpu_of_its_own(seen, expected):
 
 
 def test_a_handle_is_that_of_the_task_that_sees_the_gpu():
-    """The first GPU of either machine is number 0 there."""
+    """The first GPU of either machine has number 0 there."""
     placement = place_ranks([gpus("a", "b")] * 2 + [gpus("c", "d")] * 2)
 
     assert ["0", "1", "0", "1"] == [gpu.handle for gpu in placement.gpus]
@@ -45,7 +45,7 @@ def test_a_handle_is_that_of_the_task_that_sees_the_gpu():
     ],
 )
 def test_too_few_are_as_good_as_none(seen, said):
-    """A process group has one backend for all its ranks; the choice says why."""
+    """A process group has one backend for all its ranks, so with too few GPUs all use the CPU, and the choice says why."""
     placement = place_ranks(seen)
 
     assert () == placement.gpus
@@ -65,7 +65,7 @@ def driver(tmp_path, monkeypatch):
 
 
 def test_torch_says_which_gpus_there_are(driver):
-    """By what it is the same everywhere, and by what this process has to say to use it."""
+    """A GPU has an identity, which is the same everywhere, and a handle, which this process uses for it."""
     driver.write_text("""#!/bin/sh\necho '[["a", "GPU-a", "V100"], ["b", "GPU-b", "V100"]]'\n""")
     driver.chmod(0o755)
 
@@ -74,7 +74,7 @@ def test_torch_says_which_gpus_there_are(driver):
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense", "echo '[[1]]'", None])
 def test_a_torch_that_does_not_say_has_none(driver, answer):
-    """Whatever is wrong with it."""
+    """Whatever is wrong with torch or its answer, there is no GPU."""
     if answer is not None:
         driver.write_text(f"#!/bin/sh\n{answer}\n")
         driver.chmod(0o755)
@@ -83,7 +83,7 @@ def test_a_torch_that_does_not_say_has_none(driver, answer):
 
 
 def test_where_there_is_no_driver_nobody_is_asked(driver, monkeypatch):
-    """It would take as long as an import of torch."""
+    """Torch is not asked without a driver, because that takes as long as its import."""
     driver.write_text("""#!/bin/sh\necho '[["a", "0", "V100"]]'\n""")
     driver.chmod(0o755)
     monkeypatch.setattr(devices, "DRIVER", driver.parent / "nothing")

@@ -93,7 +93,7 @@ def test_saved_for_backward_counts_parameters_unless_excluded():
 
 
 def test_saved_for_backward_tells_a_new_storage_from_one_that_was_freed():
-    """A graph that is dropped inside the block was saved all the same, though its memory is used again."""
+    """A graph that was dropped inside the block counts as saved, even if its memory is used again."""
     with SavedForBackward() as saved:
         for _ in range(5):
             torch.ones(1000, requires_grad=True).exp()
@@ -102,7 +102,7 @@ def test_saved_for_backward_tells_a_new_storage_from_one_that_was_freed():
 
 
 def test_checkpointing_saves_the_input_only():
-    """Recomputing in backward is what the meter shows as less saved."""
+    """The meter shows less saved where activations are computed again in backward."""
     model, x = mlp(), torch.ones(3, 5, requires_grad=True)
 
     with SavedForBackward(exclude=model.parameters()) as saved:
@@ -142,7 +142,7 @@ def test_live_activations_count_the_micro_batches_in_flight(in_flight, peak):
 
 
 def test_activations_are_held_as_long_as_their_graph():
-    """Keeping outputs keeps activations; dropping them without backward lets go."""
+    """Whoever keeps an output keeps its activations; dropping it without backward frees them."""
     stage = mlp()
     with LiveActivations(stage) as live:
         outputs = [stage(torch.ones(2, 5)) for _ in range(3)]
@@ -156,7 +156,7 @@ def test_activations_are_held_as_long_as_their_graph():
 
 
 def test_passes_without_gradients_are_not_held():
-    """Under no_grad nothing is saved, and a forward that raises leaves the meter in order."""
+    """Under no_grad nothing is saved, and a forward pass that raises leaves the meter in order."""
     stage = mlp()
     with LiveActivations(stage) as live:
         with torch.no_grad():
@@ -183,7 +183,7 @@ def test_largest_temporary_is_found_with_its_operator():
 
 
 def test_largest_temporary_sees_backward_and_ignores_what_it_is_told_to():
-    """Results of known shape can be left out."""
+    """Tensors that backward creates count; shapes that the caller names do not."""
     x = torch.ones(30, requires_grad=True)
 
     with LargestTemporary(ignore_shapes=[x.shape]) as largest:

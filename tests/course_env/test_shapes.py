@@ -9,7 +9,7 @@ SMALL = {"vocab_size": 40, "n_layer": 2, "n_head": 4, "d_model": 16, "max_seq": 
 
 
 def test_what_is_left_open_follows_from_the_rest():
-    """Inner width and key heads have the values that most models give them."""
+    """The inner width and the number of key heads default to what most models use."""
     cfg = GPTConfig(**SMALL)
 
     assert (64, 4, 4) == (cfg.d_ff, cfg.n_kv_head, cfg.head_dim)
@@ -26,7 +26,7 @@ def test_what_is_left_open_follows_from_the_rest():
     ],
 )
 def test_no_impossible_model_is_made(changed, said):
-    """One error names the field, its value and what would do."""
+    """One error names the field, its value and what is allowed."""
     with pytest.raises(ValueError, match=said):
         GPTConfig(**SMALL | changed)
 
@@ -41,13 +41,13 @@ def test_no_impossible_model_is_made(changed, said):
     ],
 )
 def test_no_impossible_layout_is_made(changed, said):
-    """One error names the field, its value and what would do."""
+    """One error names the field, its value and what is allowed."""
     with pytest.raises(ValueError, match=said):
         Layout(**changed)
 
 
 def test_sizes_of_a_layout():
-    """Accelerators and sequences per step are products."""
+    """Accelerators and sequences per step are products; the memory in all is a sum."""
     layout = Layout(tp=2, pp=3, dp=4, micro_batch=5, n_micro=6)
 
     assert (24, 120) == (layout.world_size, layout.global_batch)

@@ -19,7 +19,7 @@ def test_gpt2_has_its_published_size():
 
 
 def test_every_product_is_counted():
-    """No operation hides in a fused kernel: the counter sees what the matrices say."""
+    """No operation hides in a fused kernel, so the counter sees every FLOP of the matrix products."""
     with FlopCounterMode(display=False) as counter:
         TinyGPT(SMALL)(torch.zeros(2, 8, dtype=torch.int64)).sum().backward()
 
@@ -41,7 +41,7 @@ def test_no_position_sees_a_later_one(n_kv_head):
 
 
 def test_shared_key_heads_are_those_of_their_neighbours():
-    """With as many key heads as query heads, each equal to its neighbour's, the result is that of shared heads."""
+    """Sharing a key head equals having as many key heads as query heads, each equal to its neighbour's."""
     shared = TinyGPT(GPTConfig(vocab_size=40, n_layer=1, n_head=4, n_kv_head=2, d_model=16, max_seq=8)).double()
     whole = TinyGPT(GPTConfig(vocab_size=40, n_layer=1, n_head=4, d_model=16, max_seq=8)).double()
     state = shared.state_dict()
@@ -56,7 +56,7 @@ def test_shared_key_heads_are_those_of_their_neighbours():
 
 
 def test_a_tied_head_is_the_embedding():
-    """One tensor, one parameter, one gradient."""
+    """A tied head and the embedding are one tensor, with one gradient; an untied head is another."""
     tied, free = (
         TinyGPT(SMALL),
         TinyGPT(GPTConfig(vocab_size=40, n_layer=1, n_head=4, d_model=16, max_seq=8, tie_embeddings=False)),

@@ -33,7 +33,7 @@ def test_tensors_go_from_one_model_to_another(name):
 
 
 def test_tensors_are_copies_and_keep_their_places():
-    """tensors_of copies, and load_tensors writes in place."""
+    """tensors_of() copies, and load_tensors() writes in place."""
     module = make_toy("mlp")
     parameters, values = list(module.parameters()), tensors_of(module)
     kept = {name: value.clone() for name, value in values.items()}
@@ -67,7 +67,7 @@ def test_a_branch_that_is_not_used_has_no_gradient():
 
 
 def test_gradients_of_branches_are_ready_in_reverse_of_their_use():
-    """The branch used last has its gradient first, the trunk its own last."""
+    """The gradient of the branch used last is ready first, and the trunk's last."""
     module, ready = make_toy("branchy"), []
     for name, parameter in module.named_parameters():
         parameter.register_post_accumulate_grad_hook(lambda _, name=name: ready.append(name.rpartition(".")[0]))
@@ -85,7 +85,7 @@ def test_buffers_of_every_kind():
 
 
 def test_one_layer_of_another_dtype():
-    """The middle layer is float32 between float64 ones, and has a gradient of its own dtype."""
+    """The middle layer is float32 between float64 ones, and its gradient is float32 too."""
     module = make_toy("mixed")
     output_of("mixed", module).sum().backward()
     assert [parameter.grad.dtype for parameter in module.parameters()] == [

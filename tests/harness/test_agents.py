@@ -71,7 +71,7 @@ def solve(**_):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 8])
 def test_ranks_of_all_agents_are_one_group(ranks, world_size):
-    """They reduce together, know their places on their machine, and are recorded as one launch."""
+    """Ranks of several agents reduce together, know their local ranks, and are recorded as one launch."""
     ranks.write(ALL_REDUCE)
 
     remains = ranks.remains(world_size)
@@ -90,7 +90,7 @@ def test_ranks_of_all_agents_are_one_group(ranks, world_size):
 
 
 def test_a_call_without_ranks_runs_on_the_first_agent(ranks):
-    """One process, no group."""
+    """The call is one process without a process group."""
     ranks.write("def solve(x):\n    return 2 * x\n")
 
     remains = ranks.remains(1, process_group=False, x=21)
@@ -100,7 +100,7 @@ def test_a_call_without_ranks_runs_on_the_first_agent(ranks):
 
 
 def test_a_rank_that_returns_early_waits_for_those_elsewhere(ranks):
-    """It would close its connections under them otherwise."""
+    """A rank that ended at once would close connections that the others still use."""
     ranks.write("""
     import time
     import torch
@@ -121,7 +121,7 @@ def test_a_rank_that_returns_early_waits_for_those_elsewhere(ranks):
 
 @pytest.mark.parametrize("dying", [0, 3])
 def test_a_rank_that_dies_costs_its_launch_only(ranks, dying):
-    """The verdict names it, whichever agent had it, and the next launch is as good as ever."""
+    """The verdict names the rank, on whichever agent it ran, and the next launch succeeds."""
     ranks.write(f"""
     import os, signal
     import torch
@@ -145,7 +145,7 @@ def test_a_rank_that_dies_costs_its_launch_only(ranks, dying):
 
 
 def test_a_rank_that_raises_is_named_with_its_line(ranks):
-    """Its own message, not what broke at the others."""
+    """The student reads the rank's own message, not what broke on the others."""
     ranks.write("""
     import torch
     import torch.distributed as dist
@@ -161,7 +161,7 @@ def test_a_rank_that_raises_is_named_with_its_line(ranks):
 
 
 def test_a_hang_is_cut_everywhere_and_says_who_waits(ranks):
-    """Every rank's stack, none with an error that came of the cut."""
+    """Every rank's stack is shown, and no error that the cut itself caused."""
     ranks.write("""
     import torch
     import torch.distributed as dist
@@ -184,7 +184,7 @@ def test_a_hang_is_cut_everywhere_and_says_who_waits(ranks):
 
 
 def test_a_rank_that_stops_everything_it_can_is_cut(ranks):
-    """Even one that ignores signals."""
+    """Even a rank that ignores signals is cut."""
     ranks.write("""
     import os, signal, time
     import torch.distributed as dist
@@ -201,7 +201,7 @@ def test_a_rank_that_stops_everything_it_can_is_cut(ranks):
 
 
 def test_a_flood_is_cut(ranks):
-    """Of whichever rank."""
+    """A launch is cut whichever of its ranks floods."""
     ranks.write("""
     import torch.distributed as dist
 
@@ -216,7 +216,7 @@ def test_a_flood_is_cut(ranks):
 
 
 def test_nothing_of_a_launch_is_left(ranks, team):
-    """No process of it goes on, wherever it ran."""
+    """No process of a launch goes on, on whichever agent it ran."""
     ranks.write("""
     import os, time
     import torch.distributed as dist
@@ -248,7 +248,7 @@ def small_team():
 
 
 def test_an_agent_that_goes_in_a_launch_is_named(small_team, tmp_path):
-    """The test is not the student's fault, and neither are the later ones."""
+    """The loss of an agent is not the student's fault, in that test or in later ones."""
     team, running = small_team
     ranks = Ranks(team, tmp_path)
     ranks.write("import time\n\ndef solve():\n    time.sleep(30)\n")
@@ -263,7 +263,7 @@ def test_an_agent_that_goes_in_a_launch_is_named(small_team, tmp_path):
 
 
 def test_a_zygote_that_is_killed_costs_one_launch(small_team, tmp_path):
-    """Ranks may kill their parents where nothing is between them; the agent starts another."""
+    """Ranks may kill their parents if no sandbox is between them; the agent starts another zygote."""
     team, _ = small_team
     ranks = Ranks(team, tmp_path)
     ranks.write("""
@@ -286,7 +286,7 @@ def test_a_zygote_that_is_killed_costs_one_launch(small_team, tmp_path):
 
 
 def test_a_launch_that_is_left_does_not_answer_the_next(small_team, tmp_path):
-    """Ctrl-C in the middle of one: the next gets its own results."""
+    """After Ctrl-C in the middle of a launch, the next one gets its own results."""
     team, _ = small_team
     ranks = Ranks(team, tmp_path)
     ranks.write("import time\n\ndef solve():\n    time.sleep(30)\n")
@@ -303,7 +303,7 @@ def test_a_launch_that_is_left_does_not_answer_the_next(small_team, tmp_path):
 
 
 def test_an_agent_ends_when_it_is_let_go():
-    """Whoever holds it decides how long it is there."""
+    """An agent runs as long as someone holds a connection to it."""
     agent = Agent(SECRET, LOOPBACK)
     waiting = threading.Thread(target=agent.wait)
     waiting.start()
@@ -321,7 +321,7 @@ def test_an_agent_ends_when_it_is_let_go():
 
 
 def test_who_does_not_know_the_secret_gets_nothing():
-    """Not a word after the greeting; and who knows it is served all the same."""
+    """A stranger gets nothing after the greeting, and whoever knows the secret is still served."""
     agent = Agent(SECRET, LOOPBACK)
     with connect(agent.port, b"t" * 32) as liar:
         liar.send(HOLD)
@@ -336,7 +336,7 @@ def test_who_does_not_know_the_secret_gets_nothing():
 
 
 def test_strangers_do_not_keep_a_judge_out():
-    """Not many are listened to at a time; when they have gone, who knows the secret is served."""
+    """Few strangers are listened to at a time, and when they have gone, whoever knows the secret is served."""
     agent = Agent(SECRET, LOOPBACK)
     strangers = [socket.create_connection(("127.0.0.1", agent.port)) for _ in range(3 * MAX_STRANGERS)]
     greeted = [stranger for stranger in strangers if is_greeted(stranger)]
@@ -365,7 +365,7 @@ def is_greeted(stranger):
 
 
 def test_an_agent_that_runs_out_of_descriptors_goes_on(monkeypatch):
-    """For a while it can accept nobody, and afterwards it does."""
+    """The agent accepts nobody while it has no descriptors, and accepts again afterwards."""
     agent = Agent(SECRET, LOOPBACK)
     server, failures = agent._server, iter([OSError(24, "Too many open files")] * 3)
 
@@ -413,7 +413,7 @@ def tcp_pair():
 
 
 def test_messages_arrive_in_both_directions():
-    """Empty ones and long ones, in their order."""
+    """Empty and long messages arrive in their order."""
     with channel_pair() as (judge, agent):
         judge.send(b"")
         judge.send(b"a" * 100_000)
@@ -424,7 +424,7 @@ def test_messages_arrive_in_both_directions():
 
 @pytest.mark.parametrize("what", ["again", "changed", "shortened", "turned round"])
 def test_a_message_that_was_tampered_with_is_refused(what):
-    """Said again, changed, shortened, or sent back to who said it."""
+    """A message that was repeated, changed, shortened or sent back to its sender is refused."""
     with channel_pair() as (judge, agent):
         judge.send(b"first")
         raw = agent._socket.recv(1000)
@@ -445,7 +445,7 @@ def test_a_message_that_was_tampered_with_is_refused(what):
 
 
 def test_an_unknown_sender_cannot_make_us_hold_much():
-    """The first message is short, or it is refused before it is read."""
+    """A first message that is long is refused before it is read."""
     with channel_pair() as (judge, agent):
         judge._socket.sendall((1 << 31).to_bytes(8, "little"))
         with pytest.raises(ChannelError, match="too long"):
@@ -464,14 +464,14 @@ def test_an_unknown_sender_cannot_make_us_hold_much():
     ],
 )
 def test_ranks_are_spread_as_widely_as_they_go(world_size, expected):
-    """Consecutive ranks on each agent, as evenly as can be."""
+    """Each agent gets consecutive ranks, as evenly as possible."""
     members = [Member(task=task, node="", host="", port=0) for task in range(4)]
 
     assert expected == [(member.task, ranks) for member, ranks in split(world_size, members)]
 
 
 def test_the_roster(tmp_path):
-    """Members are found by their tasks and the job's run, the key is for its owner only, and who is missing is named."""
+    """Members are found by their tasks and the job's run, only the owner can read the key, and missing members are named."""
     make_key(tmp_path / "job")
     for task in (2, 0):
         enter(tmp_path / "job", 0, Member(task=task, node=f"n{task}", host="127.0.0.1", port=1))
@@ -487,7 +487,7 @@ def test_the_roster(tmp_path):
 
 
 def test_a_key_is_waited_for(tmp_path):
-    """A task may begin where the shared folder does not show it yet."""
+    """A task waits for a key that the shared folder does not show yet."""
     with pytest.raises(LaunchError, match="cannot be read"):
         wait_for_key(tmp_path / "job", patience_s=0.1)
     timer = threading.Timer(0.2, make_key, [tmp_path / "job"])
@@ -498,11 +498,11 @@ def test_a_key_is_waited_for(tmp_path):
 
 
 def test_the_network_towards_this_machine_is_the_loopback():
-    """Where there is nothing but this machine."""
+    """A machine alone uses its loopback interface."""
     assert LOOPBACK == network_towards("127.0.0.1")
 
 
 def test_a_host_that_cannot_be_reached_is_named():
-    """By the name that was given."""
+    """The error names the host as it was given."""
     with pytest.raises(LaunchError, match=r"no way to nowhere\.invalid"):
         network_towards("nowhere.invalid")

@@ -17,33 +17,32 @@ def op(name: str, *, inputs=(), outputs=(), rank: int = 0, root: int | None = No
     )
 
 
-@pytest.mark.parametrize(
-    ("operation", "payload", "sent"),
-    [
-        (op("send", inputs=(5,)), 40, Fraction(40)),
-        (op("recv", outputs=(5,)), 40, Fraction(0)),
-        (op("all_reduce", inputs=(5,), outputs=(5,)), 40, Fraction(60)),
-        (op("all_reduce_coalesced", inputs=(2, 3), outputs=(2, 3)), 40, Fraction(60)),
-        (op("all_reduce", inputs=(5,), outputs=(5,), size=3), 40, Fraction(160, 3)),
-        (op("reduce_scatter", inputs=(2, 2, 2, 2), outputs=(2,)), 64, Fraction(48)),
-        (op("reduce_scatter_single_coalesced", inputs=(8,), outputs=(2,)), 64, Fraction(48)),
-        (op("all_gather", inputs=(2,), outputs=(2, 2, 2, 2)), 64, Fraction(48)),
-        (op("all_gather_single", inputs=(2,), outputs=(8,)), 64, Fraction(48)),
-        (op("all_to_all_single", inputs=(2, 2, 2, 2), outputs=(2, 2, 2, 2)), 64, Fraction(48)),
-        (op("all_to_all", inputs=(1, 5, 0, 2), outputs=(1, 1, 1, 1)), 64, Fraction(56)),
-        (op("broadcast", inputs=(5,), outputs=(5,), root=0), 40, Fraction(40)),
-        (op("reduce", inputs=(5,), outputs=(5,), root=0), 40, Fraction(40)),
-        (op("scatter", inputs=(2, 2, 2, 2), outputs=(2,), root=0), 64, Fraction(48)),
-        (op("scatter", outputs=(2,), root=1), 64, Fraction(0)),
-        (op("gather", inputs=(2,), outputs=(2, 2, 2, 2), root=0), 64, Fraction(0)),
-        (op("gather", inputs=(2,), root=1), 64, Fraction(16)),
-        (op("barrier"), 0, Fraction(0)),
-        (op("all_reduce", inputs=(5,), outputs=(5,), size=1), 40, Fraction(0)),
-    ],
-    ids=range(19),
-)
+COSTS = {
+    "send": (op("send", inputs=(5,)), 40, Fraction(40)),
+    "receive": (op("recv", outputs=(5,)), 40, Fraction(0)),
+    "all-reduce": (op("all_reduce", inputs=(5,), outputs=(5,)), 40, Fraction(60)),
+    "coalesced all-reduce": (op("all_reduce_coalesced", inputs=(2, 3), outputs=(2, 3)), 40, Fraction(60)),
+    "all-reduce of three ranks": (op("all_reduce", inputs=(5,), outputs=(5,), size=3), 40, Fraction(160, 3)),
+    "reduce-scatter": (op("reduce_scatter", inputs=(2, 2, 2, 2), outputs=(2,)), 64, Fraction(48)),
+    "coalesced reduce-scatter": (op("reduce_scatter_single_coalesced", inputs=(8,), outputs=(2,)), 64, Fraction(48)),
+    "all-gather": (op("all_gather", inputs=(2,), outputs=(2, 2, 2, 2)), 64, Fraction(48)),
+    "all-gather as one tensor": (op("all_gather_single", inputs=(2,), outputs=(8,)), 64, Fraction(48)),
+    "all-to-all as one tensor": (op("all_to_all_single", inputs=(2, 2, 2, 2), outputs=(2, 2, 2, 2)), 64, Fraction(48)),
+    "uneven all-to-all": (op("all_to_all", inputs=(1, 5, 0, 2), outputs=(1, 1, 1, 1)), 64, Fraction(56)),
+    "broadcast": (op("broadcast", inputs=(5,), outputs=(5,), root=0), 40, Fraction(40)),
+    "reduce": (op("reduce", inputs=(5,), outputs=(5,), root=0), 40, Fraction(40)),
+    "scatter at the root": (op("scatter", inputs=(2, 2, 2, 2), outputs=(2,), root=0), 64, Fraction(48)),
+    "scatter elsewhere": (op("scatter", outputs=(2,), root=1), 64, Fraction(0)),
+    "gather at the root": (op("gather", inputs=(2,), outputs=(2, 2, 2, 2), root=0), 64, Fraction(0)),
+    "gather elsewhere": (op("gather", inputs=(2,), root=1), 64, Fraction(16)),
+    "barrier": (op("barrier"), 0, Fraction(0)),
+    "all-reduce of one rank": (op("all_reduce", inputs=(5,), outputs=(5,), size=1), 40, Fraction(0)),
+}
+
+
+@pytest.mark.parametrize(("operation", "payload", "sent"), COSTS.values(), ids=COSTS.keys())
 def test_wire_model_gives_exact_bytes(operation, payload, sent):
-    """Bytes that a rank sends are those of a ring, as exact fractions."""
+    """A rank sends the bytes of a ring algorithm, as an exact fraction."""
     assert (operation.payload_bytes, operation.bytes_sent) == (payload, sent)
 
 
@@ -103,7 +102,7 @@ def test_rounds_are_the_critical_path(pairs, rounds):
 
 
 def test_a_ring_of_asynchronous_sends_takes_one_round_per_step():
-    """Sending and receiving at once share a round."""
+    """A send and a receive at the same time share a round."""
     ring = [Recorded(3) for _ in range(3)]
     for _ in range(4):
         for rank, recorded in enumerate(ring):
@@ -146,7 +145,7 @@ def test_a_log_is_short_where_it_is_shown():
 
 
 def test_the_groups_that_a_rank_made_are_known():
-    """Groups come in the order of making with all their ranks, whether the rank is one of them; the default one is left out."""
+    """Groups come in the order of making with all their ranks, even if the rank is not a member; the default one is left out."""
     comm = log(
         Recorded(3).new_group("0", [0, 1, 2], api="init_process_group").new_group("1", [2, 0]).new_group("2", [1]),
         Recorded(3).new_group("0", [0, 1, 2], api="init_process_group"),
@@ -283,12 +282,12 @@ def test_what_is_right_in_some_program_is_not_a_mismatch(programs):
     ids=["size", "dtype", "reduce op", "root", "operation", "splits", "message", "members", "groups' order", "order"],
 )
 def test_a_mismatch_is_one_sentence_with_both_lines(one, other, sentence):
-    """Ranks, lines and both values are named, and what to do."""
+    """The sentence names ranks, lines and both values, and says what to do."""
     assert log(one(Recorded()), other(Recorded())).mismatches() == (sentence,)
 
 
 def test_ranks_that_agree_are_named_together():
-    """In a large group the odd one out stands alone."""
+    """In a large group the rank that differs is named separately from those that agree."""
     ranks = [Recorded(4).call("all_reduce", 5 if rank == 2 else 4) for rank in range(4)]
 
     (sentence,) = log(*ranks).mismatches()
@@ -297,16 +296,34 @@ def test_ranks_that_agree_are_named_together():
 
 
 SILENT_IN_GLOO = {
-    "dist.all_reduce(torch.ones(4, dtype=torch.float32 if rank == 0 else torch.int32))": "4 float32 at work.py:6, rank 1 gives 4 int32",
-    "dist.all_reduce(torch.ones(4), op=dist.ReduceOp.SUM if rank == 0 else dist.ReduceOp.MAX)": "rank 1 reduces by MAX",
-    "dist.all_reduce(torch.ones(4 + rank))": "rank 1 gives 5 float32 at work.py:6",
-    "dist.send(x, 1) if rank == 0 else dist.recv(torch.empty(6), 0)": "rank 1 receives into 6 float32 at work.py:6",
-    "dist.send(x, 1) if rank == 0 else dist.recv(torch.empty(3), 0)": "rank 1 receives into 3 float32 at work.py:6",
-    "for i in (rank, 1 - rank): (a if i else b)(x)": "different orders: the 1st is all_reduce at work.py:8 on rank 0",
+    "dtype": (
+        "dist.all_reduce(torch.ones(4, dtype=torch.float32 if rank == 0 else torch.int32))",
+        "4 float32 at work.py:6, rank 1 gives 4 int32",
+    ),
+    "reduce op": (
+        "dist.all_reduce(torch.ones(4), op=dist.ReduceOp.SUM if rank == 0 else dist.ReduceOp.MAX)",
+        "rank 1 reduces by MAX",
+    ),
+    "size": (
+        "dist.all_reduce(torch.ones(4 + rank))",
+        "rank 1 gives 5 float32 at work.py:6",
+    ),
+    "too much room": (
+        "dist.send(x, 1) if rank == 0 else dist.recv(torch.empty(6), 0)",
+        "rank 1 receives into 6 float32 at work.py:6",
+    ),
+    "too little room": (
+        "dist.send(x, 1) if rank == 0 else dist.recv(torch.empty(3), 0)",
+        "rank 1 receives into 3 float32 at work.py:6",
+    ),
+    "order": (
+        "for i in (rank, 1 - rank): (a if i else b)(x)",
+        "different orders: the 1st is all_reduce at work.py:8 on rank 0",
+    ),
 }
 
 
-@pytest.mark.parametrize(("line", "expected"), SILENT_IN_GLOO.items(), ids=range(len(SILENT_IN_GLOO)))
+@pytest.mark.parametrize(("line", "expected"), SILENT_IN_GLOO.values(), ids=SILENT_IN_GLOO.keys())
 def test_what_gloo_answers_with_garbage_or_an_abort_is_explained(ranks, line, expected):
     """The launch fails, and its explanation says what did not fit."""
     ranks.write(

@@ -54,27 +54,27 @@ def test_other_factors_have_their_own_cause(factor, cause):
 
 @pytest.mark.parametrize("power", [0.5, -0.5])
 def test_a_root_on_the_wrong_side_of_a_sum_is_told(power):
-    """A norm whose root is taken before the reduction is off by the root of the world size."""
+    """A norm whose root is taken before the reduction is wrong by the root of the world size."""
     expected = weights(37)
     assert "a root taken on the wrong side" in diagnosis([expected * 3**power] * 3, expected)
 
 
 def test_a_factor_in_some_entries_is_said_to_hold_there_only():
-    """The last bucket alone left as a sum is explained, but not called 'everywhere'."""
+    """A last bucket that was left as a sum is explained, but not with the word 'everywhere'."""
     expected = weights(40)
     actual = torch.cat([expected[:25], 4 * expected[25:]])
     assert diagnosis([actual] * 4, expected).startswith("Yours is 4 times the reference wherever it is wrong")
 
 
 def test_one_process_is_never_told_about_ranks():
-    """Without ranks a factor is a factor, and no sum over ranks."""
+    """Without ranks a factor is explained as a scale, not as a sum over ranks."""
     expected = weights(37)
     said = diagnosis(2 * expected, expected)
     assert said == "Yours is 2 times the reference everywhere: a scale that is missing, or applied twice?"
 
 
 def test_any_other_factor_is_told_as_a_number():
-    """A forgotten 1/(1-p) shows as the ratio."""
+    """A forgotten 1/(1-p) shows as its ratio."""
     expected = weights(37)
     assert diagnosis([1.25 * expected] * 4, expected).startswith("Yours is 1.25 times the reference everywhere")
 
@@ -109,7 +109,7 @@ def test_a_step_of_the_wrong_length_is_told_from_the_values_before(factor, told)
 
 @pytest.mark.parametrize("factor", [4.0, 1.7])
 def test_a_step_of_the_wrong_length_in_some_entries_is_told(factor):
-    """Only the second half of a flat buffer took too long a step."""
+    """A step that was too long in only half of a flat buffer is explained for that half."""
     before, step = weights(40), 0.1 * weights(40)
     actual = before + step * torch.tensor([1.0, factor], dtype=torch.float64).repeat_interleave(20)
     said = diagnosis([actual] * 4, before + step, previous=before)
@@ -138,7 +138,7 @@ def test_values_from_before_are_told():
 
 
 def test_one_rank_that_was_not_updated_is_no_case_of_rank_0():
-    """'Only rank 0' is said of rank 0 alone."""
+    """'Only rank 0' is said only if rank 0 alone is right."""
     before, after = weights(37), weights(37)
     assert "one step stale" in diagnosis([before, after, before], after, previous=before)
 
@@ -184,7 +184,7 @@ def test_a_constant_offset_is_told():
 
 
 def test_an_offset_in_some_entries_is_said_to_hold_there_only():
-    """A bias added twice to scattered entries is told for those."""
+    """A bias that was added twice to scattered entries is explained for those."""
     expected = weights(37)
     actual = expected.clone()
     actual[::5] += 0.75
@@ -233,7 +233,7 @@ def test_nan_and_inf_are_told():
     ],
 )
 def test_wrong_shapes_have_their_own_hints(actual, expected, world_size, told):
-    """A shape that is the whole, the shard or the transpose of what is due says so."""
+    """A shape that is the whole, the shard or the transpose of what is expected gets that hint."""
     said = explain_shape(actual, expected, world_size)
     assert (said is None) == (told is None)
     assert said is None or (told[0] in said.sentence and told[1] is said.mistake)

@@ -36,7 +36,7 @@ def test_per_rank_takes_a_tensor_apart():
 
 
 def test_a_bare_expected_value_is_due_on_every_rank():
-    """One reference serves all ranks, and each rank is held to it."""
+    """One reference serves all ranks, and each rank is compared with it."""
     x = weights(3)
     assert_matches(PerRank([x, x.clone()]), x)
     assert mismatch(PerRank([x, x, x + 1]), x).rank == 2
@@ -74,7 +74,7 @@ def test_numbers_of_ranks_must_agree(actual, options):
 
 
 def test_a_message_says_rank_place_numbers_and_cause():
-    """The message reads: which rank and value, how far off and where, which ranks, what else, and why."""
+    """The message says which rank and value is wrong, how far and where, on which ranks, what else, and why."""
     mean = torch.tensor([[0.1, 0.2, 0.3], [0.15, 0.25, 0.4]], dtype=torch.float64)
     grads = {"layers.0.weight": mean, "layers.0.bias": mean[0]}
     summed = {name: 4 * grad for name, grad in grads.items()}
@@ -141,7 +141,7 @@ def test_long_integers_are_shown_in_full():
 
 
 def test_a_0d_tensor_is_shown_without_index():
-    """A loss has a value, not a place."""
+    """A loss has a value and no index."""
     assert said(torch.tensor(2.0, dtype=torch.float64), torch.tensor(1.25, dtype=torch.float64)) == [
         "result differs from the reference.",
         "max |difference| 7.5e-01: yours 2, expected 1.25, allowed 1.3e-09.",
@@ -170,7 +170,7 @@ def test_a_0d_tensor_is_shown_without_index():
     ],
 )
 def test_what_does_not_fit_is_told_in_words(actual, expected, problem, mistake):
-    """Types, shapes, dtypes, lengths and keys are told before any number is looked at, each with its kind."""
+    """Types, shapes, dtypes, lengths and keys are checked before any number, and each has its kind of mistake."""
     difference = mismatch(actual, expected, rtol=0)
     assert (difference.problem, difference.mistake) == (problem, mistake)
 
@@ -182,12 +182,12 @@ def test_a_misspelt_key_is_suggested():
 
 
 def test_keys_that_are_not_close_are_not_suggested():
-    """Nothing is suggested where nothing is near."""
+    """Nothing is suggested where no key is close."""
     assert mismatch({"x": 1}, {"layers.0.weight": 1}).diagnosis is None
 
 
 def test_a_wrong_shape_gets_a_hint():
-    """The whole where a shard is due is told with the number of ranks."""
+    """The whole where a shard is expected is explained by the number of ranks."""
     x = weights(8, 3)
     assert "Dim 0 is 4 times too long" in said(PerRank([x] * 4), PerRank(x.chunk(4)))[-1]
 
@@ -208,7 +208,7 @@ def test_paths_lead_into_nested_structures(actual, path):
 
 
 def test_exact_and_previous_follow_into_nested_structures():
-    """Both have the structure of what is expected; parts that lack a previous value simply have none."""
+    """Both have the structure of what is expected; a part without a previous value is compared without one."""
     before, after = weights(37), weights(37)
     expected = {"w": [after], "b": after.float(), "n": 1}
     exact = {"w": [after], "b": after, "n": 1}
@@ -219,7 +219,7 @@ def test_exact_and_previous_follow_into_nested_structures():
 
 
 def test_parts_that_do_not_fit_are_told_before_numbers():
-    """A missing entry explains wrong numbers elsewhere, so it is reported first and they are listed."""
+    """A missing entry explains wrong numbers elsewhere, so it is reported first, and the numbers are listed."""
     difference = mismatch(PerRank([{"a": 1.0, "b": [1]}, {"a": 2.0, "b": []}]), {"a": 1.0, "b": [1]})
     assert (difference.path, difference.rank) == ("result['b']", 1)
     assert difference.also_wrong == ("result['a']",)
@@ -245,7 +245,7 @@ def test_absurd_structures_are_refused_in_one_line():
 
 
 def test_complex_tensors_are_refused():
-    """The author is told how to compare complex tensors."""
+    """The test's author reads how to compare complex tensors."""
     x = torch.ones(2, dtype=torch.complex128)
     with pytest.raises(CatalogError, match="view_as_real"):
         assert_matches(x, x)

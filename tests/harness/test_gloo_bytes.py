@@ -81,33 +81,43 @@ def everywhere(size: int, op: str, numel: int = 4, **fields) -> CommLog:
     return log(*(Recorded(size).call(op, numel, **fields) for _ in range(size)))
 
 
-@pytest.mark.parametrize(
-    ("comm", "messages", "data"),
-    [
-        (everywhere(4, "all_reduce", 25_000), 8 * 2 * 3, 2 * 3 * 100_000),
-        (everywhere(4, "all_reduce", 2), 2 * 2 * 3, 2 * 3 * 8),
-        (everywhere(3, "all_reduce", 0), 0, 0),
-        (everywhere(2, "all_reduce", 5_000_000), 2 * 20, 2 * 20_000_000),
-        (everywhere(4, "all_reduce_coalesced", inputs=(10_000, 15_000)), 8 * 2 * 3, 2 * 3 * 100_000),
-        (everywhere(4, "reduce_scatter", inputs=(25_000,) * 4), 4 * 8 * 2 * 3, 4 * 2 * 3 * 100_000),
-        (everywhere(4, "reduce_scatter_single", inputs=(100_000,)), 8 * 2 * 3, 2 * 3 * 400_000),
-        (everywhere(3, "reduce", 600, root=1), 2 * 6 + 2, 2 * 2400 + 1600),
-        (everywhere(2, "reduce", 5_000_000, root=1), 2 * 18 + 1, 47_262_976),
-        (everywhere(3, "all_gather", 25_000, outputs=(25_000,) * 3), 2 * 3 * 2, 3 * 2 * 100_000),
-        (everywhere(3, "broadcast", 25_000, root=2), 2, 200_000),
-        (everywhere(3, "gather", 25_000, root=2), 2, 200_000),
-        (everywhere(3, "scatter", 25_000, inputs=(), root=2), 2, 200_000),
-        (everywhere(3, "all_to_all", inputs=(1, 2, 3), outputs=(2, 2, 2)), 6, 4 * (5 + 4 + 3)),
-        (everywhere(8, "barrier"), 8 * 3, 0),
-        (everywhere(5, "barrier"), 5 * 3, 0),
-        (everywhere(3, "monitored_barrier", inputs=(), outputs=()), 4, 16),
-        (log(Recorded().call("send", 5, peer=1), Recorded().call("recv", 5, peer=0)), 1, 20),
-        *((everywhere(1, op, root=0), 0, 0) for op in ("all_reduce", "reduce", "all_gather", "broadcast", "barrier")),
-    ],
-    ids=range(23),
-)
+COSTS = {
+    "all-reduce": (everywhere(4, "all_reduce", 25_000), 8 * 2 * 3, 2 * 3 * 100_000),
+    "short all-reduce": (everywhere(4, "all_reduce", 2), 2 * 2 * 3, 2 * 3 * 8),
+    "empty all-reduce": (everywhere(3, "all_reduce", 0), 0, 0),
+    "long all-reduce": (everywhere(2, "all_reduce", 5_000_000), 2 * 20, 2 * 20_000_000),
+    "coalesced all-reduce": (
+        everywhere(4, "all_reduce_coalesced", inputs=(10_000, 15_000)),
+        8 * 2 * 3,
+        2 * 3 * 100_000,
+    ),
+    "reduce-scatter": (everywhere(4, "reduce_scatter", inputs=(25_000,) * 4), 4 * 8 * 2 * 3, 4 * 2 * 3 * 100_000),
+    "reduce-scatter of one tensor": (
+        everywhere(4, "reduce_scatter_single", inputs=(100_000,)),
+        8 * 2 * 3,
+        2 * 3 * 400_000,
+    ),
+    "reduce": (everywhere(3, "reduce", 600, root=1), 2 * 6 + 2, 2 * 2400 + 1600),
+    "long reduce": (everywhere(2, "reduce", 5_000_000, root=1), 2 * 18 + 1, 47_262_976),
+    "all-gather": (everywhere(3, "all_gather", 25_000, outputs=(25_000,) * 3), 2 * 3 * 2, 3 * 2 * 100_000),
+    "broadcast": (everywhere(3, "broadcast", 25_000, root=2), 2, 200_000),
+    "gather": (everywhere(3, "gather", 25_000, root=2), 2, 200_000),
+    "scatter": (everywhere(3, "scatter", 25_000, inputs=(), root=2), 2, 200_000),
+    "all-to-all": (everywhere(3, "all_to_all", inputs=(1, 2, 3), outputs=(2, 2, 2)), 6, 4 * (5 + 4 + 3)),
+    "barrier of 8": (everywhere(8, "barrier"), 8 * 3, 0),
+    "barrier of 5": (everywhere(5, "barrier"), 5 * 3, 0),
+    "monitored barrier": (everywhere(3, "monitored_barrier", inputs=(), outputs=()), 4, 16),
+    "message": (log(Recorded().call("send", 5, peer=1), Recorded().call("recv", 5, peer=0)), 1, 20),
+    **{
+        f"{op} of one rank": (everywhere(1, op, root=0), 0, 0)
+        for op in ("all_reduce", "reduce", "all_gather", "broadcast", "barrier")
+    },
+}
+
+
+@pytest.mark.parametrize(("comm", "messages", "data"), COSTS.values(), ids=COSTS.keys())
 def test_every_operation_costs_what_gloo_sends_for_it(comm, messages, data):
-    """Each message costs three preambles of 48 bytes beside its data, and each operation its algorithm's messages."""
+    """Each message costs three preambles of 48 bytes in addition to its data, and each operation the messages of its algorithm."""
     assert payload(comm) == 3 * 48 * messages + data
 
 
@@ -129,7 +139,7 @@ def test_groups_that_failed_explain_nothing():
 
 
 def test_more_than_recorded_is_told():
-    """A student reads that traffic went past torch.distributed, with both numbers."""
+    """The student reads that traffic bypassed torch.distributed, with both numbers."""
     comm = everywhere(2, "all_reduce", 25_000)
     honest = payload(comm)
 
@@ -142,7 +152,7 @@ def test_more_than_recorded_is_told():
 
 
 def test_less_than_recorded_is_told():
-    """A student reads that the record names communication that did not take place."""
+    """The student reads that the record names communication that did not take place."""
     sentence = unaccounted(everywhere(2, "all_reduce", 25_000), counted(0))
 
     assert sentence == (
@@ -153,7 +163,7 @@ def test_less_than_recorded_is_told():
 
 
 def test_packets_with_short_headers_hide_nothing():
-    """Empty UDP packets lower the payload that is worked out, so too many packets are told as well."""
+    """Empty UDP packets lower the computed payload, so too many packets are reported as well."""
     comm = everywhere(2, "all_reduce", 25_000)
     udp = 50_000 // (TCP_HEADER_BYTES - 28)
     honest = counted(payload(comm), packets=40)
@@ -166,7 +176,7 @@ def test_packets_with_short_headers_hide_nothing():
 
 
 def test_segments_sent_twice_are_allowed_for_within_limits():
-    """Retransmissions raise the upper bound, by so little that nobody gains by provoking them."""
+    """Retransmissions raise the upper bound by so little that nobody gains by provoking them."""
     comm = everywhere(4, "all_reduce", 25_000)
     honest = payload(comm)
 
@@ -176,7 +186,7 @@ def test_segments_sent_twice_are_allowed_for_within_limits():
 
 
 def test_sizes_in_a_journal_cost_the_judge_nothing():
-    """A record may claim tensors of any size; bounds come at once, and say that they were not sent."""
+    """A record may claim tensors of any size: the bounds are computed at once, and show that they were not sent."""
     comm = log(*(Recorded().call(op, (1 << 48) - 1, root=0) for op in ("all_reduce", "reduce")))
 
     assert unaccounted(comm, counted(1000)) is not None
@@ -184,7 +194,7 @@ def test_sizes_in_a_journal_cost_the_judge_nothing():
 
 @pytest.mark.parametrize("size", [2, 4, 8])
 def test_bounds_are_narrow(size):
-    """In a launch of eight all-reduces of 100 KB the bounds leave room for less than 8 KB, the making of a group included."""
+    """For eight all-reduces of 100 KB and the making of a group, the bounds leave room for less than 8 KB."""
     ranks = [Recorded(size).new_group("0", range(size)) for _ in range(size)]
     for rank in ranks:
         for _ in range(8):
@@ -277,7 +287,7 @@ def test_honest_launches_are_accounted_for(measure, lines, size):
 
 @pytest.mark.parametrize("size", [3, 4, 8])
 def test_all_gather_instead_of_a_ring_is_seen(measure, size):
-    """Who gathers every rank's 100 KB past the record, and records the ring that was asked for, is told so."""
+    """A launch fails that gathers every rank's 100 KB unrecorded, and records the ring that was asked for."""
     comm, traffic = measure(
         size,
         "world = dist.group.WORLD",
@@ -315,7 +325,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("way", HIDDEN)
 def test_fifty_kilobytes_past_the_record_are_seen(measure, way):
-    """Traffic of 50 KB beside eight recorded all-reduces of 100 KB is told, whichever way it went."""
+    """Unrecorded traffic of 50 KB beside eight recorded all-reduces of 100 KB is found, whichever way it went."""
     comm, traffic = measure(
         2, "for _ in range(8):", "    dist.all_reduce(torch.zeros(25_000))", *HIDDEN[way], "return None"
     )
@@ -325,7 +335,7 @@ def test_fifty_kilobytes_past_the_record_are_seen(measure, way):
 
 
 def test_communication_that_was_only_recorded_is_seen(measure):
-    """Journal entries without traffic are told."""
+    """Journal entries without traffic are found."""
     comm, traffic = measure(
         3,
         "world = dist.group.WORLD",

@@ -61,7 +61,7 @@ def no_gpu(monkeypatch):
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("wall", [Wall.NONE, Wall.NESTED])
 def test_gpus_that_cannot_be_used_are_as_good_as_none(zygote, tmp_path, wall):
-    """Ranks try to reduce on them; what comes of it is the reason for the CPU, where launches go on."""
+    """Ranks try to reduce on the GPUs; if that fails, the failure is the reason for the CPU, where launches go on."""
     launcher = Launchers(Pretender(zygote, 2), partial(ZygoteHandle, wall=wall, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(2)
@@ -76,7 +76,7 @@ def test_gpus_that_cannot_be_used_are_as_good_as_none(zygote, tmp_path, wall):
 
 
 def test_where_there_is_none_nothing_is_started(zygote):
-    """Not even tried."""
+    """Without a GPU no launcher for GPUs is started."""
 
     def start():
         raise AssertionError
@@ -88,7 +88,7 @@ def test_where_there_is_none_nothing_is_started(zygote):
 
 
 def test_agents_tell_which_gpus_their_ranks_can_use():
-    """Two tasks of a node see the same, and another node has its own: four ranks have four."""
+    """Two tasks of a node see the same GPUs and another node has its own, so four ranks have four."""
     seen = {node: tuple(Gpu(uuid=f"{node}{number}", handle=str(number)) for number in range(2)) for node in "ab"}
     with ExitStack() as stack:
         members = []
@@ -143,14 +143,14 @@ for name, attempt in {
 
 @pytest.mark.parametrize(("gpus", "possible"), [((), []), (("0",), ["memory file", "socket file", "room for devices"])])
 def test_a_rank_with_a_gpu_may_do_what_cuda_and_nccl_need(gpus, possible):
-    """Nothing that it may start or send beside that, and nothing of it where ranks have no GPU."""
+    """A rank may start and send only what CUDA and NCCL need, and nothing of that without a GPU."""
     done = subprocess.run([sys.executable, "-c", ATTEMPTS, *gpus], capture_output=True, text=True, check=True)
 
     assert possible == done.stdout.splitlines()
 
 
 def test_device_files_are_in_no_sandbox_but_one_for_gpus(monkeypatch, tmp_path):
-    """Only then, and with /sys, where drivers look for them."""
+    """Only a sandbox for GPUs has device files, and /sys, where drivers look for them."""
     monkeypatch.setattr(visible, "gpu_devices", lambda: (Path("/dev/nvidia0"),))
     options = {"wall": Wall.NESTED, "control": 3, "scratch": tmp_path, "groups": (tmp_path,), "preload": ()}
 
@@ -163,7 +163,7 @@ def test_device_files_are_in_no_sandbox_but_one_for_gpus(monkeypatch, tmp_path):
 
 
 def test_ranks_with_gpus_are_told_how_this_machine_wants_nccl(monkeypatch, tmp_path):
-    """Its settings come along, but for the network, which is the job's; ranks without GPUs see nothing of it."""
+    """The machine's settings of NCCL reach ranks with GPUs, except those of the network, which the job decides; ranks without GPUs see none."""
     monkeypatch.setenv("NCCL_P2P_LEVEL", "NVL")
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "ib0")
     monkeypatch.setenv("SECRET", "s")
@@ -192,7 +192,7 @@ def solve(x):
 @needs_gpu
 @pytest.mark.parametrize("wall", [Wall.NONE, Wall.FLAT, Wall.NESTED])
 def test_a_rank_computes_on_its_gpu_and_communicates_by_nccl(zygote, tmp_path, wall):
-    """Behind every wall; arguments are there, new tensors are made there, and results come back from there."""
+    """Behind every wall, arguments and new tensors are on the GPU, and results come back from there."""
     import torch
 
     assert problem(wall) is None
@@ -216,7 +216,7 @@ def test_a_rank_computes_on_its_gpu_and_communicates_by_nccl(zygote, tmp_path, w
 
 @needs_gpu
 def test_a_hang_on_a_gpu_is_cut_and_the_next_launch_is_well(zygote, tmp_path):
-    """As on the CPU."""
+    """A hang on a GPU is cut as one on the CPU is."""
     launcher = Launchers(zygote, partial(ZygoteHandle, wall=Wall.NESTED, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(1)
@@ -231,7 +231,7 @@ def test_a_hang_on_a_gpu_is_cut_and_the_next_launch_is_well(zygote, tmp_path):
 
 @needs_gpu
 def test_chapter_4_trains_on_gpus(tmp_path):
-    """The solution of a data-parallel exercise, through the judge, on one rank; a test with two ranks uses what there is."""
+    """The judge runs the solution of a data-parallel exercise on one GPU; a test with two ranks uses what there is."""
     root = Path(__file__).parents[2]
     report = tmp_path / "report.jsonl"
     tests = root / "assignments" / "ch04_data_parallelism" / "test_naive_ddp.py"

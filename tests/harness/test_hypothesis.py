@@ -54,7 +54,7 @@ def test_three_wrong_entries_are_shown_rather_than_described():
 
 
 def test_a_block_that_is_missing_is_no_wrong_order():
-    """Blocks of which one is there twice are not a permutation."""
+    """Blocks of which one appears twice are not a permutation."""
     blocks = per_rank(4, 5)
     actual = torch.cat([blocks[1], blocks[0], blocks[0], blocks[3]])
     assert "order" not in (diagnosis([actual] * 4, torch.cat(blocks)) or "")
@@ -68,7 +68,7 @@ def test_round_numbers_are_no_narrower_dtype():
 
 
 def test_numbers_of_a_narrower_dtype_far_from_the_reference_are_no_rounding():
-    """Random bfloat16 numbers did not lose their digits, they are wrong."""
+    """Random bfloat16 numbers have not lost digits; they are wrong."""
     assert diagnosis(weights(64, dtype=torch.bfloat16).double(), weights(64)) is None
 
 
@@ -136,7 +136,7 @@ def test_uneven_shards_are_diagnosed_together():
 
 
 def test_ranks_of_different_ndim_and_empty_shards_do_no_harm():
-    """What differs in shape over ranks is compared rank by rank."""
+    """Values whose shapes differ over ranks are compared rank by rank."""
     expected = [weights(3, 4), weights(5), weights(0)]
     actual = [weights(3, 4), weights(5), weights(0)]
     assert diagnosis(actual, expected) is None
@@ -165,7 +165,7 @@ def test_a_rearrangement_must_also_predict_what_is_right():
 
 
 def test_small_integers_in_another_order_prove_nothing():
-    """Thirty draws of four values are the same multiset as others too often."""
+    """Thirty-two integers of four values may be in another order by chance."""
     expected = torch.arange(4).repeat(8)
     assert diagnosis(expected[torch.randperm(32)], expected) is None
 
@@ -187,7 +187,7 @@ def test_numbers_of_a_tensors_own_dtype_are_no_narrower_dtype():
     ids=["zero", "rounded", "noise"],
 )
 def test_statements_of_fact_need_four_entries(mistake, told):
-    """Three entries that are zero, rounded or side by side may be an accident, four are told."""
+    """Three entries that are zero, rounded or side by side may be an accident; four are explained."""
     expected = weights(9)
     three, four = (torch.cat([mistake(expected)[:count], expected[count:]]) for count in (3, 4))
     assert diagnosis(three, expected) is None
@@ -210,13 +210,13 @@ def test_uneven_wrong_shards_are_never_summed():
 
 
 def test_one_wrong_rank_of_two_leaves_no_pattern():
-    """That one rank of two is right is what the list of ranks says already."""
+    """That one rank of two is right adds nothing to the list of ranks."""
     expected = weights(37)
     assert diagnosis([expected, weights(37)], expected) is None
 
 
 def test_a_constant_block_is_not_right_for_a_reason():
-    """Ones where ones are due are right by chance, whatever the rest."""
+    """A block of ones where ones are expected is right by chance, whatever the rest is."""
     expected = torch.cat([torch.ones(8, dtype=torch.float64), weights(8)])
     actual = torch.cat([torch.ones(8, dtype=torch.float64), weights(8)])
     assert diagnosis(actual, expected) is None

@@ -160,7 +160,7 @@ def test_an_endless_rank_is_cut_with_its_stack(ranks, loop):
 
 
 def test_a_rank_that_ignores_sigterm_is_cut(ranks):
-    """Asking politely is not how a launch ends."""
+    """A launch is ended without signals that a rank can ignore."""
     ranks.write(
         """
         import signal, time
@@ -220,7 +220,7 @@ def test_a_flood_of_output_is_cut(ranks):
     ids=["syntax", "import", "renamed", "type"],
 )
 def test_unusable_files_are_explained(ranks, source, told):
-    """Bad input gets one clear sentence."""
+    """A file that cannot be used is explained in one clear sentence."""
     ranks.write(source)
 
     assert told in str(failure(ranks, 1))
@@ -439,7 +439,7 @@ def test_spawned_processes_import_the_submission_not_the_stub(ranks):
 
 
 def test_threads_left_running_do_not_hold_a_launch(ranks):
-    """A thread that never ends costs nothing."""
+    """A thread that never ends does not delay the end of a launch."""
     ranks.write(
         "import threading, time\ndef solve():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return 1"
     )

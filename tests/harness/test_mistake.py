@@ -76,7 +76,7 @@ def test_numbers_on_the_wrong_rank_have_a_kind():
 
 
 def test_the_kind_is_that_of_what_is_told():
-    """Where structures part, that is the kind, whatever numbers differ elsewhere."""
+    """Where structures part, the kind is that of the misfit, whatever numbers differ elsewhere."""
     assert Mistake.LENGTH is kind([{"a": 2.0, "b": []}], [{"a": 1.0, "b": [1]}])
 
 
@@ -98,7 +98,7 @@ ENDS = {
 
 @pytest.mark.parametrize(("mistake", "body"), ENDS.items(), ids=ENDS.keys())
 def test_an_end_of_a_launch_has_a_kind(ranks, mistake, body):
-    """However a launch fails, it says of which kind that was."""
+    """A launch that fails in any way has a kind of mistake."""
     ranks.write(SOLVE + body)
 
     with pytest.raises(StudentFailure) as caught:

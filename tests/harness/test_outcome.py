@@ -7,7 +7,7 @@ from grader.harness.outcome import Outcome, StudentFailure
 
 
 def test_every_kind_of_mistake_is_a_short_phrase_of_plain_words():
-    """A kind has no room for data: no digits, no quotes, no code, and no two kinds say the same."""
+    """A kind has no room for data, that is no digits, quotes or code, and no two kinds are the same phrase."""
     assert len(Mistake) == len(Mistake.__members__)
     for mistake in Mistake:
         assert len(mistake) <= 60
@@ -21,7 +21,7 @@ def test_an_outcome_is_words_to_a_person():
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.NOT_ATTEMPTED, Outcome.TIMED_OUT, Outcome.CRASHED])
 def test_every_failure_has_a_kind(outcome):
-    """Whoever raises one without naming its kind still tells the outcome's own."""
+    """A failure that was raised without a kind has the usual one of its outcome."""
     assert StudentFailure("", outcome=outcome).mistake in Mistake
 
 
@@ -37,5 +37,5 @@ def test_every_failure_has_a_kind(outcome):
     ],
 )
 def test_an_assertion_can_name_its_kind(message, kind):
-    """The whole first line of its message must be one of the phrases; anything else names none."""
+    """An assertion names a kind only if the whole first line of its message is one of the phrases."""
     assert kind is named_mistake(message)

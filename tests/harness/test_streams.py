@@ -137,7 +137,7 @@ FORGED = {
 @pytest.mark.parametrize("size", [3, 4])
 @pytest.mark.parametrize("lines", FORGED.values(), ids=FORGED)
 def test_a_record_of_as_many_bytes_elsewhere_is_seen(solve, lines, size):
-    """Ranks that send as much as they recorded, but from and to others, fail."""
+    """Ranks fail that send as many bytes as they recorded, but between other ranks."""
     with pytest.raises(StudentFailure, match="The ranks sent otherwise than they called"):
         solve(size, *lines)
 
@@ -152,7 +152,7 @@ def ring(size: int, numel: int) -> CommLog:
 
 
 def test_sizes_are_compared_largest_first():
-    """Each stream must be as long as the record says, to within a few kilobytes."""
+    """Each stream must be as long as the record says, within a few kilobytes."""
     sent = 96 + 8 * 20_000
 
     assert misdirected(ring(3, 20_000), [sent + 100, sent, sent - 100, 900]) is None

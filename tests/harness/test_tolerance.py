@@ -29,7 +29,7 @@ def test_float64_near_zero_agrees_within_the_absolute_bound():
 
 
 def test_explicit_bounds_replace_the_rules():
-    """Given bounds are what they say, also where they are 0."""
+    """Bounds that the test gives are used as they are, even 0."""
     one = torch.ones(1, dtype=torch.float64)
     assert_matches(one * 1.009, one, rtol=1e-2)
     mismatch(one * 1.011, one, rtol=1e-2)
@@ -55,7 +55,7 @@ def test_moved_values_are_compared_exactly_with_rtol_0():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float8_e4m3fn])
 def test_narrow_dtypes_need_to_be_told_the_bound(dtype):
-    """Below float64 no fixed bound is right, and the test's author is told what to pass."""
+    """Below float64 no fixed bound is right, and the test's author reads what to pass."""
     x = torch.ones(3).to(dtype)
     with pytest.raises(CatalogError, match=r"result\['x'\] is expected in .*exact=.*rtol="):
         assert_matches({"x": x}, {"x": x}, atol=1e-3)
@@ -77,7 +77,7 @@ def test_two_ways_to_set_the_bound_are_refused(bounds):
 
 
 def test_the_bound_of_a_narrow_dtype_is_four_times_its_own_error_and_a_floor():
-    """4 * max|expected - exact| + 2 * sqrt(ranks) * eps * max|expected|, to the letter."""
+    """The bound is 4 * max|expected - exact| + 2 * sqrt(ranks) * eps * max|expected|."""
     expected = torch.tensor([2.0, 1.0])
     exact = expected.double() + torch.tensor([0.0, 1e-3])
     allowed = 4 * 1e-3 + 2 * 2 * torch.finfo(torch.float32).eps * 2.0
@@ -158,7 +158,7 @@ def test_empty_and_0d_tensors_are_compared(shape):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
 def test_integers_agree_exactly(dtype):
-    """Integers and truth values have no tolerance, and rtol gives them none."""
+    """Integers and truth values have no tolerance, even if the test gives one."""
     expected = torch.tensor([1, 0, 1]).to(dtype)
     assert_matches(expected.clone(), expected)
     assert mismatch(torch.tensor([1, 1, 1]).to(dtype), expected, rtol=10.0, atol=10.0).index == (1,)
@@ -172,7 +172,7 @@ def test_large_integers_are_compared_in_their_own_dtype():
 
 
 def test_scalars_follow_the_rules_of_their_type():
-    """Floats agree within the float64 bound, all else exactly, and an int may stand for a float."""
+    """Floats agree within the float64 bound, everything else exactly, and an int may stand for a float."""
     assert_matches(0.1 + 0.2, 0.3)
     assert_matches(3, 3.0)
     assert_matches("Warmup", "Warmup")

@@ -27,14 +27,14 @@ def test_two_sends():
 
 
 def test_a_ring_of_sends():
-    """A ring in which everybody sends first never turns."""
+    """A ring in which everybody sends first never moves."""
     text = told(*(Recorded(3).call("barrier").stuck("send", 5, peer=(rank + 1) % 3) for rank in range(3)))
 
     assert text.endswith("all send, nobody receives; a send returns only when the receive for it has been posted.")
 
 
 def test_a_circle_beside_others():
-    """Who is in the circle is said where not all are."""
+    """The ranks of a circle are named if other ranks wait too."""
     ranks = [
         Recorded(3).stuck("recv", 1, peer=1),
         Recorded(3).stuck("recv", 1, peer=0),
@@ -45,7 +45,7 @@ def test_a_circle_beside_others():
 
 
 def test_a_circle_of_different_operations():
-    """A collective on one side and a message on the other make a circle, too."""
+    """A collective on one side and a message on the other also make a circle."""
     text = told(Recorded().stuck("all_reduce", 3), Recorded().stuck("recv", 8, peer=0))
 
     assert text == (
@@ -63,7 +63,7 @@ def test_a_circle_of_different_operations():
     ],
 )
 def test_a_collective_that_one_rank_never_called(state, said):
-    """The ranks that wait are named together, the missing one with what it did instead."""
+    """The ranks that wait are named together; of the missing one it is said what it did instead."""
     ranks = [Recorded(3).call("barrier").stuck("all_reduce", 12), Recorded(3).call("barrier").stuck("all_reduce", 12)]
 
     text = told(*ranks, Recorded(3).call("barrier"), states=["", "", state])
@@ -79,7 +79,7 @@ def test_several_ranks_that_never_came():
 
 
 def test_different_collectives():
-    """Members of a group that call different collectives are told to keep the order."""
+    """Members of a group that call different collectives are told to call them in the same order."""
     text = told(Recorded().stuck("all_reduce", 3), Recorded().stuck("barrier", 4))
 
     assert text == (
@@ -99,7 +99,7 @@ def test_two_groups_in_opposite_order():
 
 
 def test_a_wrong_tag():
-    """A send and a receive that miss each other by their tags are brought together in words."""
+    """A send and a receive that miss each other by their tags are both named."""
     text = told(Recorded().stuck("send", 3, peer=1, tag=1), Recorded().stuck("recv", 4, peer=0, tag=2))
 
     assert text == (
@@ -119,7 +119,7 @@ def test_a_wrong_tag_on_an_operation_in_flight():
 
 
 def test_a_wait_for_an_asynchronous_operation():
-    """Both lines are told: where the operation was issued and where it is waited for."""
+    """Two lines are named: where the operation was issued and where it is waited for."""
     rank = Recorded().issue("recv", peer=1, line=20).wait(line=27)
 
     text = told(rank, Recorded(), states=["", "has returned"])
@@ -131,7 +131,7 @@ def test_a_wait_for_an_asynchronous_operation():
 
 
 def test_a_send_to_a_rank_that_computes():
-    """Without a circle the partner that does not come is named."""
+    """Without a circle, the partner that did not come is named."""
     text = told(Recorded().stuck("send", 3, peer=1), Recorded(), states=["", "is at x.py:9 in solve"])
 
     assert text == (
@@ -140,7 +140,7 @@ def test_a_send_to_a_rank_that_computes():
 
 
 def test_a_send_that_nobody_waited_for():
-    """A receive that waits for a message which its sender issued and dropped is not told that nothing was sent."""
+    """A receive is explained by the send that its sender issued and dropped, instead of saying that nothing was sent."""
     sender = Recorded().call("send", peer=1).issue("send", peer=1, line=12)
     receiver = Recorded().call("recv", peer=0).stuck("recv", 20, peer=0)
 
@@ -151,7 +151,7 @@ def test_a_send_that_nobody_waited_for():
 
 
 def test_a_receive_that_nobody_waited_for():
-    """The same holds for a send whose receive was dropped, although the receiver waits for something else."""
+    """A send is explained by the receive that its receiver issued and dropped, even if the receiver waits for something else."""
     text = told(
         Recorded().stuck("send", 5, peer=1), Recorded().issue("recv", peer=0, line=7, tag=0).stuck("recv", 8, peer=0)
     )
@@ -176,7 +176,7 @@ def test_a_ring_of_sends_that_nobody_waited_for():
 
 
 def test_an_operation_that_only_ddp_waits_for():
-    """An all-reduce whose future was taken, and to which a rank has not come, is what keeps its rank."""
+    """An all-reduce whose future was taken keeps its rank if another rank has not come to it."""
     rank = Recorded().issue("all_reduce", line=40).take_future()
 
     text = told(rank, Recorded(), states=["is at x.py:40 in train", "has returned"])
@@ -192,7 +192,7 @@ def test_futures_of_operations_that_all_ranks_came_to_keep_nobody():
 
 
 def test_a_group_that_one_rank_does_not_make():
-    """Making a group waits for its members."""
+    """Making a group waits for all its members."""
     rank = Recorded(3).new_group("1", [0, 2], 5, made=False)
 
     text = told(
@@ -205,27 +205,51 @@ def test_a_group_that_one_rank_does_not_make():
 
 
 def test_no_rank_communicates():
-    """Ranks that merely run are said to run."""
+    """Ranks that wait for nothing are said to run."""
     assert told(Recorded(), Recorded(), states=["is at x.py:3 in solve", ""]) == (
         "rank 0 is at x.py:3 in solve; rank 1 is running."
     )
 
 
 HANGS = {
-    "dist.recv(x, other)": "rank 0 waits in recv(src=1) at work.py:5; rank 1 waits in recv(src=0) at work.py:5: both wait",
-    "dist.irecv(x, other).wait()": "rank 0 waits in irecv(src=1) at work.py:5",
-    "dist.isend(x, 1) and None if other else (time.sleep(0.3), dist.recv(x, 0))": "rank 0 issued isend(dst=1) at work.py:5 and never waited for it",
-    "dist.send(x, 1, tag=1) if other else dist.recv(x, 0, tag=2)": "the tags differ: rank 0 sends with tag 1",
-    "dist.all_reduce(x) if other else None": "rank 0 waits in all_reduce at work.py:5; rank 1 never called it: it has returned.",
-    "dist.all_reduce(x) if other else dist.barrier()": "must call the same collectives in the same order",
-    "dist.new_group([0, 1]) if other else time.sleep(9)": "rank 0 waits in new_group at work.py:5; rank 1 never called it",
-    "ddp(backward=other)": "rank 0 waits for its all_reduce at work.py:10; rank 1 never called it: it has returned.",
+    "two receives": (
+        "dist.recv(x, other)",
+        "rank 0 waits in recv(src=1) at work.py:5; rank 1 waits in recv(src=0) at work.py:5: both wait",
+    ),
+    "two asynchronous receives": (
+        "dist.irecv(x, other).wait()",
+        "rank 0 waits in irecv(src=1) at work.py:5",
+    ),
+    "a send that nobody waited for": (
+        "dist.isend(x, 1) and None if other else (time.sleep(0.3), dist.recv(x, 0))",
+        "rank 0 issued isend(dst=1) at work.py:5 and never waited for it",
+    ),
+    "tags": (
+        "dist.send(x, 1, tag=1) if other else dist.recv(x, 0, tag=2)",
+        "the tags differ: rank 0 sends with tag 1",
+    ),
+    "a missing rank": (
+        "dist.all_reduce(x) if other else None",
+        "rank 0 waits in all_reduce at work.py:5; rank 1 never called it: it has returned.",
+    ),
+    "different collectives": (
+        "dist.all_reduce(x) if other else dist.barrier()",
+        "must call the same collectives in the same order",
+    ),
+    "a group that one rank does not make": (
+        "dist.new_group([0, 1]) if other else time.sleep(9)",
+        "rank 0 waits in new_group at work.py:5; rank 1 never called it",
+    ),
+    "a backward pass of DDP": (
+        "ddp(backward=other)",
+        "rank 0 waits for its all_reduce at work.py:10; rank 1 never called it: it has returned.",
+    ),
 }
 
 
-@pytest.mark.parametrize(("line", "expected"), HANGS.items(), ids=range(len(HANGS)))
+@pytest.mark.parametrize(("line", "expected"), HANGS.values(), ids=HANGS.keys())
 def test_real_hangs(ranks, line, expected):
-    """What is said of real launches that were cut."""
+    """Real launches that were cut have the same explanations as imagined ones."""
     ranks.write(
         f"""
         import time, torch, torch.distributed as dist

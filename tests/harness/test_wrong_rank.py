@@ -29,7 +29,7 @@ def test_two_swapped_ranks_are_told():
 
 
 def test_ranks_in_any_other_order_are_told():
-    """Three ranks of four in a circle are listed."""
+    """Of four ranks, three that hold each other's values in a circle are listed."""
     expected = per_rank(4, 37)
     actual = [expected[2], expected[1], expected[3], expected[0]]
     told = "Ranks are mixed up: rank 0 holds what rank 2 should, rank 2 holds what rank 3 should, rank 3 holds what rank 0 should."
@@ -88,7 +88,7 @@ def test_a_gather_to_one_rank_is_no_missing_all_gather():
 
 
 def test_the_only_right_block_is_named():
-    """One shard right and the rest wrong is told with its place and number."""
+    """One right shard among wrong ones is named with its place and number."""
     expected = weights(16, 5)
     actual = weights(16, 5)
     actual[4:8] = expected[4:8]
@@ -113,7 +113,7 @@ def test_the_only_wrong_block_is_named():
     ],
 )
 def test_the_shorter_block_is_told(size, right, told):
-    """Of a right and a wrong block the shorter one is told, with its number where it is one that torch would cut."""
+    """Of a right and a wrong block the shorter one is named, with its number if torch would cut it like that."""
     expected, actual = weights(size, 6), weights(size, 6)
     actual[right] = expected[right]
     assert diagnosis([actual] * 4, expected) == told
@@ -121,7 +121,7 @@ def test_the_shorter_block_is_told(size, right, told):
 
 
 def test_different_right_blocks_are_listed_by_rank():
-    """Where each rank has another block right, each is listed."""
+    """Where each rank has another right block, each is listed."""
     expected = weights(12)
     actual = [weights(12), weights(12)]
     actual[0][6:8] = expected[6:8]
