@@ -1,1 +1,1 @@
-"""What the ranks returned beside the reference: whether it agrees, and which mistake explains a difference."""
+"""Whether what the ranks returned agrees with the reference, and which mistake explains a difference."""

@@ -10,9 +10,9 @@ from grader.harness.mistake import Mistake
 
 Diagnosis = Callable[[Case], Iterator[Hypothesis | Explanation]]
 
-# The first explanation that holds is told, so the order is an argument. First what leaves nothing to choose: plain facts,
-# values the test knows, factors the world size names, another rank's values. Then what is picked from a few arrangements,
-# then what is fitted to the data, and last what only says where the error lies. Some that can hold together need their order:
+# The student reads the first explanation that holds, so the order matters. First come those that leave nothing to choose:
+# plain facts, values the test knows, factors the world size names, another rank's values. Then come those picked from a few
+# arrangements, then those fitted to the data, and last those that only say where the error lies. Some can hold together:
 # own_block says more than zero (an unfilled gather buffer), a factor of 1/N also makes the sum over ranks the reference, and
 # small integers have no more digits than bfloat16.
 DIAGNOSES: tuple[Diagnosis, ...] = (
@@ -44,12 +44,12 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 
 def diagnose(ranks: Sequence[Compared], world_size: int) -> Explanation | None:
     """Return what explains every wrong entry of a tensor on every rank, or None."""
-    wrong = tuple(one for one in ranks if one.where.numel())
+    wrong = tuple(compared for compared in ranks if compared.where.numel())
     if not wrong:
         return None
     case = Case(ranks=tuple(ranks), wrong=wrong, world_size=world_size)
     candidates = (candidate for diagnosis in DIAGNOSES for candidate in diagnosis(case))
-    found = (believed(one, case) if isinstance(one, Hypothesis) else one for one in candidates)
+    found = (believed(candidate, case) if isinstance(candidate, Hypothesis) else candidate for candidate in candidates)
     return next((explanation for explanation in found if explanation), None)
 
 
@@ -63,9 +63,9 @@ def explain_shape(actual: Sequence[int], expected: Sequence[int], world_size: in
     if len(actual) == len(expected) and len(dims) == 1 and world_size > 1:
         (dim,) = dims
         if actual[dim] == expected[dim] * world_size:
-            told = f"Dim {dim} is {world_size} times too long: the whole where this rank's shard is due?"
-            return Explanation(told, Mistake.WHOLE_FOR_SHARD)
+            sentence = f"Dim {dim} is {world_size} times too long: the whole where this rank's shard is due?"
+            return Explanation(sentence, Mistake.WHOLE_FOR_SHARD)
         if actual[dim] * world_size == expected[dim]:
-            told = f"Dim {dim} is {world_size} times too short: this rank's shard where the whole is due?"
-            return Explanation(told, Mistake.SHARD_FOR_WHOLE)
+            sentence = f"Dim {dim} is {world_size} times too short: this rank's shard where the whole is due?"
+            return Explanation(sentence, Mistake.SHARD_FOR_WHOLE)
     return None

@@ -12,33 +12,37 @@ READABLE_INTEGER = 1e15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The first value that is wrong, and where.
-
-    rank: the first wrong rank; None if the value came from a call outside any launch
-    problem: what is wrong, in words; with numbers to subtract it is None, else the numeric fields are None or 0
-    index, actual, expected: where |difference| is largest; `allowed` is the bound there
-    wrong_ranks, right_ranks: of the ranks that should hold a value at `path`
-    also_wrong: other paths with something wrong
-    diagnosis: why, where the error has a shape
-    mistake: the kind of it; of all fields the only one without a value, a place or a name of the test
-    """
+    """The first value that is wrong, and where."""
 
     rank: int | None
+    """The first wrong rank; None if the value came from a call outside any launch."""
     world_size: int
     path: str
     problem: str | None = None
+    """What is wrong, in words. None if numbers differ; otherwise the numeric fields are None or 0."""
     max_abs: float | None = None
+    """The largest |difference|."""
     index: tuple[int, ...] | None = None
+    """Where |difference| is largest."""
     allowed: float | None = None
+    """The bound at `index`."""
     actual: float | None = None
+    """The value at `index`."""
     expected: float | None = None
+    """What is expected at `index`."""
     num_wrong: int = 0
+    """The number of wrong entries on `rank`."""
     numel: int = 0
     wrong_ranks: tuple[int, ...]
+    """Of the ranks that should hold a value at `path`, those with a wrong one."""
     right_ranks: tuple[int, ...]
+    """Of the ranks that should hold a value at `path`, those with a right one."""
     also_wrong: tuple[str, ...] = ()
+    """Other paths with something wrong."""
     diagnosis: str | None = None
+    """Why the numbers differ, where the error has a shape."""
     mistake: Mistake
+    """The kind of mistake, which unlike the other fields holds nothing of the test: no value, index or name."""
 
     def __str__(self) -> str:
         where = self.path if self.rank is None else f"rank {self.rank} of {self.world_size}: {self.path}"
@@ -56,7 +60,7 @@ class Difference:
         assert self.max_abs is not None
         assert self.actual is not None
         assert self.expected is not None
-        yours, reference = _told_apart(self.actual, self.expected)
+        yours, reference = _distinct_texts(self.actual, self.expected)
         entries = f" in {self.num_wrong} of {self.numel} entries" if self.numel > 1 else ""
         at = f" at {self.index}" if self.index else ""
         allowed = f", allowed {self.allowed:.1e}" if self.allowed else ""
@@ -67,14 +71,14 @@ class Difference:
 
 
 class Mismatch(StudentFailure):
-    """What the ranks returned is not what the reference says; `difference` says it as data."""
+    """What the ranks returned is not what the reference says; `difference` holds it as data."""
 
     def __init__(self, difference: Difference) -> None:
         super().__init__(str(difference), mistake=difference.mistake)
         self.difference = difference
 
 
-def _told_apart(a: float, b: float) -> tuple[str, str]:
+def _distinct_texts(a: float, b: float) -> tuple[str, str]:
     """Return two numbers with as many digits as it takes to see that they differ."""
     if all(math.isfinite(x) and x == round(x) and abs(x) < READABLE_INTEGER for x in (a, b)):
         return f"{a:.0f}", f"{b:.0f}"

@@ -2,7 +2,7 @@
 
 A hypothesis is believed when it predicts every wrong entry of every wrong rank within the bound, and when that is too much
 agreement for chance. Each entry counts as many bits as the bound resolves of the predicted error, but no more than the value
-has significant digits, and a repeated value counts only through the pattern it makes; what was fitted or chosen is paid for.
+has significant digits. A repeated value counts only through the pattern it makes, and what was fitted or chosen is subtracted.
 So a lone scalar, a constant tensor or a few small integers prove nothing.
 """
 
@@ -25,51 +25,50 @@ MANTISSA_BITS = 53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One tensor on all ranks that should hold it, and those that hold it wrong (at least one)."""
+    """One tensor on all ranks that should hold it."""
 
     ranks: tuple[Compared, ...]
     wrong: tuple[Compared, ...]
+    """Those of `ranks` that hold it wrong, at least one."""
     world_size: int
 
     @property
     def num_wrong(self) -> int:
         """The largest number of wrong entries on one rank; replicas would only count the same entries again."""
-        return max(one.where.numel() for one in self.wrong)
+        return max(compared.where.numel() for compared in self.wrong)
 
     @property
     def ndim(self) -> int:
         """The number of dims, or 0 where the ranks differ in it or have none, so that no dim can be named."""
-        counts = {one.expected.ndim for one in self.ranks}
+        counts = {compared.expected.ndim for compared in self.ranks}
         return counts.pop() if len(counts) == 1 else 0
 
 
 class Explanation(NamedTuple):
-    """What explains an error: a sentence that may name ranks, places and numbers of the test, and a kind that does not."""
+    """What explains an error."""
 
     sentence: str
+    """For the student; it may name ranks, indices and numbers of the test."""
     mistake: Mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
-    """A mistake, and what a wrong rank would hold had it been made.
-
-    sentence: how to tell it; "{where}" in it becomes "everywhere" or "wherever it is wrong"
-    mistake: its kind
-    predict: from a wrong rank to its values; None or another shape where the mistake is impossible
-    whole: the entries that are right must be predicted as well
-    fitted: one number was read off each rank, which costs the evidence of one entry there
-    arrangements: log2 of how many arrangements were chosen from, on each rank
-    slack: by how much the mistake multiplies rounding errors
-    """
+    """A mistake, and what a wrong rank would hold had it been made."""
 
     sentence: str
+    """What to tell the student; "{where}" in it becomes "everywhere" or "wherever it is wrong"."""
     mistake: Mistake
     predict: Callable[[Compared], Tensor | None]
+    """From a wrong rank to the values it would hold; None or another shape where the mistake is impossible."""
     whole: bool = True
+    """Whether the entries that are right must be predicted as well."""
     fitted: bool = False
+    """Whether a number was read off each rank, which costs the evidence of one entry there."""
     arrangements: float = 0.0
+    """log2 of the number of arrangements from which one was chosen on each rank."""
     slack: float = 1.0
+    """The factor by which the mistake multiplies rounding errors."""
 
 
 def rearranged(
@@ -77,24 +76,24 @@ def rearranged(
 ) -> Hypothesis:
     """Return the hypothesis that every wrong rank holds its reference rearranged by `how`."""
     return Hypothesis(
-        sentence=sentence, mistake=mistake, predict=lambda one: how(one.expected), arrangements=arrangements
+        sentence=sentence, mistake=mistake, predict=lambda compared: how(compared.expected), arrangements=arrangements
     )
 
 
 def believed(hypothesis: Hypothesis, case: Case) -> Explanation | None:
-    """Return what to tell if the hypothesis explains all that is wrong, on enough evidence."""
+    """Return the explanation if the hypothesis explains all that is wrong, on enough evidence."""
     everywhere, evidence = True, 0.0
     seen: list[Tensor] = []
-    for one in case.wrong:
-        predicted = hypothesis.predict(one)
-        bound = one.bound.loosened(hypothesis.slack)
-        if predicted is None or predicted.shape != one.actual.shape or not _explains(predicted, one, bound):
+    for compared in case.wrong:
+        predicted = hypothesis.predict(compared)
+        bound = compared.bound.loosened(hypothesis.slack)
+        if predicted is None or predicted.shape != compared.actual.shape or not _explains(predicted, compared, bound):
             return None
-        everywhere = everywhere and bool(agrees(one.actual, predicted, bound).all())
-        sample = predicted.flatten()[one.where[:SAMPLED]]
+        everywhere = everywhere and bool(agrees(compared.actual, predicted, bound).all())
+        sample = predicted.flatten()[compared.where[:SAMPLED]]
         if not any(torch.equal(sample, other) for other in seen):  # equal replicas are one observation
             seen.append(sample)
-            evidence += _evidence(sample, one, bound, fitted=hypothesis.fitted) - hypothesis.arrangements
+            evidence += _evidence(sample, compared, bound, fitted=hypothesis.fitted) - hypothesis.arrangements
     if evidence < ENOUGH_BITS or (hypothesis.whole and not everywhere):
         return None
     sentence = hypothesis.sentence.replace("{where}", "everywhere" if everywhere else "wherever it is wrong")
@@ -102,26 +101,29 @@ def believed(hypothesis: Hypothesis, case: Case) -> Explanation | None:
 
 
 def is_telling(values: Tensor, bound: Bound) -> bool:
-    """Say whether `values`, at least one, are too many and too distinct to be right by chance."""
+    """Return whether `values`, at least one, are too many and too distinct to be right by chance."""
     sample = values.flatten()[:SAMPLED]
     worth = _bits(sample, sample, bound)[1]
     return worth * len(set(sample.tolist())) >= ENOUGH_BITS
 
 
 def significant_bits(values: Tensor) -> Tensor:
-    """Return how many binary digits each value has from its first to its last one; 0 for zero."""
+    """Return how many binary digits each value has from its first one bit to its last; 0 for zero.
+
+    Shapes: `values` is float64 of any shape; the result is float64 of that shape.
+    """
     digits = (values.abs().frexp().mantissa.nan_to_num(0.0, 0.0, 0.0) * 2**MANTISSA_BITS).long()
     return torch.where(digits > 0, MANTISSA_BITS - (digits & -digits).double().log2(), 0.0)
 
 
-def _explains(predicted: Tensor, one: Compared, bound: Bound) -> bool:
-    actual, flat = one.actual.flatten(), predicted.flatten()
-    return all(bool(agrees(actual[at], flat[at], bound).all()) for at in (one.where[:PROBED], one.where))
+def _explains(predicted: Tensor, compared: Compared, bound: Bound) -> bool:
+    actual, flat = compared.actual.flatten(), predicted.flatten()
+    return all(bool(agrees(actual[at], flat[at], bound).all()) for at in (compared.where[:PROBED], compared.where))
 
 
-def _evidence(predicted: Tensor, one: Compared, bound: Bound, *, fitted: bool) -> float:
+def _evidence(predicted: Tensor, compared: Compared, bound: Bound, *, fitted: bool) -> float:
     """Return the bits by which a sample of predictions on one rank beats chance."""
-    deviation = predicted - one.expected.flatten()[one.where[:SAMPLED]]
+    deviation = predicted - compared.expected.flatten()[compared.where[:SAMPLED]]
     resolved, mean, largest = _bits(predicted, deviation, bound)
     counts = torch.unique(predicted, return_counts=True)[1]
     pattern = sum(count * math.log2(len(predicted) / count) for count in counts.tolist())

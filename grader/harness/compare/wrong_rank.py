@@ -1,6 +1,6 @@
-"""Mistakes of rank: the right numbers stand on another rank, or only on some ranks, or only in a rank's own part.
+"""Mistakes of rank: the right numbers are on another rank, on some ranks only, or in a rank's own part only.
 
-Each function yields what a Case would hold had the mistake been made, or a sentence where the mistake shows as a fact.
+Each function yields what a Case would hold had the mistake been made, or an explanation where the mistake is plain to see.
 """
 
 import math
@@ -16,29 +16,31 @@ from grader.harness.mistake import Mistake
 from grader.harness.wording import listed
 
 FEWEST_ENTRIES = 4  # fewer wrong entries are read faster than a sentence about them
-MOSTLY = 0.5  # a slice is wrong, not hit by chance, from this share of its entries on
+MOSTLY = 0.5  # a slice is wrong, not hit by chance, if at least this share of its entries is wrong
 
-Run = tuple[int, int]
+Run = tuple[int, int]  # the first slice, and the one after the last
 
 
 def ranks_mixed_up(case: Case) -> Iterator[Hypothesis]:
     """Look for ranks that hold another rank's values."""
-    sources = {one.rank: [other.rank for other in case.ranks if _holds(one, other)] for one in case.wrong}
+    sources = {
+        compared.rank: [other.rank for other in case.ranks if _holds(compared, other)] for compared in case.wrong
+    }
     if not all(sources.values()):
         return
     chosen, sentence = _who_holds_what(sources, case.world_size)
-    due = {other.rank: other.expected for other in case.ranks}
+    expected = {other.rank: other.expected for other in case.ranks}
     arrangements = math.log2(len(case.ranks))
     yield Hypothesis(
         sentence=sentence,
         mistake=Mistake.OTHER_RANK,
-        predict=lambda one: due[chosen[one.rank]],
+        predict=lambda compared: expected[chosen[compared.rank]],
         arrangements=arrangements,
     )
 
 
-def _holds(one: Compared, other: Compared) -> bool:
-    return one is not other and same(one.actual, other.expected, one.bound)
+def _holds(compared: Compared, other: Compared) -> bool:
+    return compared is not other and same(compared.actual, other.expected, compared.bound)
 
 
 def _who_holds_what(sources: dict[int, list[int]], world_size: int) -> tuple[dict[int, int], str]:
@@ -46,10 +48,9 @@ def _who_holds_what(sources: dict[int, list[int]], world_size: int) -> tuple[dic
     ranks = list(sources)
     common = set.intersection(*map(set, sources.values()))
     if common and len(ranks) > 1:
-        one = min(common)
-        return dict.fromkeys(
-            ranks, one
-        ), f"All wrong ranks hold what rank {one} should: sent to all instead of dealt out?"
+        source = min(common)
+        sentence = f"All wrong ranks hold what rank {source} should: sent to all instead of dealt out?"
+        return dict.fromkeys(ranks, source), sentence
     mirror = dict(zip(ranks, reversed(ranks), strict=True))
     if all(mirror[rank] in sources[rank] for rank in ranks):
         return mirror, f"Ranks are swapped: {_pairs(mirror)}."
@@ -57,9 +58,12 @@ def _who_holds_what(sources: dict[int, list[int]], world_size: int) -> tuple[dic
         shifted = {rank: (rank - shift) % world_size for rank in ranks}
         if all(shifted[rank] in sources[rank] for rank in ranks):
             back = f"r - {shift}" if 2 * shift <= world_size else f"r + {world_size - shift}"
-            told = f"Every rank r holds what rank {back} (modulo {world_size}) should"
-            return shifted, f"{told}: an index that is off, or the wrong direction?"
-    chosen = {rank: held[0] for rank, held in sources.items()}
+            sentence = (
+                f"Every rank r holds what rank {back} (modulo {world_size}) should: "
+                "an index that is off, or the wrong direction?"
+            )
+            return shifted, sentence
+    chosen = {rank: candidates[0] for rank, candidates in sources.items()}
     return chosen, f"Ranks are mixed up: {_pairs(chosen)}."
 
 
@@ -68,28 +72,28 @@ def _pairs(sources: dict[int, int]) -> str:
 
 
 def only_local(case: Case) -> Iterator[Hypothesis]:
-    """Look for parts that were never reduced: their sum or mean is the reference."""
+    """Look for parts that were never reduced: their sum or mean would be the reference."""
     first = case.wrong[0]
-    everybody = len(case.wrong) == case.world_size > 1
-    if not everybody or len({one.actual.shape for one in case.wrong}) > 1:
+    all_are_wrong = len(case.wrong) == case.world_size > 1
+    if not all_are_wrong or len({compared.actual.shape for compared in case.wrong}) > 1:
         return
-    if all(same(one.actual, first.actual, first.bound) for one in case.wrong):
-        return  # replicas have communicated; a factor is what is wrong
-    total = torch.stack([one.actual for one in case.wrong]).sum(0)
+    if all(same(compared.actual, first.actual, first.bound) for compared in case.wrong):
+        return  # replicas have communicated: what is wrong is a factor
+    total = torch.stack([compared.actual for compared in case.wrong]).sum(0)
     for count, combined in ((1, "sum"), (case.world_size, "mean")):
-        told = (
+        sentence = (
             f"The reference is the {combined} of what the ranks hold: each kept its own part, an all-reduce is missing?"
         )
         yield Hypothesis(
-            sentence=told,
+            sentence=sentence,
             mistake=Mistake.NOT_REDUCED,
             predict=partial(_rest_of, total=total, count=count),
             slack=float(case.world_size),
         )
 
 
-def _rest_of(one: Compared, total: Tensor, count: int) -> Tensor:
-    return count * one.expected - (total - one.actual)
+def _rest_of(compared: Compared, total: Tensor, count: int) -> Tensor:
+    return count * compared.expected - (total - compared.actual)
 
 
 def own_block(case: Case) -> Iterator[Explanation]:
@@ -97,81 +101,83 @@ def own_block(case: Case) -> Iterator[Explanation]:
     if len(case.wrong) != case.world_size or case.world_size == 1:
         return
     for dim in range(case.ndim):
-        runs = [_right_run(one, dim) for one in case.wrong]
+        runs = [_right_run(compared, dim) for compared in case.wrong]
         if all(
-            run and run in _blocks(one.expected.shape[dim], one.rank, case.world_size)
-            for one, run in zip(case.wrong, runs, strict=True)
+            run and run in _blocks(compared.expected.shape[dim], compared.rank, case.world_size)
+            for compared, run in zip(case.wrong, runs, strict=True)
         ):
-            told = f"Each rank is right only in its own block along dim {dim}: an all-gather is missing?"
-            yield Explanation(told, Mistake.NOT_GATHERED)
+            sentence = f"Each rank is right only in its own block along dim {dim}: an all-gather is missing?"
+            yield Explanation(sentence, Mistake.NOT_GATHERED)
 
 
 def right_block(case: Case) -> Iterator[Explanation]:
     """Look for one contiguous block right and the rest wrong, or the reverse."""
     for dim in range(case.ndim if case.num_wrong >= FEWEST_ENTRIES else 0):
-        right = [_right_run(one, dim) for one in case.wrong]
-        wrong = [_wrong_run(one, dim) for one in case.wrong]
+        right = [_right_run(compared, dim) for compared in case.wrong]
+        wrong = [_wrong_run(compared, dim) for compared in case.wrong]
         if all(wrong) and (not all(right) or _entries(wrong) < _entries(right)):
-            yield Explanation(f"Along dim {dim} only {_told(case, wrong, dim)} is wrong.", Mistake.ONE_BLOCK)
+            yield Explanation(f"Along dim {dim} only {_runs_text(case, wrong, dim)} is wrong.", Mistake.ONE_BLOCK)
         elif all(right):
-            yield Explanation(f"Along dim {dim} only {_told(case, right, dim)} is right.", Mistake.ONE_BLOCK)
+            yield Explanation(f"Along dim {dim} only {_runs_text(case, right, dim)} is right.", Mistake.ONE_BLOCK)
 
 
 def single_right_rank(case: Case) -> Iterator[Explanation]:
     """Look for one rank right where all should hold the same."""
-    right = [one for one in case.ranks if not one.where.numel()]
-    alike = all(same(one.expected, case.ranks[0].expected, one.bound) for one in case.ranks)
+    right = [compared for compared in case.ranks if not compared.where.numel()]
+    alike = all(same(compared.expected, case.ranks[0].expected, compared.bound) for compared in case.ranks)
     if len(right) == 1 and len(case.wrong) > 1 and alike and is_telling(right[0].expected, right[0].bound):
         cause = "a result that was not sent to the others, or a step taken there alone?"
         yield Explanation(f"Only rank {right[0].rank} is right: {cause}", Mistake.ONE_RANK)
 
 
-def _right_run(one: Compared, dim: int) -> Run | None:
+def _right_run(compared: Compared, dim: int) -> Run | None:
     """Return the one run of right slices along `dim`, if the others are mostly wrong and it is not right by chance."""
-    wrong = one.wrong_along(dim)
+    wrong = compared.wrong_along(dim)
     run = _single_run(wrong == 0)
     if run is None or bool(wrong[wrong > 0].mean() < MOSTLY):
         return None
-    return run if is_telling(one.expected.narrow(dim, run[0], run[1] - run[0]), one.bound) else None
+    return run if is_telling(compared.expected.narrow(dim, run[0], run[1] - run[0]), compared.bound) else None
 
 
-def _wrong_run(one: Compared, dim: int) -> Run | None:
+def _wrong_run(compared: Compared, dim: int) -> Run | None:
     """Return the one run of wrong slices along `dim`, under the same two conditions."""
-    wrong = one.wrong_along(dim)
+    wrong = compared.wrong_along(dim)
     run = _single_run(wrong > 0)
     if run is None or bool(wrong[wrong > 0].mean() < MOSTLY):
         return None
-    rest = one.expected.index_select(dim, (wrong == 0).nonzero()[:, 0])
-    return run if is_telling(rest, one.bound) else None
+    rest = compared.expected.index_select(dim, (wrong == 0).nonzero()[:, 0])
+    return run if is_telling(rest, compared.bound) else None
 
 
 def _single_run(chosen: Tensor) -> Run | None:
-    """Return where the chosen slices begin and end, if they are contiguous and neither none nor all."""
-    places = chosen.nonzero()[:, 0].tolist()
-    if not 0 < len(places) < len(chosen) or places[-1] - places[0] + 1 != len(places):
+    """Return the run of the chosen slices if they are contiguous, and neither none nor all."""
+    indices = chosen.nonzero()[:, 0].tolist()
+    if not 0 < len(indices) < len(chosen) or indices[-1] - indices[0] + 1 != len(indices):
         return None
-    return places[0], places[-1] + 1
+    return indices[0], indices[-1] + 1
 
 
 def _entries(runs: Sequence[Run | None]) -> int:
     return sum(run[1] - run[0] for run in runs if run)
 
 
-def _told(case: Case, runs: Sequence[Run | None], dim: int) -> str:
-    named = [_named(one, run, dim, case.world_size) for one, run in zip(case.wrong, runs, strict=True) if run]
-    if len(set(named)) == 1:
-        return named[0]
-    return listed([f"{name} on rank {one.rank}" for one, name in zip(case.wrong, named, strict=True)])
+def _runs_text(case: Case, runs: Sequence[Run | None], dim: int) -> str:
+    texts = [
+        _run_text(compared, run, dim, case.world_size) for compared, run in zip(case.wrong, runs, strict=True) if run
+    ]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return listed([f"{text} on rank {compared.rank}" for compared, text in zip(case.wrong, texts, strict=True)])
 
 
-def _named(one: Compared, run: Run, dim: int, count: int) -> str:
-    """Return a run as a slice, and as a block's number where it is one of `count` blocks."""
-    size = one.expected.shape[dim]
+def _run_text(compared: Compared, run: Run, dim: int, count: int) -> str:
+    """Return a run as a slice, and as a block if it is one of `count` blocks."""
+    size = compared.expected.shape[dim]
     block = next((b for b in range(count) if count > 1 and run in _blocks(size, b, count)), None)
     return f"[{run[0]}:{run[1]}]" + ("" if block is None else f" (block {block} of {count})")
 
 
 def _blocks(size: int, block: int, count: int) -> list[Run]:
-    """Return where block number `block` of `count` lies, in torch's two ways to cut unevenly."""
+    """Return where block `block` of `count` lies, in both of torch's ways to cut unevenly."""
     cuts = (torch.arange(size).tensor_split(count), torch.arange(size).chunk(count))
     return [(int(cut[block][0]), int(cut[block][-1]) + 1) for cut in cuts if block < len(cut) and cut[block].numel()]
