@@ -1,12 +1,10 @@
-"""Every error of the course, one class per person who must act.
+"""Every error of the course, one class for each person who must act.
 
 CourseError
 ├── UsageError        the person at the keyboard: a name or an option is wrong
 ├── CatalogError      the course's author: the course itself is broken
-├── SubmissionError   the student: what was handed in cannot be used
 ├── LaunchError       the operator: ranks could not be started, or the sandbox died (not the student's fault)
-├── ExecutorError     the operator: the place where work runs failed; try again
-└── GradebookError    staff: grades could not be recorded
+└── ExecutorError     the operator: the executor that runs work items failed; try again
 
 A message says what is wrong with its value, where, and what to type next.
 """
@@ -33,22 +31,12 @@ class CatalogError(CourseError):
     exit_code = 3
 
 
-class SubmissionError(CourseError):
-    """A submission cannot be graded as it was handed in."""
-
-    exit_code = 2
-
-
 class LaunchError(CourseError):
     """Ranks could not be launched, through no fault of the code under test."""
 
 
 class ExecutorError(CourseError):
     """The executor that runs work items failed."""
-
-
-class GradebookError(CourseError):
-    """A grade could not be recorded."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
