@@ -4,17 +4,17 @@ Ranks share nothing but the loopback interface of their launch, whose counters t
 something out, or names what never happened, therefore disagrees with the kernel.
 
 Payload. The kernel counts each packet with its headers, and how many packets a stream of bytes becomes depends on the
-machine's load. Headers of TCP over IPv4 are 52 bytes long, so bytes - 52 * packets is what the programs themselves wrote,
-and that does not depend on load: gloo writes the same bytes every time. What TCP sends twice does depend on it. Without
-tail loss probes (net.ipv4.tcp_early_retrans = 0 in the launch's network) that is next to nothing, with them a few segments.
+machine's load. Headers of TCP over IPv4 are 52 bytes long, so bytes - 52 * packets is what the programs themselves wrote.
+That does not depend on load: gloo writes the same bytes every time. What TCP sends twice does depend on load. Without tail
+loss probes (net.ipv4.tcp_early_retrans = 0 in the launch's network) it is next to nothing, with them a few segments.
 
 Messages. A message of L bytes costs gloo three preambles of 48 bytes ("I will send", "I will receive", and the one before
-the data): 144 + L. S is what one rank reads, in bytes, and N the size of the group; nothing is sent in a group of one.
+the data), so 144 + L. S is what one rank reads, in bytes, and N the size of the group; nothing is sent in a group of one.
 
-    send, recv              one message of S; 96 + S are written by its sender, 48 by its receiver
+    send, recv              one message of S; its sender writes 96 + S, its receiver 48
     broadcast               N - 1 messages of S, along a binomial tree
     gather, scatter         N - 1 messages of S (of a scatter: what one rank receives)
-    all_to_all              a message for every ordered pair of ranks, empty parts included
+    all_to_all              a message for every ordered pair of ranks, even for empty parts
     all_gather              2 N (N - 1) messages of half of S, round a ring; none if S is 0
     all_reduce              S is cut into at least 2 N segments, at most 1 MiB each; each goes 2 (N - 1) times round a ring
     reduce_scatter          as an all_reduce of each of its input tensors (gloo has nothing cheaper)
@@ -43,21 +43,23 @@ WRITES_PER_MESSAGE = 3
 MAX_SEGMENT_BYTES = 1 << 20
 MIN_SEGMENTS_PER_RANK = 2
 
-# The options of its two SYN packets, 8 bytes longer than those of others, and the 8 bytes by which gloo tells pairs apart.
+# The options of the two SYN packets, which are 8 bytes longer than those of other packets, and the 8 bytes that tell gloo
+# which pair of ranks a connection belongs to.
 CONNECTION_BYTES = 8 + 8 + 8
 # A connection that is reset instead of closed has a packet or two of 40 bytes.
 RESET_BYTES = 48
 TOLERANCE_BYTES = 128
-# The store of a default group that was made again may have a prefix; the very first group's is shorter.
+# The store of a default group that was made again may have a prefix; that of the first group is shorter.
 PREFIX_CHARACTERS = range(-3, 13)
 HOST_CHARACTERS = range(17)
-# A segment that is sent again is one packet on the loopback interface. With many of them nothing could be said any more,
-# and a rank can bring some about; no honest launch, of any size and load, came near a twentieth of its payload.
+# A segment that is sent again is one packet on the loopback interface. A rank can cause some, and with many of them any
+# traffic could be explained, so they are limited: no honest launch, of any size and load, came near a twentieth of its payload.
 MAX_PACKET_BYTES = 1 << 16
 RETRANSMITTED_AT_MOST = 0.05
 
-# An upper bound: every write in a packet of its own that is acknowledged by itself, and data in far smaller packets than
-# were ever seen. It keeps out packets with headers shorter than TCP_HEADER_BYTES, such as UDP's, that would lower the payload.
+# An upper bound on packets: each write in a separate packet that is acknowledged separately, and data in far smaller packets
+# than were ever seen. It excludes packets with headers shorter than TCP_HEADER_BYTES, such as UDP's, which would lower the
+# payload.
 PACKETS_PER_WRITE = 2
 BYTES_PER_PACKET = 1 << 13
 PACKETS_PER_CONNECTION = 16
@@ -66,21 +68,29 @@ STORE_BYTES_PER_PACKET = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What an honest launch with a given record can have carried: its payload, and the most packets it takes."""
+    """What the network of an honest launch with a given record can have carried."""
 
     low: int
+    """The least payload, in bytes."""
     high: int
+    """The largest payload, in bytes."""
     packets: int
+    """The largest number of packets."""
 
 
 class _Cost(NamedTuple):
-    """One rank's share of operations: connections made, writes to them, bytes of data, bytes to and from the store."""
+    """One rank's share of operations."""
 
     writes: float = 0.0
+    """The number of writes to connections."""
     data: float = 0.0
+    """Bytes of data, without preambles."""
     connections: float = 0.0
+    """The number of connections made."""
     store_low: float = 0.0
+    """The least that is exchanged with the store, in bytes."""
     store_high: float = 0.0
+    """The most that is exchanged with the store, in bytes."""
 
     @property
     def gloo_bytes(self) -> float:
@@ -97,13 +107,14 @@ def _messages(number: float, num_bytes: float) -> _Cost:
 
 
 def _sum(costs: Iterable[_Cost]) -> _Cost:
-    return _Cost(*map(sum, zip(_Cost(), *costs, strict=True)))
+    columns = zip(_Cost(), *costs, strict=True)  # from a cost of nothing, as there may be no operation
+    return _Cost(*(sum(column) for column in columns))
 
 
 def expected_traffic(comm: CommLog) -> Bounds:
     """Return what the ranks of `comm` can have sent if its record is complete and true.
 
-    An asynchronous operation that is not known to have ended, or one that raised, may have sent anything up to its whole.
+    An asynchronous operation that is not known to have ended, or one that raised, may have sent any part of its data or none.
     """
     costs = [(op, _cost(op)) for ops in comm.recorded for op in ops]
     everything = _sum(cost for _, cost in costs)
@@ -116,9 +127,9 @@ def expected_traffic(comm: CommLog) -> Bounds:
 
 
 def unaccounted(comm: CommLog, traffic: Traffic) -> str | None:
-    """Return the sentence for a student whose launch carried more or less than its record explains, None if it fits.
+    """Return the sentence for a student whose launch carried more or less than its record explains; None if they agree.
 
-    Ask only of a complete record (`CommLog.is_complete`) of a launch that ended well.
+    `comm` must be a complete record (`CommLog.is_complete`) of a launch that ended well.
     """
     expected = expected_traffic(comm)
     carried = traffic.payload_bytes
@@ -155,8 +166,8 @@ def _sent_again(traffic: Traffic, expected: Bounds) -> int:
 
 
 def may_be_partial(op: CommOp) -> bool:
-    """Return whether an operation may have sent only a part of what it would."""
-    # A blocking call that neither returned nor raised cannot be in a launch that ended well.
+    """Return whether an operation may have sent only a part of its data."""
+    # In a launch that ended well every blocking call has returned or raised.
     return op.done_at is None and (op.is_async or op.error != "")
 
 
@@ -167,7 +178,9 @@ def _cost(op: CommOp) -> _Cost:
 
 def _new_group(op: CommOp, size: int) -> _Cost:
     if op.error:
-        return _Cost()  # torch refuses before ranks meet; tests count no groups, so one that failed may explain nothing
+        return (
+            _Cost()
+        )  # torch refuses before ranks meet. Tests count no groups, so a failed one must not explain traffic.
     per_character, per_host_character = 3 * size + 1, size + 1
     named = 8 * size**2 + 258 * size + 184 + per_character * (len(op.group) - 1)
     least, most = (
@@ -215,12 +228,12 @@ def _reduce(op: CommOp, size: int) -> _Cost:
         return _Cost()
     segments = _Segments.of(op.input_bytes, op.itemsize, size).at_full_length(op.itemsize)
     chunks = [range(rank * segments.per_rank, (rank + 1) * segments.per_rank) for rank in range(size)]
-    # A rank passes every segment on but the last two of its own chunk, and sends what it has reduced to the root.
+    # A rank passes on every segment but the last two of its own chunk, and sends the root the chunk that it has reduced.
     kept = [segments.holding(chunk[-2:]) for chunk in chunks]
     whole = segments.holding(range(size * segments.per_rank))
     reduced = [segments.holding(chunk) for chunk, rank in zip(chunks, op.ranks, strict=True) if rank != op.root]
-    number = size * whole.number - sum(one.number for one in kept) + sum(one.number > 0 for one in reduced)
-    num_bytes = size * whole.bytes - sum(one.bytes for one in kept) + sum(one.bytes for one in reduced)
+    number = size * whole.number - sum(part.number for part in kept) + sum(part.number > 0 for part in reduced)
+    num_bytes = size * whole.bytes - sum(part.bytes for part in kept) + sum(part.bytes for part in reduced)
     return _messages(number / size, num_bytes / size)
 
 
@@ -240,14 +253,16 @@ def _ring(num_bytes: int, itemsize: int, size: int) -> _Cost:
 
 
 class _Counted(NamedTuple):
+    """Some segments: how many hold anything, and their bytes together."""
+
     number: int
     bytes: int
 
 
 class _Segments(NamedTuple):
-    """The pieces of a tensor that go round a ring: as many for each rank, the last of them shorter or empty.
+    """The pieces of a tensor that go round a ring: equally many for each rank, the last ones shorter or empty.
 
-    They are never listed: sizes come from the ranks, and may be as large as a number can be.
+    They are never listed, because sizes come from the ranks and may be as large as a number can be.
     """
 
     num_bytes: int
@@ -261,12 +276,12 @@ class _Segments(NamedTuple):
         return cls(num_bytes, itemsize * _ceil(_ceil(num_bytes, size * per_rank), itemsize), per_rank)
 
     def at_full_length(self, itemsize: int) -> Self:
-        """Return the same of a reduce, which shortens none but the last where an all-reduce makes all equally long."""
+        """Return the segments of a reduce: all but the last have full length, where those of an all-reduce are equally long."""
         full = MAX_SEGMENT_BYTES // itemsize * itemsize
         return self._replace(length=full) if self.per_rank > MIN_SEGMENTS_PER_RANK else self
 
     def holding(self, indices: range) -> _Counted:
-        """Return how many of the segments `indices` hold anything, and how much."""
+        """Return how many of these segments hold anything, and how many bytes they hold together."""
         number = _ceil(self.num_bytes, self.length) if self.length else 0
         first, last = (min(index, number) for index in (indices.start, indices.stop))
         begin, end = (min(index * self.length, self.num_bytes) for index in (first, last))

@@ -1,4 +1,4 @@
-"""What ranks told torch that does not fit together: what gloo answers with an abort, garbage or a hang, as sentences.
+"""What ranks passed to torch that does not fit together, in sentences; gloo answers it with an abort, garbage or a hang.
 
 Only what is wrong in every program is reported: uneven all-to-alls whose parts agree, tensors of different shapes with
 the same number of elements, and journals that end early on a killed rank are all fine.
@@ -17,13 +17,16 @@ class _Agreement:
     """Something on which all ranks of a collective must agree."""
 
     value: Callable[[CommOp], object]
+    """What must be equal on all ranks."""
     verb: str
+    """What ranks do with it, in the plural: "give"."""
     text: Callable[[CommOp], str]
+    """What follows the verb."""
     advice: str
 
 
 def _count(op: CommOp) -> int | None:
-    """Return the number of elements that must be the same on every rank, None where there is none."""
+    """Return the number of elements that must be the same on every rank, None for operations without such a number."""
     match op.kind:
         case "all_reduce" | "broadcast" | "reduce" | "all_gather" | "reduce_scatter" | "gather":
             return sum(op.inputs)
@@ -60,14 +63,14 @@ CALLED = _Agreement(
 
 
 def find_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> tuple[str, ...]:
-    """Return one sentence for each thing that does not fit; in a group nothing after the first can be said."""
+    """Return one sentence for each thing that does not fit; of each group only the first, as what follows may come of it."""
     collectives = list(_collective_mismatches(ops_per_rank))
     orders = [] if collectives else list(_order_mismatches(ops_per_rank))
     return (*collectives, *orders, *_message_mismatches(ops_per_rank))
 
 
 def collectives_by_group(ops_per_rank: Iterable[Sequence[CommOp]]) -> dict[str, dict[int, list[CommOp]]]:
-    """Return, for each group and rank, its collectives in order, the making of the group first."""
+    """Return for each group and rank its collectives in order, beginning with the making of the group."""
     groups: dict[str, dict[int, list[CommOp]]] = defaultdict(lambda: defaultdict(list))
     for ops in ops_per_rank:
         for op in ops:
@@ -83,13 +86,13 @@ def _collective_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator
             sentence = _check(together, sequences, index)
             if sentence:
                 yield sentence
-                if together[0].op == NEW_GROUP:  # whatever is called a group after this is several
+                if together[0].op == NEW_GROUP:  # from here on, ranks mean different groups by one name
                     return
                 break
 
 
 def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]], index: int) -> str:
-    """Return what is wrong with the operations that are each the `index`-th of their rank, nothing if they fit."""
+    """Return what is wrong with the operations at `index` of each rank's sequence, "" if they fit."""
     first = together[0]
     so_far = sequences[first.rank][: index + 1]
     if not _agree(CALLED, together):
@@ -108,10 +111,10 @@ def _agree(rule: _Agreement, ops: Iterable[CommOp]) -> bool:
 
 
 def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp]) -> str:
-    said: dict[str, list[int]] = defaultdict(list)
+    ranks_by_text: dict[str, list[int]] = defaultdict(list)
     for op in ops:
-        said[f"{rule.text(op)}{at_line(op.site)}"].append(op.rank)
-    parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in said.items()]
+        ranks_by_text[f"{rule.text(op)}{at_line(op.site)}"].append(op.rank)
+    parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in ranks_by_text.items()]
     return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {rule.advice}"
 
 
@@ -145,7 +148,7 @@ def _message_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[st
 
 
 def _order_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[str]:
-    """Ranks that passed the same lines equally often, but in another order, met each other's operations crosswise."""
+    """Yield a sentence for ranks that passed the same lines equally often but in another order: their calls met the wrong ones."""
     makings = {rank: [op for op in ops if op.op == NEW_GROUP] for rank, ops in enumerate(ops_per_rank)}
     used = [
         {rank: [op for op in ops if op.op != NEW_GROUP] for rank, ops in sequences.items()}
@@ -162,9 +165,10 @@ def _check_order(sequences: Mapping[int, Sequence[CommOp]]) -> str:
     first = sequences[first_rank]
     for rank in others:
         other = sequences[rank]
-        here, there = [str(op.site) for op in first], [str(op.site) for op in other]
-        if here != there and sorted(here) == sorted(there) and "None" not in here:
-            index = next(i for i, sites in enumerate(zip(here, there, strict=True)) if sites[0] != sites[1])
+        lines, other_lines = [str(op.site) for op in first], [str(op.site) for op in other]
+        if lines != other_lines and sorted(lines) == sorted(other_lines) and "None" not in lines:
+            pairs = enumerate(zip(lines, other_lines, strict=True))
+            index = next(index for index, (line, other_line) in pairs if line != other_line)
             return (
                 f"Ranks {first_rank}, {rank} call the same collectives in different orders: the {ordinal(index + 1)} is "
                 f"{first[index].op}{at_line(first[index].site)} on rank {first_rank}, {other[index].op}{at_line(other[index].site)} "

@@ -17,7 +17,7 @@ from grader.harness.protocol.journal import CallSite, Done, Failed, FutureTaken,
 
 POINT_TO_POINT = ("send", "recv")
 
-# The making of a process group is treated as the group's first collective.
+# Making a process group is treated as the group's first collective.
 NEW_GROUP = "new_group"
 
 
@@ -25,68 +25,80 @@ NEW_GROUP = "new_group"
 class CommOp:
     """One operation that one rank issued.
 
-    rank: the global rank that issued it
-    k: its number among all that this rank issued
-    op: name as in torch.distributed, such as all_reduce, all_gather_single or send; isend and irecv are send and recv
-    group, ranks: the group's name, and its global ranks in group order
-    inputs, outputs: number of elements of each tensor, or of each rank's part in an all-to-all
-    peer: the global rank at the other end of a send or receive; of a receive from any source once it is known
-    root: the global rank of the root, for operations that have one
-    api: the torch function that was called, empty if C++ called (DDP's reducer)
-    is_async: whether the call returns before the operation is complete
-    future_taken: whether someone took the operation's future, and so may wait for it unseen
-    error: what the operation raised
-    site: the line of the student's file, or of the course's program, that issued it
-    issued_at, waited_at, done_at: positions in the order of this rank's events; None for what did not happen. A blocking
-        operation is waited for when it is issued; one whose future is waited for (DDP's reducer) lacks the last two
-    issued_s, waited_s, done_s: the same as seconds of the machine's monotonic clock
+    Positions count the events of its rank; None stands for what did not happen. A blocking operation is waited for when it is
+    issued. One whose future is waited for, as DDP's reducer does, has no known wait and no known end.
     """
 
     rank: int
+    """The global rank that issued it."""
     k: int
+    """How many operations this rank had issued before."""
     op: str
+    """Its name in torch.distributed, such as all_reduce, all_gather_single or send; isend and irecv are send and recv."""
     group: str
+    """The name of its process group."""
     ranks: tuple[int, ...]
+    """The global ranks of the group, in group order."""
     inputs: tuple[int, ...] = ()
+    """The number of elements of each tensor that it reads; in an all-to-all, of each rank's part."""
     outputs: tuple[int, ...] = ()
+    """The number of elements of each tensor that it writes; in an all-to-all, of each rank's part."""
     dtype: str = ""
     itemsize: int = 1
+    """Bytes of one element."""
     peer: int | None = None
+    """The global rank at the other end of a send or receive; if any source is allowed, only once it is known."""
     any_source: bool = False
+    """Whether it is a receive that names no source."""
     tag: int = 0
     root: int | None = None
+    """The global rank of the root, for operations that have one."""
     reduce_op: str = ""
     api: str = ""
+    """The torch function that was called; empty if C++ code called, as DDP's reducer does."""
     is_async: bool = False
+    """Whether the call returns before the operation is complete."""
     site: CallSite | None = None
+    """The line that issued it, of the student's file or of the course's program."""
     waited_site: CallSite | None = None
+    """The line that waited for it."""
     future_taken: bool = False
+    """Whether someone took its future, and so may wait for it unseen."""
     error: str = ""
+    """What it raised."""
     issued_at: int = 0
+    """The position at which it was issued."""
     waited_at: int | None = None
+    """The position at which the rank began to wait for it."""
     done_at: int | None = None
+    """The position at which the rank found it complete."""
     issued_s: float = 0.0
+    """When it was issued, in seconds of the machine's monotonic clock."""
     waited_s: float | None = None
+    """When the rank began to wait for it, in seconds of the same clock."""
     done_s: float | None = None
+    """When the rank found it complete, in seconds of the same clock."""
 
     @property
     def kind(self) -> str:
-        """The operation without the form of its tensors: all_gather for all_gather_single and its coalesced form."""
+        """The name without the form of the tensors: all_gather for all_gather_single and for the coalesced forms."""
         return self.op.removesuffix("_coalesced").removesuffix("_single")
 
     @property
     def call(self) -> str:
-        """The call as it stands in a program: "isend(dst=1, tag=2)"; of a collective its name."""
+        """The call as it would stand in a program, "isend(dst=1, tag=2)"; of a collective only its name."""
         if self.op not in POINT_TO_POINT:
             return self.op
+        function = f"i{self.op}" if self.is_async else self.op
+        peer = "dst" if self.op == "send" else "src"
         tag = f", tag={self.tag}" if self.tag else ""
-        return f"{'i' if self.is_async else ''}{self.op}({'dst' if self.op == 'send' else 'src'}={self.peer}{tag})"
+        return f"{function}({peer}={self.peer}{tag})"
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether its rank has neither waited for it nor found it complete, nor taken a future that would do so unseen."""
-        seen = (self.waited_at, self.done_at) != (None, None) or self.future_taken
-        return self.is_async and not seen and not self.error
+        """Whether its rank has not waited for it, not found it complete, and not taken a future that may wait for it unseen."""
+        never_waited = self.waited_at is None and self.done_at is None and not self.future_taken
+        return self.is_async and never_waited and not self.error
 
     @property
     def input_bytes(self) -> int:
@@ -131,7 +143,7 @@ _Ends = dict[type, tuple[int, _Later]]
 
 
 def read_ops(rank: int, journal: RankJournal) -> tuple[CommOp, ...]:
-    """Return the operations in one rank's journal in the order of issue; those that contradict themselves are dropped."""
+    """Return the operations in one rank's journal in the order of issue, without those that contradict themselves."""
     ends: dict[int, _Ends] = defaultdict(dict)
     for position, event in enumerate(journal.events):
         if isinstance(event, _Later):
@@ -176,15 +188,16 @@ def _is_consistent(op: CommOp) -> bool:
         return True
     if op.kind == "all_to_all" and not len(op.inputs) == len(op.outputs) == len(op.ranks):
         return False
-    return op.rank in op.ranks and {op.peer, op.root} <= {None, *op.ranks}
+    members = {None, *op.ranks}
+    return op.rank in members and op.peer in members and op.root in members
 
 
 def matched_messages(ops_per_rank: Iterable[Sequence[CommOp]]) -> Iterator[tuple[CommOp, CommOp]]:
-    """Yield each send with its receive: the k-th of a pair of ranks, a tag and a group with the k-th."""
+    """Yield each send with its receive: the k-th send from one rank to another, by tag and group, meets the k-th receive."""
     sends: dict[tuple[object, ...], list[CommOp]] = defaultdict(list)
     receives: dict[tuple[object, ...], list[CommOp]] = defaultdict(list)
     for ops in ops_per_rank:
-        undecided = set()  # after a receive of unknown source nobody can say which send a later one meets
+        undecided = set()  # tags and groups with a receive of unknown source: which sends later ones meet, nobody knows
         for op in ops:
             if op.op == "send":
                 sends[op.rank, op.peer, op.tag, op.group].append(op)

@@ -1,4 +1,4 @@
-"""Who waits for whom in a launch that passed its deadline, told from the journals of its ranks."""
+"""Who waits for whom in a launch that passed its deadline, as the journals of its ranks show."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ RENDEZVOUS = "a send returns only when the receive for it has been posted."
 def who_waits(comm: CommLog, states: Sequence[str]) -> str:
     """Return what each rank was doing when the launch was cut and, where the journals show it, why that never ends.
 
-    states: for each rank, what is known of it beside its journal, as a phrase that follows its name: "has returned" or
-        any other "has ..." for a rank that ended, "is at work.py:3 in solve" for one that runs, "" if unknown.
+    states: for each rank, what else is known of it, as a phrase that follows its name: "has returned" or another "has ..."
+        for a rank that ended, "is at work.py:3 in solve" for one that runs, "" if nothing is known
     """
     launch = _CutLaunch(comm.recorded, states)
     text = "; ".join(_clauses(launch))
@@ -30,7 +30,9 @@ class _CutLaunch:
     """The ranks of a launch that was cut."""
 
     ops: Sequence[Sequence[CommOp]]
+    """By rank, its operations in the order of issue."""
     states: Sequence[str]
+    """By rank, what else is known of it: see `who_waits`."""
 
     def has_ended(self, rank: int) -> bool:
         return self.states[rank].startswith("has ")
@@ -45,7 +47,7 @@ class _CutLaunch:
         waiting = [op for op in unfinished if op.waited_at is not None]
         if waiting:
             return max(waiting, key=lambda op: op.waited_at or 0)
-        # Whoever took a future waits unseen; where all have come to the operation, it is not what keeps the rank.
+        # A rank that took a future waits for it unseen, but not if all members have come to the operation.
         return next((op for op in unfinished if op.future_taken and self.absent(op)), None)
 
     def absent(self, op: CommOp) -> tuple[int, ...]:
@@ -62,7 +64,7 @@ class _CutLaunch:
 
 
 def _clauses(launch: _CutLaunch) -> list[str]:
-    """Return what each rank does, ranks that do the same together."""
+    """Return what the ranks do, with ranks that do the same named together."""
     blocked = launch.blocked()
     awaited = {_call(op, launch): launch.absent(op) for op in blocked.values() if op.op not in POINT_TO_POINT}
     ranks_by_phrase: dict[str, list[int]] = defaultdict(list)
@@ -111,11 +113,13 @@ def _forgotten(launch: _CutLaunch) -> str:
     blocked = launch.blocked().values()
     pairs = [pair for send, receive in matched_messages(launch.ops) for pair in ((send, receive), (receive, send))]
     forgotten = {other.rank: other for op, other in pairs if op in blocked and other.is_forgotten}
-    said = [
+    sentences = [
         f"rank {rank} issued {op.call}{at_line(op.site)} and never waited for it"
         for rank, op in sorted(forgotten.items())
     ]
-    return f"{', '.join(said)}. A message is lost with its handle: keep it and wait() for it." if said else ""
+    if not sentences:
+        return ""
+    return f"{', '.join(sentences)}. A message is lost with its handle: keep it and wait() for it."
 
 
 def _tags(launch: _CutLaunch) -> str:
@@ -164,7 +168,7 @@ def _circle(launch: _CutLaunch) -> str:
 
 
 def _circle_from(start: int, launch: _CutLaunch, blocked: dict[int, CommOp]) -> tuple[int, ...]:
-    """Return the ranks of a circle of waiting that goes through `start`, none if there is none."""
+    """Return the ranks of a circle of waiting ranks that begins at `start`; () if there is none."""
     paths: list[tuple[int, ...]] = [(start,)]
     reached: set[int] = set()
     for path in paths:
@@ -178,7 +182,7 @@ def _circle_from(start: int, launch: _CutLaunch, blocked: dict[int, CommOp]) -> 
 
 
 def _missing_partner(launch: _CutLaunch) -> str:
-    """Explain a message whose other end, which is not blocked, has not sent or received it."""
+    """Explain a message that the rank at its other end, which is not blocked, has not sent or received."""
     blocked = launch.blocked()
     missing = [
         f"rank {op.peer} has not {'received from' if op.op == 'send' else 'sent to'} rank {op.rank}"
@@ -188,5 +192,5 @@ def _missing_partner(launch: _CutLaunch) -> str:
     return f"{', '.join(missing)}." if missing else ""
 
 
-# The first that has something to say is told; the later ones would mislead where an earlier one applies.
+# The student reads the first that applies; where it does, a later one would mislead.
 EXPLANATIONS = (_forgotten, _tags, _order, _circle, _missing_partner)
