@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Whoever has no driver need not wait for torch to say so.
+# Without a driver there is no GPU, and no need to wait until torch says so.
 DRIVER = Path("/dev/nvidiactl")
 PROBE_S = 60.0  # a first import of torch from a cold or shared disk
 
-# In a process of its own: whoever has asked CUDA anything can fork no ranks that use it.
+# Runs in a separate process: a process that has asked CUDA anything cannot fork ranks that use it.
 ASK_TORCH = """
 import json, os, torch
 shown = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
@@ -24,36 +24,32 @@ print(json.dumps([[str(gpu.uuid), shown[i] if shown else str(i), gpu.name] for i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU that a process may use.
-
-    uuid: the same wherever it is seen
-    handle: what the process that sees it has to put into CUDA_VISIBLE_DEVICES to use this one only
-    name: of its kind
-    """
+    """A GPU that a process may use."""
 
     uuid: str
+    """Its identity, the same for every process that sees it."""
     handle: str
+    """What the process that sees it puts into CUDA_VISIBLE_DEVICES to use this GPU only."""
     name: str = ""
+    """Its model, such as "NVIDIA H100"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the ranks of a launch compute.
-
-    gpus: by rank, the GPU that it has to itself; empty: all ranks compute on the CPU
-    reason: why, in a few words
-    """
+    """Where the ranks of a launch compute."""
 
     gpus: tuple[Gpu, ...]
+    """By rank, the GPU that it has to itself; empty if all ranks compute on the CPU."""
     reason: str
+    """Why, in a few words."""
 
     @property
     def backend(self) -> str:
-        """What ranks communicate by, as `init_process_group` calls it."""
+        """The backend of the ranks, as `init_process_group` calls it."""
         return backend_on(self.gpus)
 
     def __str__(self) -> str:
-        """Return the choice and its reason as a person reads them."""
+        """Return the choice and its reason, for a person."""
         return f"{'NCCL on GPUs' if self.gpus else 'gloo on the CPU'} ({self.reason})"
 
 
@@ -63,16 +59,16 @@ def backend_on(gpus: Sequence[object]) -> str:
 
 
 def on_cpu(reason: str) -> Placement:
-    """Return the placement that is possible everywhere."""
+    """Return the placement of all ranks on the CPU, which is possible everywhere."""
     return Placement(gpus=(), reason=reason)
 
 
 def place_ranks(seen: Sequence[Sequence[Gpu]]) -> Placement:
-    """Give every rank a GPU of its own, or none to any.
+    """Give every rank a GPU to itself, or none to any.
 
     NCCL refuses two ranks on one GPU, and a process group has one backend for all its ranks.
 
-    seen: by rank, the GPUs that it could use; ranks of one machine may see the same
+    seen: by rank, the GPUs that it could use; ranks on the same machine may see the same ones
     """
     taken: dict[str, Gpu] = {}
     for rank, gpus in enumerate(seen):
@@ -84,30 +80,30 @@ def place_ranks(seen: Sequence[Sequence[Gpu]]) -> Placement:
 
 
 def _shortage(rank: int, seen: Sequence[Sequence[Gpu]]) -> str:
-    number = len({gpu.uuid for gpus in seen for gpu in gpus})
-    if number == 0:
+    num_gpus = len({gpu.uuid for gpus in seen for gpu in gpus})
+    if num_gpus == 0:
         return "there is no GPU"
     if not seen[rank]:
         return f"rank {rank} of {len(seen)} sees no GPU"
-    return f"{len(seen)} ranks would share {number} GPU{'s' * (number > 1)}"
+    return f"{len(seen)} ranks would share {num_gpus} GPU{'s' * (num_gpus > 1)}"
 
 
-def _each(number: int) -> str:
-    return "the only rank" if number == 1 else f"each of {number} ranks"
+def _each(world_size: int) -> str:
+    return "the only rank" if world_size == 1 else f"each of {world_size} ranks"
 
 
 @functools.cache
 def visible_gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs that PyTorch can use in this process, in CUDA's order; none where it cannot say.
+    """Return the GPUs that PyTorch can use in this process, in CUDA's order; none if PyTorch does not answer.
 
-    Takes as long as importing torch where there is a driver, and no time elsewhere.
+    With a driver this takes as long as importing torch, without one no time.
     """
     if not DRIVER.exists():
         return ()
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [sys.executable, "-I", "-c", ASK_TORCH], capture_output=True, text=True, check=True, timeout=PROBE_S
         )
-        return tuple(Gpu(uuid=uuid, handle=handle, name=name) for uuid, handle, name in json.loads(asked.stdout))
+        return tuple(Gpu(uuid=uuid, handle=handle, name=name) for uuid, handle, name in json.loads(answer.stdout))
     except (OSError, subprocess.SubprocessError, ValueError):
         return ()

@@ -1,4 +1,4 @@
-"""The shape of a GPT, and the shapes that the course's worked numbers are about. Loads no torch."""
+"""The shape of a GPT, and the published shapes for which the course works out numbers. Loads no torch."""
 
 from dataclasses import dataclass
 
@@ -10,30 +10,29 @@ from course_env.value_types import value_type
 class GPTConfig:
     """The shape of a decoder-only transformer: pre-LayerNorm, learned positions, a feed-forward block with one GELU.
 
-    vocab_size: rows of the token embedding
-    n_layer: transformer blocks
-    n_head: query heads; each has d_model / n_head dimensions
-    d_model: width of the residual stream
-    max_seq: rows of the position embedding, the longest sequence
-    d_ff: width of the feed-forward block; 4 * d_model unless given
-    n_kv_head: key and value heads, each shared by n_head / n_kv_head query heads; n_head unless given
-    tie_embeddings: the output head is the token embedding itself, and adds no parameter
-    bias: linear layers of the blocks have biases (LayerNorms always do, the output head never does)
-    dropout: probability, on the embedding, the attention's weights and each block's two outputs
-
-    Raises: ValueError where no such model exists.
+    Raises: ValueError if no such model exists.
     """
 
     vocab_size: int
+    """Rows of the token embedding."""
     n_layer: int
+    """Transformer blocks."""
     n_head: int
+    """Query heads; each has d_model / n_head dimensions."""
     d_model: int
+    """Width of the residual stream."""
     max_seq: int
+    """Rows of the position embedding, which is the length of the longest sequence."""
     d_ff: int = 0
+    """Width of the feed-forward block; 4 * d_model unless given."""
     n_kv_head: int = 0
+    """Key and value heads, each shared by n_head / n_kv_head query heads; n_head unless given."""
     tie_embeddings: bool = True
+    """Whether the output head is the token embedding itself, and so adds no parameter."""
     bias: bool = True
+    """Whether linear layers of the blocks have biases; LayerNorms always have one, the output head never."""
     dropout: float = 0.0
+    """Its probability, on the embedding, the attention's weights and the two outputs of each block."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "d_ff", self.d_ff or 4 * self.d_model)

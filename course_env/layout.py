@@ -1,4 +1,4 @@
-"""How a training run is laid out over accelerators, and what a GPU of it holds. Loads no torch."""
+"""How a training run is spread over accelerators, and what one of them holds and does. Loads no torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,28 +14,27 @@ Recompute = Literal["none", "selective", "full"]
 class Layout:
     """How a model and its batches are spread over tp * pp * dp accelerators.
 
-    tp: ranks that share each layer (tensor parallelism)
-    pp: stages that the layers are cut into (pipeline parallelism)
-    dp: copies of all that, each with its own part of the batch (data parallelism)
-    zero: what data-parallel ranks share out among themselves: 0 nothing, 1 optimizer states, 2 gradients too, 3 parameters too
-    micro_batch: sequences that one copy works on at a time
-    n_micro: such micro-batches for each step of the optimizer
-    schedule: order of forward and backward passes in a pipeline
-    sp: tensor-parallel ranks also share out, along the sequence, what is between their layers (sequence parallelism)
-    recompute: which activations are computed again in the backward pass instead of being kept
-
     Raises: ValueError for a number below 1, an unknown word, or sp without tp.
     """
 
     tp: int = 1
+    """Ranks that share each layer (tensor parallelism)."""
     pp: int = 1
+    """Stages into which the layers are cut (pipeline parallelism)."""
     dp: int = 1
+    """Copies of the model, each with its own part of the batch (data parallelism)."""
     zero: int = 0
+    """What data-parallel ranks divide among themselves: 0 nothing, 1 optimizer states, 2 also gradients, 3 also parameters."""
     micro_batch: int = 1
+    """Sequences that one copy works on at a time."""
     n_micro: int = 1
+    """Micro-batches for each step of the optimizer."""
     schedule: Schedule = "1f1b"
+    """The order of forward and backward passes in a pipeline."""
     sp: bool = False
+    """Whether tensor-parallel ranks also divide, along the sequence, what is between their layers (sequence parallelism)."""
     recompute: Recompute = "none"
+    """Which activations are computed again in the backward pass instead of being kept."""
 
     def __post_init__(self) -> None:
         for name in ("tp", "pp", "dp", "micro_batch", "n_micro"):
@@ -71,21 +70,20 @@ class MemReport:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of the four."""
         return self.parameters + self.gradients + self.optimizer + self.activations
 
 
 @value_type
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """What one stage of a pipeline does in one span of time.
-
-    kind: F for a forward, B for a backward pass
-    micro_batch: of which micro-batch, from 0 on
-    start, end: in the unit of the two durations
-    """
+    """What one stage of a pipeline does in one span of time."""
 
     kind: Literal["F", "B"]
+    """F for a forward, B for a backward pass."""
     micro_batch: int
+    """The number of the micro-batch, from 0 on."""
     start: int
+    """In the unit in which the durations of F and B are given."""
     end: int
+    """In the same unit."""

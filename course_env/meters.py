@@ -1,6 +1,6 @@
 """Meters of memory for one rank: what parameters, gradients, optimizer states and activations keep alive.
 
-All of them count storages, each once, whole: a view keeps all of its base alive, tied weights are held once, a storage
+All of them count whole storages, each once: a view keeps all of its base alive, tied weights are held once, and a storage
 resized to nothing costs nothing. Of a DTensor only the shard on this rank counts; tensors on the meta device hold nothing.
 """
 
@@ -42,7 +42,7 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """Return the shard of a DTensor, any other tensor as it is. By its method: importing DTensor takes a second."""
+    """Return the shard of a DTensor, other tensors as they are. Looks for the method, as importing DTensor takes a second."""
     plain = tensor.detach()
     return plain.to_local() if hasattr(plain, "to_local") else plain
 
@@ -73,10 +73,10 @@ class SavedForBackward:
             loss = model(x).sum()
         assert saved.num_bytes == ...
 
-    exclude: tensors that are there anyway; whoever shares their storage is not counted
-    num_bytes, num_storages: what was saved, each storage once, even if it has been freed again since
+    exclude: tensors that exist anyway; tensors that share their storage are not counted
+    num_bytes, num_storages: what was saved, each storage once, even if it was freed again
 
-    While tensors pass through such a meter, torch does not notice that one was changed in place before backward.
+    Inside the block torch does not notice that a saved tensor was changed in place before backward.
     """
 
     def __init__(self, exclude: Iterable[Tensor] = ()) -> None:
@@ -103,7 +103,7 @@ class SavedForBackward:
         local = _local(tensor)
         if local not in self._excluded and self._saved.add(local):
             self.num_bytes += _storage_bytes(local)
-        return tensor.detach()  # with its graph, a saved result would keep its own graph alive for ever
+        return tensor.detach()  # a saved result with its graph would keep that graph alive for ever
 
 
 def _unchanged(tensor: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def _unchanged(tensor: Tensor) -> Tensor:
 
 
 class _StorageSet:
-    """A set of storages, by weak references: they are not kept alive, and none is mistaken for one that was freed."""
+    """A set of storages. Its weak references keep none alive, and no new storage is mistaken for one that was freed."""
 
     def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
         self._references: dict[int, StorageWeakRef] = {}
@@ -128,7 +128,7 @@ class _StorageSet:
         """Add a tensor's storage; return whether it is new."""
         if tensor in self:
             return False
-        # A weak reference keeps the address taken, though not the memory.
+        # A weak reference reserves the address, not the memory.
         self._references[_key(tensor)] = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
         return True
 
@@ -140,16 +140,15 @@ class LiveActivations:
             run_schedule(stage, micro_batches)
         assert live.peak_passes == 4
 
-    An activation is a storage that autograd saved inside `module.forward`, the module's input included and its
-    parameters and buffers not. It is held until autograd lets go of it: when backward has used it, or when the graph is
-    dropped. A forward pass is held while one of its activations is, so in a pipeline stage the number of passes held is
-    the number of micro-batches in flight.
+    An activation is a storage that autograd saved inside `module.forward`. That includes the module's input, but not its
+    parameters and buffers. Autograd holds it until backward has used it or the graph is dropped. A forward pass is held as
+    long as one of its activations is, so in a pipeline stage the number of passes held is that of the micro-batches in flight.
 
     passes, num_bytes: what is held now
     peak_passes, peak_bytes: the most that was held at one time
 
-    What `torch.utils.checkpoint` with use_reentrant=False keeps is not seen by this meter. The note on changes in place
-    at SavedForBackward holds here, too.
+    This meter does not see what `torch.utils.checkpoint` with use_reentrant=False keeps. As with SavedForBackward, torch does
+    not notice changes in place.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -174,8 +173,8 @@ class LiveActivations:
             handle.remove()
 
     def _begin(self, _module: nn.Module, _args: object) -> None:
-        held = _Pass(self)
-        hooks = saved_tensors_hooks(held.pack, _Activation.unpack)
+        forward_pass = _Pass(self)
+        hooks = saved_tensors_hooks(forward_pass.pack, _Activation.unpack)
         hooks.__enter__()
         self._open.append(hooks)
 
@@ -196,20 +195,20 @@ class LiveActivations:
         return key
 
     def release(self, key: int, num_bytes: int) -> None:
-        """Count one use less of a storage."""
+        """Count one use of a storage less."""
         self._uses[key] -= 1
         if self._uses[key] == 0:
             del self._uses[key]
             self.num_bytes -= num_bytes
 
     def count_pass(self, change: int) -> None:
-        """Count one forward pass more, or less, that is held."""
+        """Change the number of forward passes held by +1 or -1."""
         self.passes += change
         self.peak_passes = max(self.peak_passes, self.passes)
 
 
 class _Pass:
-    """One forward pass: held while one of its activations is."""
+    """One forward pass, held as long as one of its activations is."""
 
     def __init__(self, meter: LiveActivations) -> None:
         self._meter = meter
@@ -233,7 +232,7 @@ class _Pass:
 
 
 class _Activation:
-    """What autograd keeps in place of a tensor, so that its end is seen."""
+    """What autograd keeps instead of a tensor, so that the meter notices when it is dropped."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor.detach()  # as in SavedForBackward
@@ -269,7 +268,7 @@ class LargestTemporary(TorchDispatchMode):  # type: ignore[no-untyped-call]
         returned = func(*args, **(kwargs or {}))
         given = {_key(tensor) for tensor in (*_tensors_in(args), *_tensors_in(kwargs))}
         for tensor in _tensors_in(returned):
-            # Views and results of in-place operators live in a storage that was there before.
+            # Views and results of in-place operators are in a storage that existed before.
             if (
                 _key(tensor) not in given
                 and tensor.numel() > self.num_elements

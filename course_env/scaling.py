@@ -1,4 +1,4 @@
-"""What a fit of a loss to model and data size is made of. Loads no torch."""
+"""The constants of a fitted loss, as a function of the sizes of model and data. Loads no torch."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,11 @@ from course_env.value_types import value_type
 class LossFit:
     """The constants of L(N, D) = irreducible + a / N^alpha + b / D^beta, in nats per token.
 
-    N counts parameters, D training tokens. `irreducible` is the loss that no size removes.
+    N counts parameters, D training tokens.
     """
 
     irreducible: float
+    """The loss that remains however large model and data are."""
     a: float
     b: float
     alpha: float

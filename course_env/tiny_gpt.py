@@ -1,4 +1,4 @@
-"""A GPT small enough to train in a test, with nothing hidden: every matrix product of its forward pass is in this file."""
+"""A GPT small enough to train in a test; every matrix product of its forward pass is written out in this file."""
 
 import math
 
@@ -11,8 +11,8 @@ from course_env.gpt_config import GPTConfig
 class TinyGPT(nn.Module):
     """A decoder-only transformer as `GPTConfig` describes it.
 
-    Attention is written out, softmax(q k^T / sqrt(d)) v, so that every FLOP is one of a matrix product that can be counted
-    and split. Attributes: token_embedding, position_embedding, blocks, final_norm, head.
+    Attention is written out as softmax(q k^T / sqrt(d)) v, so that every matrix product can be counted and split.
+    Attributes: token_embedding, position_embedding, blocks, final_norm, head.
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -52,7 +52,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what the block makes of the residual stream x (b, s, d_model)."""
+        """Return the residual stream after the block. Shapes: x and the result (b, s, d_model)."""
         x = x + self.attention(self.attention_norm(x))
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         self.output_dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what each position attends to: x and the result are (b, s, d_model)."""
+        """Return what each position gathers from those before it and itself. Shapes: x and the result (b, s, d_model)."""
         batch, seq, _ = x.shape
         sizes = [heads * self.head_dim for heads in (self.n_head, self.n_kv_head, self.n_kv_head)]
         q, k, v = (
@@ -85,7 +85,7 @@ class Attention(nn.Module):
         return out
 
     def core(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Return softmax(q k^T / sqrt(d)) v, where no position sees a later one.
+        """Return softmax(q k^T / sqrt(d)) v, in which no position sees a later one.
 
         Shapes: q and the result (b, n_head, s, head_dim); k and v (b, n_kv_head, s, head_dim).
         """
@@ -107,13 +107,13 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output for each position of x (b, s, d_model) by itself."""
+        """Return the output for each position separately. Shapes: x and the result (b, s, d_model)."""
         out: Tensor = self.dropout(self.down(nn.functional.gelu(self.up(x))))
         return out
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights as in GPT-2, N(0, 0.02^2); biases zero."""
+    """Draw weights from N(0, 0.02^2) as GPT-2 does; set biases to zero."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

@@ -1,4 +1,4 @@
-"""Small models with the traits that break naive data parallelism: tied, frozen and unused parameters, buffers, odd sizes.
+"""Small models with what breaks naive data parallelism: tied, frozen and unused parameters, buffers, odd sizes.
 
 Judge and ranks build a model by its name and set its tensors with `load_tensors`, so both hold the same numbers without
 sharing a seed.
@@ -42,10 +42,10 @@ class TiedMLP(nn.Module):
 
 
 class BranchyMLP(nn.Module):
-    """A trunk, and branches that are used as the caller says: shapes (b, 5) -> (b, 3).
+    """A trunk, and branches of which the caller says which to use: shapes (b, 5) -> (b, 3).
 
-    Gradients of the branches are ready in reverse of the order in which they were used, the trunk's last of all. Nobody
-    should name the branch "spare": it stands for what no rank uses.
+    Gradients of the branches are ready in the reverse order of their use, and the trunk's last of all. Do not use the branch
+    "spare": it stands for one that no rank uses.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def _wide() -> MLP:
 TOY_MODELS: Mapping[str, Callable[[], nn.Module]] = {
     "mlp": MLP,
     "stack": _stack,  # four equal layers
-    "wide": _wide,  # 18,000 parameters: enough for bytes to stand out
+    "wide": _wide,  # 18,000 parameters, so that their bytes stand out from what else is sent
     "tied": TiedMLP,
     "branchy": BranchyMLP,
     "batch_norm": BatchNormMLP,
@@ -125,9 +125,9 @@ TOY_MODELS: Mapping[str, Callable[[], nn.Module]] = {
 
 
 def make_toy(name: str) -> nn.Module:
-    """Return a new model of that name in float64 (a float32 layer of "mixed" apart), freshly drawn.
+    """Return a new model of that name with random parameters, in float64 except for the float32 layer of "mixed".
 
-    Raises: ValueError if there is none.
+    Raises: ValueError if there is no such model.
     """
     if name not in TOY_MODELS:
         raise ValueError(f"There is no toy model '{name}'. {did_you_mean(name, TOY_MODELS)}")
@@ -135,7 +135,7 @@ def make_toy(name: str) -> nn.Module:
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of every parameter and buffer by name, each once, those that state_dict() leaves out included."""
+    """Return a copy of every parameter and buffer by name, each once, including those that state_dict() leaves out."""
     named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {name: tensor.detach().clone() for name, tensor in named.items()}
 

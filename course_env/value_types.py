@@ -1,7 +1,7 @@
 """The registry of value types that may travel between a judge and a rank.
 
-Student code may take and return plain data, tensors and the frozen dataclasses registered here; nothing else
-crosses the boundary, so no object with behaviour of its own ever reaches the judge.
+Student code may take and return plain data, tensors and the frozen dataclasses registered here. Nothing else crosses the
+boundary, so the judge never receives an object with behaviour that a student wrote.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 VALUE_TYPES: dict[str, type] = {}
-# Where the course's own value types are defined. Loading any of these must stay cheap: they load no torch.
+# The modules that define the course's own value types. They load no torch, so loading them is cheap.
 MODULES = (
     "course_env.communication",
     "course_env.gpt_config",
@@ -23,7 +23,7 @@ MODULES = (
 def value_type(cls: type[T]) -> type[T]:
     """Register a frozen dataclass under its class name, so that it may travel as plain fields.
 
-    Raises: TypeError if `cls` is no frozen dataclass, if another class has that name, or if its module is not in MODULES.
+    Raises: TypeError if `cls` is not a frozen dataclass, if another class has that name, or if its module is not in MODULES.
     """
     if cls.__module__.startswith("course_env.") and cls.__module__ not in MODULES:
         message = f"{cls.__name__} cannot travel: add {cls.__module__!r} to MODULES in course_env/value_types.py."
