@@ -1,14 +1,14 @@
 """The kinds of mistake that a graded test can tell apart: a closed list of phrases.
 
-A kind may be told where the explanation may not, as of a hidden test. So no phrase holds an input, a value, a name or a text
-of anybody's code, and whoever passes one on passes on a member of this list, never a text that was put together.
+A student may learn the kind even where the explanation is secret, as that of a hidden test is. So no phrase holds an input,
+a value, a name or a text of anybody's code, and code passes on members of this list, never a composed text.
 """
 
 from enum import StrEnum
 
 
 class Mistake(StrEnum):
-    """What kind of mistake it is, in words that complete "Kind of mistake: ..."."""
+    """The kind of a mistake, in words that complete "Kind of mistake: ..."."""
 
     VALUES = "wrong values"
     NOT_FINITE = "nan or inf where finite numbers are due"
@@ -67,6 +67,6 @@ class Mistake(StrEnum):
 
 
 def named_mistake(message: str) -> Mistake | None:
-    """Return the kind that an assertion's message names in its first line, as in `assert x, "a wrong scale"`; else None."""
+    """Return the kind that the first line of an assertion's message names, as in `assert x, "a wrong scale"`; else None."""
     first = message.partition("\n")[0]
     return next((mistake for mistake in Mistake if mistake == first), None)

@@ -32,13 +32,13 @@ USUAL_MISTAKES: Mapping[Outcome, Mistake] = MappingProxyType(
         Outcome.CRASHED: Mistake.CRASHED,
     }
 )
-"""The kind of mistake where no more is known than the outcome."""
+"""The kind of mistake if only the outcome is known."""
 
 
 class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of this program
     """The code under test did not do what the test asked.
 
-    The message explains it to whoever may know the test; `mistake` is all that may be told of a hidden one.
+    The message explains it to those who may know the test; of a hidden test a student may learn only `mistake`.
     """
 
     def __init__(self, message: str, *, outcome: Outcome = Outcome.FAILED, mistake: Mistake | None = None) -> None:
@@ -48,4 +48,4 @@ class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of
 
 
 class NotGradable(Exception):  # noqa: N818 - a verdict, not an error of this program
-    """The machine lacks what the test needs: neither the student's fault nor a pass."""
+    """The machine lacks what the test needs, which is neither the student's fault nor a pass."""

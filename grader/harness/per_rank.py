@@ -8,7 +8,7 @@ T = TypeVar("T")
 class PerRank(tuple[T, ...]):
     """One value per rank, in rank order; built from any iterable, so a tensor of shape (N, ...) gives N entries.
 
-    A class of its own, because a plain tuple is a value that every rank may return.
+    It is not a plain tuple, because that is a value which every rank may return.
     """
 
     __slots__ = ()

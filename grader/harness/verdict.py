@@ -1,7 +1,7 @@
 """From what a launch left behind to a Run, or to the one failure that explains it best.
 
-Order matters: a crash or an exception on one rank breaks the connections of the others, so their errors are echoes.
-The first genuine cause is reported, echoes are dropped.
+Order matters: a crash or an exception on one rank breaks the connections of the others, whose errors are only echoes.
+The first genuine cause is reported, and echoes are dropped.
 """
 
 import re
@@ -28,7 +28,7 @@ from grader.harness.wording import exit_text
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
 
-# What gloo says on a rank whose peer has gone: never the cause.
+# What gloo says on a rank whose peer has ended, which is never the cause.
 ECHO = re.compile(
     r"Connection (closed by peer|reset by peer|refused)|Broken pipe|Socket closed|Application timeout caused pair closure"
     r"|Connect(ion)? (timeout|error)|failed to connect",
@@ -40,7 +40,7 @@ STACK_LINE = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<func
 def verdict_on(remains: Remains) -> Run:
     """Return the Run of a launch in which every rank returned.
 
-    Raises: StudentFailure for every other end, with the explanation the student reads.
+    Raises: StudentFailure for every other end, with the explanation that the student reads.
     """
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
     results = tuple(_result(rank) for rank in remains.ranks)
@@ -63,7 +63,7 @@ Result = dict[str, Any] | RankError | str | None
 
 
 def _result(rank: RankRemains) -> Result:
-    """Return the program's dict, the error it reported, a sentence if neither can be read, None if there is nothing."""
+    """Return the program's dict, or the error it reported; a sentence if neither can be read, None if nothing was written."""
     if rank.result is None:
         return None
     try:
@@ -109,7 +109,7 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
         return None
     causes = {rank: error for rank, error in errors.items() if not ECHO.search(error.message)}
     if not causes:
-        return None  # all echoes: a rank died, or ranks disagreed; that is told elsewhere
+        return None  # all are echoes of a rank that died or of ranks that disagreed, which later functions explain
     rank, error = min(causes.items())
     if error.type == "NotImplementedError" and error.message.startswith(STUB_MESSAGE):
         return StudentFailure(
@@ -132,7 +132,7 @@ def _mistake(error: RankError) -> Mistake:
 def _error_text(rank: int, error: RankError, remains: Remains) -> str:
     who = _who(rank, remains)
     what = f"{error.type}: {error.message}" if error.message else error.type
-    frames = "\n".join(f"  {_place(line)}\n    {line.text}" for line in error.frames)
+    frames = "\n".join(f"  {_line_text(line)}\n    {line.text}" for line in error.frames)
     if error.phase == "import":
         head = f"{remains.request.student_file} cannot be imported: {what}"
     elif error.phase == "result":
@@ -162,7 +162,7 @@ def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stu
 
 
 def _state(rank: int, result: Result, remains: Remains) -> str:
-    """Return what a rank was doing when the launch was cut, as far as it is not in a communication."""
+    """Return what a rank was doing when the launch was cut, apart from communicating; "" if unknown."""
     if isinstance(result, dict):
         return "has returned"
     if isinstance(result, RankError):
@@ -195,10 +195,10 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
 
 
 def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailure | None:
-    """Explain the end of ranks that the supervisor cut before the deadline: some other rank made it do so."""
+    """Explain why the supervisor cut ranks before the deadline: another rank had ended badly, or killed something."""
     assert remains.status is not None
     if any(isinstance(result, RankError) for result in results):
-        return None  # an echo, which is told elsewhere
+        return None  # an echo, which `_unreadable` explains
     for rank, exited in enumerate(remains.status.ranks):
         if not exited.cut and exited.exit_code != 0:
             text = f"ended with {exit_text(exited.exit_code)} after it had returned, when others had not."
@@ -209,8 +209,8 @@ def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailu
 def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
     for rank, result in enumerate(results):
         if isinstance(result, str):
-            told = f"{_who(rank, remains)} left a result that cannot be read. {result}"
-            return StudentFailure(told, mistake=Mistake.UNREADABLE)
+            text = f"{_who(rank, remains)} left a result that cannot be read. {result}"
+            return StudentFailure(text, mistake=Mistake.UNREADABLE)
     echoes = [(rank, result) for rank, result in enumerate(results) if isinstance(result, RankError)]
     if not echoes:
         return None
@@ -219,7 +219,7 @@ def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> S
 
 
 def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
-    if not comm.is_complete:  # every rank has returned: only a flood, or a hand on the recorder, leaves gaps
+    if not comm.is_complete:  # every rank has returned, so only a flood or code that changed the recorder leaves gaps
         return StudentFailure(
             "The record of what the ranks communicated is not complete, so it cannot be judged. "
             "Communicate less, or leave the recorder alone.",
@@ -232,7 +232,7 @@ def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) ->
 def _unaccounted(remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
     assert remains.status is not None
     request = remains.request
-    # Processes that a rank starts communicate unrecorded; groups that it makes for itself do so too.
+    # Processes that a rank starts communicate unrecorded, and so do groups that it makes for itself.
     if remains.status.traffic is None or not request.is_recorded or request.children:
         return None
     sentence = unaccounted(comm, remains.status.traffic)
@@ -260,7 +260,7 @@ def _stack_texts(remains: Remains, only: int | None = None) -> Iterable[str]:
 
 
 def _stack(rank: RankRemains) -> list[str]:
-    """Return the lines of a faulthandler dump that are the student's or a program's, innermost first."""
+    """Return the lines of a faulthandler dump that are in the student's file or a program, innermost first."""
     found = []
     for match in STACK_LINE.finditer(rank.stacks):
         for folder in roots(rank.folder):
@@ -275,5 +275,5 @@ def _who(rank: int, remains: Remains) -> str:
     return f"Rank {rank} of {count}" if count > 1 else "The code under test"
 
 
-def _place(line: SourceLine) -> str:
+def _line_text(line: SourceLine) -> str:
     return f"{line.file}:{line.line} in {line.function}"
