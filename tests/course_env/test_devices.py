@@ -36,7 +36,7 @@ def test_a_handle_is_that_of_the_task_that_sees_the_gpu():
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("seen", "text"),
     [
         ([()], "gloo on the CPU (there is no GPU)"),
         ([gpus("a")] * 2, "gloo on the CPU (2 ranks would share 1 GPU)"),
@@ -44,13 +44,13 @@ def test_a_handle_is_that_of_the_task_that_sees_the_gpu():
         ([gpus("a"), ()], "gloo on the CPU (rank 1 of 2 sees no GPU)"),
     ],
 )
-def test_too_few_are_as_good_as_none(seen, said):
+def test_too_few_are_as_good_as_none(seen, text):
     """A process group has one backend for all its ranks, so with too few GPUs all use the CPU, and the choice says why."""
     placement = place_ranks(seen)
 
     assert () == placement.gpus
     assert "gloo" == placement.backend
-    assert said == str(placement)
+    assert text == str(placement)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_torch_says_which_gpus_there_are(driver):
     driver.write_text("""#!/bin/sh\necho '[["a", "GPU-a", "V100"], ["b", "GPU-b", "V100"]]'\n""")
     driver.chmod(0o755)
 
-    assert tuple(Gpu(uuid=one, handle=f"GPU-{one}", name="V100") for one in "ab") == visible_gpus()
+    assert tuple(Gpu(uuid=uuid, handle=f"GPU-{uuid}", name="V100") for uuid in "ab") == visible_gpus()
 
 
 @pytest.mark.parametrize("answer", ["exit 1", "echo nonsense", "echo '[[1]]'", None])

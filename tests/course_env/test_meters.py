@@ -61,15 +61,15 @@ def test_freed_and_meta_parameters_hold_nothing():
 
 def test_optimizer_state_leaves_out_counts_of_steps():
     """AdamW holds two moments per parameter, momentum SGD one, plain SGD none."""
-    held = []
+    num_bytes = []
     for make in (torch.optim.AdamW, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9), lambda p: torch.optim.SGD(p, 0.1)):
         model = mlp()
         optimizer = make(model.parameters())
         model(torch.ones(3, 5)).sum().backward()
         optimizer.step()
-        held.append(optimizer_state_bytes(optimizer))
+        num_bytes.append(optimizer_state_bytes(optimizer))
 
-    assert held == [1056, 528, 0]
+    assert num_bytes == [1056, 528, 0]
 
 
 def test_saved_for_backward_counts_activations_once():

@@ -17,7 +17,7 @@ def test_what_is_left_open_follows_from_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"n_layer": 0}, "n_layer must be at least 1, not 0"),
         ({"n_head": 3}, "n_head must divide d_model, and 3 does not divide 16"),
@@ -25,14 +25,14 @@ def test_what_is_left_open_follows_from_the_rest():
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
     ],
 )
-def test_no_impossible_model_is_made(changed, said):
+def test_no_impossible_model_is_made(changed, message):
     """One error names the field, its value and what is allowed."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         GPTConfig(**SMALL | changed)
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"tp": 0}, "tp must be at least 1, not 0"),
         ({"zero": 4}, r"zero must be one of \(0, 1, 2, 3\), not 4"),
@@ -40,9 +40,9 @@ def test_no_impossible_model_is_made(changed, said):
         ({"sp": True}, "sp needs tp > 1"),
     ],
 )
-def test_no_impossible_layout_is_made(changed, said):
+def test_no_impossible_layout_is_made(changed, message):
     """One error names the field, its value and what is allowed."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Layout(**changed)
 
 

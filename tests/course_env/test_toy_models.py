@@ -18,18 +18,18 @@ def output_of(name: str, module: nn.Module, **options: object) -> torch.Tensor:
 @pytest.mark.parametrize("name", TOY_MODELS)
 def test_every_model_is_float64_and_freshly_drawn(name):
     """Two models of one name differ, and their outputs are float64."""
-    one, other = make_toy(name), make_toy(name)
-    assert output_of(name, one).dtype == torch.float64
-    assert not torch.equal(next(one.parameters()), next(other.parameters()))
+    module, other = make_toy(name), make_toy(name)
+    assert output_of(name, module).dtype == torch.float64
+    assert not torch.equal(next(module.parameters()), next(other.parameters()))
 
 
 @pytest.mark.parametrize("name", TOY_MODELS)
 def test_tensors_go_from_one_model_to_another(name):
     """With the tensors of another model, a model computes what that one does."""
-    one, other = make_toy(name).eval(), make_toy(name).eval()
-    assert not torch.equal(output_of(name, one), output_of(name, other))
-    load_tensors(other, tensors_of(one))
-    assert torch.equal(output_of(name, one), output_of(name, other))
+    module, other = make_toy(name).eval(), make_toy(name).eval()
+    assert not torch.equal(output_of(name, module), output_of(name, other))
+    load_tensors(other, tensors_of(module))
+    assert torch.equal(output_of(name, module), output_of(name, other))
 
 
 def test_tensors_are_copies_and_keep_their_places():

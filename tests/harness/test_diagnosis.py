@@ -19,9 +19,9 @@ WORLD_SIZES = [2, 3, 4, 8]
 def test_a_sum_where_a_mean_is_due_is_a_factor_of_the_world_size(world_size):
     """All-reduced gradients that were never divided are the world size times the mean."""
     grads = per_rank(world_size, 5, 7)
-    said = diagnosis([sum(grads)] * world_size, sum(grads) / world_size)
+    sentence = diagnosis([sum(grads)] * world_size, sum(grads) / world_size)
     assert (
-        said
+        sentence
         == f"Yours is {world_size} times the reference everywhere: a sum over the {world_size} ranks where a mean is due?"
     )
 
@@ -30,8 +30,8 @@ def test_a_sum_where_a_mean_is_due_is_a_factor_of_the_world_size(world_size):
 def test_a_mean_divided_twice_is_told(world_size):
     """Dividing the averaged gradients again leaves 1/N of them."""
     mean = weights(37)
-    said = diagnosis([mean / world_size] * world_size, mean)
-    assert said.startswith(
+    sentence = diagnosis([mean / world_size] * world_size, mean)
+    assert sentence.startswith(
         f"Yours is {1 / world_size:.6g} times the reference everywhere: divided by the {world_size} ranks twice"
     )
 
@@ -69,8 +69,8 @@ def test_a_factor_in_some_entries_is_said_to_hold_there_only():
 def test_one_process_is_never_told_about_ranks():
     """Without ranks a factor is explained as a scale, not as a sum over ranks."""
     expected = weights(37)
-    said = diagnosis(2 * expected, expected)
-    assert said == "Yours is 2 times the reference everywhere: a scale that is missing, or applied twice?"
+    sentence = diagnosis(2 * expected, expected)
+    assert sentence == "Yours is 2 times the reference everywhere: a scale that is missing, or applied twice?"
 
 
 def test_any_other_factor_is_told_as_a_number():
@@ -82,8 +82,8 @@ def test_any_other_factor_is_told_as_a_number():
 def test_a_factor_of_its_own_on_each_rank_is_told():
     """Weighting by the local count instead of the global one scales each rank differently."""
     expected = per_rank(3, 11)
-    said = diagnosis([expected[0] * 1.5, expected[1] * 0.75, expected[2] * 1.2], expected)
-    assert "another on each rank (1.5 on rank 0, 0.75 on rank 1, 1.2 on rank 2)" in said
+    sentence = diagnosis([expected[0] * 1.5, expected[1] * 0.75, expected[2] * 1.2], expected)
+    assert "another on each rank (1.5 on rank 0, 0.75 on rank 1, 1.2 on rank 2)" in sentence
 
 
 def test_a_factor_of_its_own_in_some_entries_of_each_rank_is_told():
@@ -94,17 +94,17 @@ def test_a_factor_of_its_own_in_some_entries_of_each_rank_is_told():
 
 
 @pytest.mark.parametrize(
-    ("factor", "told"),
+    ("factor", "phrase"),
     [
         (4.0, "is 4 times the reference's everywhere: a sum over the 4 ranks"),
         (-1.0, "goes the opposite way everywhere: the sign is flipped"),
         (1.7, "is 1.7 times the reference's everywhere: a scale"),
     ],
 )
-def test_a_step_of_the_wrong_length_is_told_from_the_values_before(factor, told):
+def test_a_step_of_the_wrong_length_is_told_from_the_values_before(factor, phrase):
     """Parameters updated with summed gradients are no multiple of the right ones, but their step is."""
     before, step = weights(6, 6), 0.1 * weights(6, 6)
-    assert told in diagnosis([before + factor * step] * 4, before + step, previous=before)
+    assert phrase in diagnosis([before + factor * step] * 4, before + step, previous=before)
 
 
 @pytest.mark.parametrize("factor", [4.0, 1.7])
@@ -112,8 +112,8 @@ def test_a_step_of_the_wrong_length_in_some_entries_is_told(factor):
     """A step that was too long in only half of a flat buffer is explained for that half."""
     before, step = weights(40), 0.1 * weights(40)
     actual = before + step * torch.tensor([1.0, factor], dtype=torch.float64).repeat_interleave(20)
-    said = diagnosis([actual] * 4, before + step, previous=before)
-    assert f"is {factor:g} times the reference's wherever it is wrong" in said
+    sentence = diagnosis([actual] * 4, before + step, previous=before)
+    assert f"is {factor:g} times the reference's wherever it is wrong" in sentence
 
 
 def test_one_number_can_tell_a_step_that_the_world_size_explains():
@@ -126,15 +126,15 @@ def test_one_number_can_tell_a_step_that_the_world_size_explains():
 def test_ranks_that_were_not_updated_are_told():
     """If only rank 0 took the step, the others still hold what they held before."""
     before, after = weights(37), weights(37)
-    said = diagnosis([after, before, before, before], after, previous=before)
-    assert said == "Only rank 0 was updated: the other ranks hold the values from before."
+    sentence = diagnosis([after, before, before, before], after, previous=before)
+    assert sentence == "Only rank 0 was updated: the other ranks hold the values from before."
 
 
 def test_values_from_before_are_told():
     """Parameters of the step before on every rank are stale."""
     before = per_rank(3, 37)
-    said = diagnosis(before, per_rank(3, 37), previous=PerRank(before))
-    assert said == "Yours equals the values from before everywhere: one step stale, or never updated?"
+    sentence = diagnosis(before, per_rank(3, 37), previous=PerRank(before))
+    assert sentence == "Yours equals the values from before everywhere: one step stale, or never updated?"
 
 
 def test_one_rank_that_was_not_updated_is_no_case_of_rank_0():
@@ -143,11 +143,11 @@ def test_one_rank_that_was_not_updated_is_no_case_of_rank_0():
     assert "one step stale" in diagnosis([before, after, before], after, previous=before)
 
 
-@pytest.mark.parametrize(("sign", "told"), [(1, "added on top"), (-1, "subtracted")])
-def test_values_from_before_counted_in_or_left_out_are_told(sign, told):
+@pytest.mark.parametrize(("sign", "phrase"), [(1, "added on top"), (-1, "subtracted")])
+def test_values_from_before_counted_in_or_left_out_are_told(sign, phrase):
     """Gradients that were never cleared hold the old ones as well; a rank may also leave out its own part."""
-    before, due = weights(37), weights(37)
-    assert told in diagnosis([due + sign * before] * 2, due, previous=before)
+    before, expected = weights(37), weights(37)
+    assert phrase in diagnosis([expected + sign * before] * 2, expected, previous=before)
 
 
 def test_a_previous_value_of_another_shape_is_ignored():
@@ -220,7 +220,7 @@ def test_nan_and_inf_are_told():
 
 
 @pytest.mark.parametrize(
-    ("actual", "expected", "world_size", "told"),
+    ("actual", "expected", "world_size", "phrase"),
     [
         ((4, 8), (8, 4), 4, ("Transposed", Mistake.TRANSPOSED)),
         ((32,), (8, 4), 4, ("reshape", Mistake.SHAPE)),
@@ -232,8 +232,8 @@ def test_nan_and_inf_are_told():
         ((16, 16), (4, 4), 4, None),
     ],
 )
-def test_wrong_shapes_have_their_own_hints(actual, expected, world_size, told):
+def test_wrong_shapes_have_their_own_hints(actual, expected, world_size, phrase):
     """A shape that is the whole, the shard or the transpose of what is expected gets that hint."""
-    said = explain_shape(actual, expected, world_size)
-    assert (said is None) == (told is None)
-    assert said is None or (told[0] in said.sentence and told[1] is said.mistake)
+    sentence = explain_shape(actual, expected, world_size)
+    assert (sentence is None) == (phrase is None)
+    assert sentence is None or (phrase[0] in sentence.sentence and phrase[1] is sentence.mistake)

@@ -128,11 +128,11 @@ def test_a_launch_of_one_rank_lists_no_ranks():
 
 def test_long_lists_are_cut():
     """Of many wrong values the first few are named and the rest counted."""
-    for names, told in (
+    for names, last_line in (
         ("abcde", "Also wrong: result['b'], result['c'], result['d'], result['e']."),
         ("abcdefg", "Also wrong: result['b'], result['c'], result['d'], result['e'] and 2 more."),
     ):
-        assert said(dict.fromkeys(names, 2.5), dict.fromkeys(names, 1.0))[-1] == told
+        assert said(dict.fromkeys(names, 2.5), dict.fromkeys(names, 1.0))[-1] == last_line
 
 
 def test_long_integers_are_shown_in_full():

@@ -63,8 +63,8 @@ def test_a_block_that_is_missing_is_no_wrong_order():
 def test_round_numbers_are_no_narrower_dtype():
     """Multiples of 1/8 fit every dtype, which proves nothing about any."""
     expected = weights(64)
-    said = diagnosis(expected.mul(8).round() / 8, expected)
-    assert said is None
+    sentence = diagnosis(expected.mul(8).round() / 8, expected)
+    assert sentence is None
 
 
 def test_numbers_of_a_narrower_dtype_far_from_the_reference_are_no_rounding():
@@ -178,7 +178,7 @@ def test_numbers_of_a_tensors_own_dtype_are_no_narrower_dtype():
 
 
 @pytest.mark.parametrize(
-    ("mistake", "told"),
+    ("mistake", "phrase"),
     [
         (torch.zeros_like, "Yours is 0"),
         (lambda e: e.float().double(), "float32"),
@@ -186,22 +186,22 @@ def test_numbers_of_a_tensors_own_dtype_are_no_narrower_dtype():
     ],
     ids=["zero", "rounded", "noise"],
 )
-def test_statements_of_fact_need_four_entries(mistake, told):
+def test_statements_of_fact_need_four_entries(mistake, phrase):
     """Three entries that are zero, rounded or side by side may be an accident; four are explained."""
     expected = weights(9)
     three, four = (torch.cat([mistake(expected)[:count], expected[count:]]) for count in (3, 4))
     assert diagnosis(three, expected) is None
-    assert told in diagnosis(four, expected)
+    assert phrase in diagnosis(four, expected)
 
 
-@pytest.mark.parametrize(("wrong_columns", "told"), [(4, None), (6, "Along dim 0 only [0:3] is right.")])
-def test_a_block_is_wrong_when_most_of_its_entries_are(wrong_columns, told):
+@pytest.mark.parametrize(("wrong_columns", "phrase"), [(4, None), (6, "Along dim 0 only [0:3] is right.")])
+def test_a_block_is_wrong_when_most_of_its_entries_are(wrong_columns, phrase):
     """Rows with 6 of 10 entries wrong are wrong rows; with 4 of 10 they are right rows with noise."""
     expected = weights(9, 10)
     actual = expected.clone()
     for row in range(3, 9):
         actual[row, torch.randperm(10)[:wrong_columns]] = weights(wrong_columns)
-    assert diagnosis(actual, expected) == told
+    assert diagnosis(actual, expected) == phrase
 
 
 def test_uneven_wrong_shards_are_never_summed():

@@ -41,24 +41,24 @@ VALUE = {
 @pytest.mark.parametrize(("mistake", "wrong"), VALUE.items(), ids=VALUE.keys())
 def test_wrong_numbers_have_a_kind(mistake, wrong):
     """Each mistake that has an explanation has its kind; one without has the kind "wrong values"."""
-    due = 100 * weights(7, 7)
-    assert mistake is kind([wrong(due)] * 4, [due] * 4)
+    expected = 100 * weights(7, 7)
+    assert mistake is kind([wrong(expected)] * 4, [expected] * 4)
 
 
 def test_a_root_on_the_wrong_side_has_a_kind():
     """The root of the world size is told apart from other factors."""
-    due = weights(37)
-    assert Mistake.ROOT is kind([due * 3**0.5] * 3, [due] * 3)
+    expected = weights(37)
+    assert Mistake.ROOT is kind([expected * 3**0.5] * 3, [expected] * 3)
 
 
 def test_a_step_from_the_values_before_has_a_kind():
     """A step not taken, one too long, and old values left in are three kinds."""
     before, step = weights(37), 0.1 * weights(37)
-    due = [before + step] * 4
-    assert Mistake.STALE is kind([before] * 4, due, previous=before)
-    assert Mistake.SUM_FOR_MEAN is kind([before + 4 * step] * 4, due, previous=before)
-    assert Mistake.SCALE is kind([before + 1.7 * step] * 4, due, previous=before)
-    assert Mistake.STALE_COUNTED is kind([2 * before + step] * 4, due, previous=before)
+    expected = [before + step] * 4
+    assert Mistake.STALE is kind([before] * 4, expected, previous=before)
+    assert Mistake.SUM_FOR_MEAN is kind([before + 4 * step] * 4, expected, previous=before)
+    assert Mistake.SCALE is kind([before + 1.7 * step] * 4, expected, previous=before)
+    assert Mistake.STALE_COUNTED is kind([2 * before + step] * 4, expected, previous=before)
 
 
 def test_numbers_on_the_wrong_rank_have_a_kind():

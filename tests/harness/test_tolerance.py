@@ -30,12 +30,12 @@ def test_float64_near_zero_agrees_within_the_absolute_bound():
 
 def test_explicit_bounds_replace_the_rules():
     """Bounds that the test gives are used as they are, even 0."""
-    one = torch.ones(1, dtype=torch.float64)
-    assert_matches(one * 1.009, one, rtol=1e-2)
-    mismatch(one * 1.011, one, rtol=1e-2)
-    assert_matches(one + 0.5, one, atol=0.6)
-    mismatch(one + 1e-15, one, rtol=0, atol=0)
-    mismatch(one * 0 + 1e-12, one * 0, atol=0)
+    ones = torch.ones(1, dtype=torch.float64)
+    assert_matches(ones * 1.009, ones, rtol=1e-2)
+    mismatch(ones * 1.011, ones, rtol=1e-2)
+    assert_matches(ones + 0.5, ones, atol=0.6)
+    mismatch(ones + 1e-15, ones, rtol=0, atol=0)
+    mismatch(ones * 0 + 1e-12, ones * 0, atol=0)
 
 
 def test_an_explicit_rtol_in_narrow_dtypes_is_relative_to_the_largest_entry():
@@ -139,10 +139,10 @@ def test_nan_or_inf_where_a_number_is_due_is_the_largest_difference(bad):
     assert (difference.index, difference.max_abs, difference.num_wrong) == ((2,), math.inf, 2)
 
 
-@pytest.mark.parametrize("due", [math.nan, math.inf, -math.inf])
-def test_a_number_where_nan_or_inf_is_due_is_wrong(due):
+@pytest.mark.parametrize("expected_number", [math.nan, math.inf, -math.inf])
+def test_a_number_where_nan_or_inf_is_due_is_wrong(expected_number):
     """Nothing finite agrees with nan or inf, however loose the bound."""
-    expected = torch.tensor([due], dtype=torch.float64)
+    expected = torch.tensor([expected_number], dtype=torch.float64)
     mismatch(torch.zeros(1, dtype=torch.float64), expected, rtol=1.0)
     mismatch(torch.zeros(1, dtype=torch.float64), expected, rtol=1.0, atol=1.0)
 

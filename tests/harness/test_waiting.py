@@ -6,21 +6,21 @@ from grader.harness.comm.waiting import who_waits
 from tests.harness.recorded_ranks import Recorded, log
 
 
-def told(*ranks: Recorded, states: list[str] | None = None) -> str:
+def explanation(*ranks: Recorded, states: list[str] | None = None) -> str:
     """Return what is said of these ranks; they run at an unknown line unless `states` says otherwise."""
     return who_waits(log(*ranks), states or [""] * len(ranks))
 
 
 def test_two_receives():
     """Two ranks that both receive wait for each other."""
-    assert told(Recorded().stuck("recv", 27, peer=1), Recorded().stuck("recv", 27, peer=0)) == (
+    assert explanation(Recorded().stuck("recv", 27, peer=1), Recorded().stuck("recv", 27, peer=0)) == (
         "rank 0 waits in recv(src=1) at x.py:27; rank 1 waits in recv(src=0) at x.py:27: both wait, nobody sends."
     )
 
 
 def test_two_sends():
     """Two ranks that both send wait for each other, because a send is a rendezvous."""
-    assert told(Recorded().stuck("send", 5, peer=1), Recorded().stuck("send", 5, peer=0)) == (
+    assert explanation(Recorded().stuck("send", 5, peer=1), Recorded().stuck("send", 5, peer=0)) == (
         "rank 0 waits in send(dst=1) at x.py:5; rank 1 waits in send(dst=0) at x.py:5: "
         "both send, nobody receives; a send returns only when the receive for it has been posted."
     )
@@ -28,7 +28,7 @@ def test_two_sends():
 
 def test_a_ring_of_sends():
     """A ring in which everybody sends first never moves."""
-    text = told(*(Recorded(3).call("barrier").stuck("send", 5, peer=(rank + 1) % 3) for rank in range(3)))
+    text = explanation(*(Recorded(3).call("barrier").stuck("send", 5, peer=(rank + 1) % 3) for rank in range(3)))
 
     assert text.endswith("all send, nobody receives; a send returns only when the receive for it has been posted.")
 
@@ -41,12 +41,12 @@ def test_a_circle_beside_others():
         Recorded(3).stuck("recv", 2, peer=0),
     ]
 
-    assert told(*ranks).endswith("rank 2 waits in recv(src=0) at x.py:2: both wait (ranks 0, 1), nobody sends.")
+    assert explanation(*ranks).endswith("rank 2 waits in recv(src=0) at x.py:2: both wait (ranks 0, 1), nobody sends.")
 
 
 def test_a_circle_of_different_operations():
     """A collective on one side and a message on the other also make a circle."""
-    text = told(Recorded().stuck("all_reduce", 3), Recorded().stuck("recv", 8, peer=0))
+    text = explanation(Recorded().stuck("all_reduce", 3), Recorded().stuck("recv", 8, peer=0))
 
     assert text == (
         "rank 0 waits in all_reduce at x.py:3; rank 1 waits in recv(src=0) at x.py:8: "
@@ -55,32 +55,34 @@ def test_a_circle_of_different_operations():
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "instead"),
     [
         ("has returned", "it has returned"),
         ("is at ring.py:40 in work", "it is at ring.py:40 in work"),
         ("", "it is running"),
     ],
 )
-def test_a_collective_that_one_rank_never_called(state, said):
+def test_a_collective_that_one_rank_never_called(state, instead):
     """The ranks that wait are named together; of the missing one it is said what it did instead."""
     ranks = [Recorded(3).call("barrier").stuck("all_reduce", 12), Recorded(3).call("barrier").stuck("all_reduce", 12)]
 
-    text = told(*ranks, Recorded(3).call("barrier"), states=["", "", state])
+    text = explanation(*ranks, Recorded(3).call("barrier"), states=["", "", state])
 
-    assert text == f"ranks 0, 1 wait in all_reduce at x.py:12; rank 2 never called it: {said}."
+    assert text == f"ranks 0, 1 wait in all_reduce at x.py:12; rank 2 never called it: {instead}."
 
 
 def test_several_ranks_that_never_came():
     """Ranks that did the same are named together."""
-    text = told(Recorded(3).stuck("barrier"), Recorded(3), Recorded(3), states=["", "has returned", "has returned"])
+    text = explanation(
+        Recorded(3).stuck("barrier"), Recorded(3), Recorded(3), states=["", "has returned", "has returned"]
+    )
 
     assert text == "rank 0 waits in barrier at x.py:1; ranks 1, 2 never called it: they have returned."
 
 
 def test_different_collectives():
     """Members of a group that call different collectives are told to call them in the same order."""
-    text = told(Recorded().stuck("all_reduce", 3), Recorded().stuck("barrier", 4))
+    text = explanation(Recorded().stuck("all_reduce", 3), Recorded().stuck("barrier", 4))
 
     assert text == (
         "rank 0 waits in all_reduce at x.py:3; rank 1 waits in barrier at x.py:4: "
@@ -92,7 +94,9 @@ def test_two_groups_in_opposite_order():
     """Two groups that are entered in opposite order make a circle."""
     one, other = {"name": "1", "ranks": (0, 1)}, {"name": "2", "ranks": (1, 0)}
 
-    text = told(Recorded(3).stuck("all_reduce", 3, **one), Recorded(3).stuck("all_reduce", 4, **other), Recorded(3))
+    text = explanation(
+        Recorded(3).stuck("all_reduce", 3, **one), Recorded(3).stuck("all_reduce", 4, **other), Recorded(3)
+    )
 
     assert "rank 0 waits in all_reduce of ranks 0, 1 at x.py:3" in text
     assert text.endswith("they wait for each other in a circle, 0 -> 1 -> 0.")
@@ -100,7 +104,7 @@ def test_two_groups_in_opposite_order():
 
 def test_a_wrong_tag():
     """A send and a receive that miss each other by their tags are both named."""
-    text = told(Recorded().stuck("send", 3, peer=1, tag=1), Recorded().stuck("recv", 4, peer=0, tag=2))
+    text = explanation(Recorded().stuck("send", 3, peer=1, tag=1), Recorded().stuck("recv", 4, peer=0, tag=2))
 
     assert text == (
         "rank 0 waits in send(dst=1, tag=1) at x.py:3; rank 1 waits in recv(src=0, tag=2) at x.py:4: "
@@ -110,7 +114,7 @@ def test_a_wrong_tag():
 
 def test_a_wrong_tag_on_an_operation_in_flight():
     """The other side need not wait for the operation with the wrong tag."""
-    text = told(
+    text = explanation(
         Recorded().issue("isend", 4, peer=1).stuck("recv", 3, peer=1),
         Recorded().issue("send", tag=5, peer=0).stuck("barrier", 9),
     )
@@ -122,7 +126,7 @@ def test_a_wait_for_an_asynchronous_operation():
     """Two lines are named: where the operation was issued and where it is waited for."""
     rank = Recorded().issue("recv", peer=1, line=20).wait(line=27)
 
-    text = told(rank, Recorded(), states=["", "has returned"])
+    text = explanation(rank, Recorded(), states=["", "has returned"])
 
     assert (
         text
@@ -132,7 +136,7 @@ def test_a_wait_for_an_asynchronous_operation():
 
 def test_a_send_to_a_rank_that_computes():
     """Without a circle, the partner that did not come is named."""
-    text = told(Recorded().stuck("send", 3, peer=1), Recorded(), states=["", "is at x.py:9 in solve"])
+    text = explanation(Recorded().stuck("send", 3, peer=1), Recorded(), states=["", "is at x.py:9 in solve"])
 
     assert text == (
         "rank 0 waits in send(dst=1) at x.py:3; rank 1 is at x.py:9 in solve: rank 1 has not received from rank 0."
@@ -144,7 +148,7 @@ def test_a_send_that_nobody_waited_for():
     sender = Recorded().call("send", peer=1).issue("send", peer=1, line=12)
     receiver = Recorded().call("recv", peer=0).stuck("recv", 20, peer=0)
 
-    assert told(sender, receiver, states=["has returned", ""]) == (
+    assert explanation(sender, receiver, states=["has returned", ""]) == (
         "rank 1 waits in recv(src=0) at x.py:20; rank 0 has returned: "
         "rank 0 issued isend(dst=1) at x.py:12 and never waited for it. A message is lost with its handle: keep it and wait() for it."
     )
@@ -152,7 +156,7 @@ def test_a_send_that_nobody_waited_for():
 
 def test_a_receive_that_nobody_waited_for():
     """A send is explained by the receive that its receiver issued and dropped, even if the receiver waits for something else."""
-    text = told(
+    text = explanation(
         Recorded().stuck("send", 5, peer=1), Recorded().issue("recv", peer=0, line=7, tag=0).stuck("recv", 8, peer=0)
     )
 
@@ -167,7 +171,7 @@ def test_a_ring_of_sends_that_nobody_waited_for():
         for rank in range(3)
     ]
 
-    assert told(*ring).endswith(
+    assert explanation(*ring).endswith(
         "rank 0 issued isend(dst=1) at x.py:12 and never waited for it, "
         "rank 1 issued isend(dst=2) at x.py:12 and never waited for it, "
         "rank 2 issued isend(dst=0) at x.py:12 and never waited for it. "
@@ -179,7 +183,7 @@ def test_an_operation_that_only_ddp_waits_for():
     """An all-reduce whose future was taken keeps its rank if another rank has not come to it."""
     rank = Recorded().issue("all_reduce", line=40).take_future()
 
-    text = told(rank, Recorded(), states=["is at x.py:40 in train", "has returned"])
+    text = explanation(rank, Recorded(), states=["is at x.py:40 in train", "has returned"])
 
     assert text == "rank 0 waits for its all_reduce at x.py:40; rank 1 never called it: it has returned."
 
@@ -188,14 +192,14 @@ def test_futures_of_operations_that_all_ranks_came_to_keep_nobody():
     """A completed all-reduce of DDP, whose end nobody journals, is not blamed."""
     ranks = [Recorded().issue("all_reduce").take_future() for _ in range(2)]
 
-    assert told(*ranks, states=["is at x.py:3 in solve"] * 2) == "ranks 0, 1 are at x.py:3 in solve."
+    assert explanation(*ranks, states=["is at x.py:3 in solve"] * 2) == "ranks 0, 1 are at x.py:3 in solve."
 
 
 def test_a_group_that_one_rank_does_not_make():
     """Making a group waits for all its members."""
     rank = Recorded(3).new_group("1", [0, 2], 5, made=False)
 
-    text = told(
+    text = explanation(
         rank, Recorded(3), Recorded(3), states=["is at x.py:5 in solve", "has returned", "is at x.py:7 in solve"]
     )
 
@@ -206,7 +210,7 @@ def test_a_group_that_one_rank_does_not_make():
 
 def test_no_rank_communicates():
     """Ranks that wait for nothing are said to run."""
-    assert told(Recorded(), Recorded(), states=["is at x.py:3 in solve", ""]) == (
+    assert explanation(Recorded(), Recorded(), states=["is at x.py:3 in solve", ""]) == (
         "rank 0 is at x.py:3 in solve; rank 1 is running."
     )
 

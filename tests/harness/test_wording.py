@@ -86,11 +86,11 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_whatever_is_no_plain_text_is_shown_as_its_escape(text):
     """No character is left that steers a terminal, turns the reading direction, breaks a line or cannot be written."""
-    said = shown(text)
+    harmless = shown(text)
 
-    assert all(char.isprintable() for char in said)
-    assert "\\" in said
-    assert said == said.encode("utf-8").decode()
+    assert all(char.isprintable() for char in harmless)
+    assert "\\" in harmless
+    assert harmless == harmless.encode("utf-8").decode()
 
 
 def test_plain_text_of_any_language_is_left_alone():
@@ -105,10 +105,10 @@ def test_a_text_of_any_length_is_short_when_shown(text):
     """Megabytes on one line, or a million lines, cost next to nothing; escapes count as long as they are."""
     start = time.process_time()
 
-    said = shown(text)
+    harmless = shown(text)
 
-    assert len(said) <= MAX_SHOWN
-    assert said.endswith(f"\n... cut here: {len(text)} characters in all")
+    assert len(harmless) <= MAX_SHOWN
+    assert harmless.endswith(f"\n... cut here: {len(text)} characters in all")
     assert time.process_time() - start < 0.2
 
 

@@ -39,8 +39,8 @@ def test_blocks_in_the_wrong_order_are_told():
     """A ring all-gather that starts at its own rank returns every block, in another order on each rank."""
     blocks = per_rank(4, 3, 5)
     actual = [torch.cat(blocks[rank:] + blocks[:rank], 1) for rank in range(4)]
-    said = diagnosis(actual, torch.cat(blocks, 1))
-    assert said == "The 4 blocks along dim 1 are in the wrong order; on rank 1: 1, 2, 3, 0."
+    sentence = diagnosis(actual, torch.cat(blocks, 1))
+    assert sentence == "The 4 blocks along dim 1 are in the wrong order; on rank 1: 1, 2, 3, 0."
 
 
 def test_strided_shards_where_contiguous_ones_are_due_are_told():

@@ -32,8 +32,8 @@ def test_ranks_in_any_other_order_are_told():
     """Of four ranks, three that hold each other's values in a circle are listed."""
     expected = per_rank(4, 37)
     actual = [expected[2], expected[1], expected[3], expected[0]]
-    told = "Ranks are mixed up: rank 0 holds what rank 2 should, rank 2 holds what rank 3 should, rank 3 holds what rank 0 should."
-    assert diagnosis(actual, expected) == told
+    phrase = "Ranks are mixed up: rank 0 holds what rank 2 should, rank 2 holds what rank 3 should, rank 3 holds what rank 0 should."
+    assert diagnosis(actual, expected) == phrase
 
 
 def test_the_same_part_on_all_ranks_is_told():
@@ -104,7 +104,7 @@ def test_the_only_wrong_block_is_named():
 
 
 @pytest.mark.parametrize(
-    ("size", "right", "told"),
+    ("size", "right", "phrase"),
     [
         (37, [*range(7)], "Along dim 0 only [0:7] is right."),
         (5, [4], "Along dim 0 only [4:5] (block 2 of 4) is right."),
@@ -112,12 +112,12 @@ def test_the_only_wrong_block_is_named():
         (13, [0, 1, 2, 3, 10, 11, 12], "Along dim 0 only [4:10] is wrong."),
     ],
 )
-def test_the_shorter_block_is_told(size, right, told):
+def test_the_shorter_block_is_told(size, right, phrase):
     """Of a right and a wrong block the shorter one is named, with its number if torch would cut it like that."""
     expected, actual = weights(size, 6), weights(size, 6)
     actual[right] = expected[right]
-    assert diagnosis([actual] * 4, expected) == told
-    assert diagnosis(actual, expected) == told.replace(" (block 2 of 4)", "")
+    assert diagnosis([actual] * 4, expected) == phrase
+    assert diagnosis(actual, expected) == phrase.replace(" (block 2 of 4)", "")
 
 
 def test_different_right_blocks_are_listed_by_rank():
@@ -132,5 +132,5 @@ def test_different_right_blocks_are_listed_by_rank():
 def test_one_right_rank_is_told():
     """A reduce without a broadcast leaves one rank right where all should be."""
     expected = weights(37)
-    said = diagnosis([weights(37), weights(37), expected, weights(37)], expected)
-    assert said.startswith("Only rank 2 is right")
+    sentence = diagnosis([weights(37), weights(37), expected, weights(37)], expected)
+    assert sentence.startswith("Only rank 2 is right")

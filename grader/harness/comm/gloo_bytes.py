@@ -102,8 +102,8 @@ class _Cost(NamedTuple):
         return by_gloo + PACKETS_PER_CONNECTION * self.connections + self.store_high / STORE_BYTES_PER_PACKET
 
 
-def _messages(number: float, num_bytes: float) -> _Cost:
-    return _Cost(writes=WRITES_PER_MESSAGE * number, data=num_bytes)
+def _messages(num_messages: float, num_bytes: float) -> _Cost:
+    return _Cost(writes=WRITES_PER_MESSAGE * num_messages, data=num_bytes)
 
 
 def _sum(costs: Iterable[_Cost]) -> _Cost:
@@ -232,9 +232,10 @@ def _reduce(op: CommOp, size: int) -> _Cost:
     kept = [segments.holding(chunk[-2:]) for chunk in chunks]
     whole = segments.holding(range(size * segments.per_rank))
     reduced = [segments.holding(chunk) for chunk, rank in zip(chunks, op.ranks, strict=True) if rank != op.root]
-    number = size * whole.number - sum(part.number for part in kept) + sum(part.number > 0 for part in reduced)
-    num_bytes = size * whole.bytes - sum(part.bytes for part in kept) + sum(part.bytes for part in reduced)
-    return _messages(number / size, num_bytes / size)
+    passed_on = size * whole.num_segments - sum(part.num_segments for part in kept)
+    to_root = sum(part.num_segments > 0 for part in reduced)
+    num_bytes = size * whole.num_bytes - sum(part.num_bytes for part in kept) + sum(part.num_bytes for part in reduced)
+    return _messages((passed_on + to_root) / size, num_bytes / size)
 
 
 def _barrier(_: CommOp, size: int) -> _Cost:
@@ -249,14 +250,16 @@ def _ring(num_bytes: int, itemsize: int, size: int) -> _Cost:
     """Return a rank's share of an all-reduce."""
     segments = _Segments.of(num_bytes, itemsize, size)
     whole = segments.holding(range(size * segments.per_rank))
-    return _messages(2 * (size - 1) / size * whole.number, 2 * (size - 1) / size * whole.bytes)
+    return _messages(2 * (size - 1) / size * whole.num_segments, 2 * (size - 1) / size * whole.num_bytes)
 
 
 class _Counted(NamedTuple):
-    """Some segments: how many hold anything, and their bytes together."""
+    """Some segments of a tensor."""
 
-    number: int
-    bytes: int
+    num_segments: int
+    """How many of them hold anything."""
+    num_bytes: int
+    """What they hold together."""
 
 
 class _Segments(NamedTuple):
@@ -282,8 +285,8 @@ class _Segments(NamedTuple):
 
     def holding(self, indices: range) -> _Counted:
         """Return how many of these segments hold anything, and how many bytes they hold together."""
-        number = _ceil(self.num_bytes, self.length) if self.length else 0
-        first, last = (min(index, number) for index in (indices.start, indices.stop))
+        num_filled = _ceil(self.num_bytes, self.length) if self.length else 0
+        first, last = (min(index, num_filled) for index in (indices.start, indices.stop))
         begin, end = (min(index * self.length, self.num_bytes) for index in (first, last))
         return _Counted(last - first, end - begin)
 

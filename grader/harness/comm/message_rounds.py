@@ -29,7 +29,7 @@ class _Step(NamedTuple):
     """The issue or the end of one message on one rank."""
 
     position: int
-    """Its place among the events of the rank."""
+    """Its index among the events of the rank."""
     op: CommOp
     is_issue: bool
 

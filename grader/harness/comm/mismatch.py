@@ -96,10 +96,10 @@ def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]]
     first = together[0]
     so_far = sequences[first.rank][: index + 1]
     if not _agree(CALLED, together):
-        number = sum(op.op != NEW_GROUP for op in so_far)
-        return _disagreement(f"{ordinal(number)} collective", CALLED, together)
-    number = sum(op.kind == first.kind for op in so_far)
-    what = NEW_GROUP if first.op == NEW_GROUP else f"{ordinal(number)} {first.op}"
+        nth = sum(op.op != NEW_GROUP for op in so_far)
+        return _disagreement(f"{ordinal(nth)} collective", CALLED, together)
+    nth = sum(op.kind == first.kind for op in so_far)
+    what = NEW_GROUP if first.op == NEW_GROUP else f"{ordinal(nth)} {first.op}"
     for rule in RULES:
         if not _agree(rule, together):
             return _disagreement(what, rule, together)

@@ -27,7 +27,7 @@ class _Stream(NamedTuple):
 
     group: str
     generation: int
-    """How many groups of that name the sender had made by then."""
+    """How many groups of that name the rank had made so far."""
     sender: int
     receiver: int
 
@@ -55,7 +55,7 @@ def misdirected(comm: CommLog, streams: Sequence[int]) -> str | None:
 
 
 def _recorded(comm: CommLog) -> Iterator[tuple[int, CommOp]]:
-    """Yield each operation with the number of groups of its group's name that its rank had made by then."""
+    """Yield each operation with how many groups of that name its rank had made so far."""
     for ops in comm.recorded:
         made: Counter[str] = Counter()
         for op in ops:

@@ -1,4 +1,4 @@
-"""One tensor of one rank beside its reference, and whether the two agree."""
+"""One tensor of one rank with its reference, and whether the two agree."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Mistakes of order: every rank holds the right numbers in the wrong places.
+"""Mistakes of order: every rank holds the right numbers in the wrong order.
 
 Each function yields what a Case would hold had the mistake been made, or an explanation where the mistake is plain to see.
 """

@@ -1,4 +1,4 @@
-"""Mistakes of value: the right places hold the wrong numbers.
+"""Mistakes of value: the numbers themselves are wrong.
 
 Each function yields what a Case would hold had the mistake been made, or an explanation where the mistake is plain to see.
 """
@@ -166,7 +166,7 @@ def factor_per_rank(case: Case) -> Iterator[Hypothesis]:
 
 
 def _ratio(actual: Tensor, expected: Tensor) -> float:
-    """Return held / due where `due` is largest; nan or inf, which explain nothing, where that is impossible."""
+    """Return actual / expected where `expected` is largest; nan or inf, which explain nothing, if that is impossible."""
     at = expected.abs().argmax()
     return float(actual[at] / expected[at])
 
