@@ -4,6 +4,7 @@ import pytest
 
 from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.wall import Wall
+from grader.harness.trials.walls import problem
 from tests.harness.ranks import Ranks
 
 
@@ -18,6 +19,21 @@ def zygote():
 def ranks(zygote, tmp_path):
     """Launches of student code that the test writes."""
     return Ranks(zygote, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def counting_zygote():
+    """A zygote that gives each launch a separate network, whose traffic the kernel counts."""
+    if (reason := problem(Wall.NESTED)) is not None:
+        pytest.skip(f"This machine has no wall that counts: {reason}")
+    with ZygoteHandle(wall=Wall.NESTED, preload=["torch"]) as running:
+        yield running
+
+
+@pytest.fixture
+def counted_ranks(counting_zygote, tmp_path):
+    """Launches of student code whose traffic the kernel counts."""
+    return Ranks(counting_zygote, tmp_path)
 
 
 @pytest.fixture

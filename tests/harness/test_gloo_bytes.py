@@ -3,19 +3,14 @@
 Launches that are measured here run behind the wall `nested`, which gives each a network of its own.
 """
 
-from collections.abc import Iterator
-
 import pytest
 from msgspec.structs import replace
 
 from grader.harness.comm import gloo_bytes as wire
 from grader.harness.comm.gloo_bytes import expected_traffic, unaccounted
 from grader.harness.comm.log import CommLog
-from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.protocol.journal import Failed, read_journal
 from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
-from grader.harness.protocol.wall import Wall
-from grader.harness.trials.walls import problem
 from tests.harness.recorded_ranks import Recorded, log
 
 HEAD = """
@@ -41,23 +36,14 @@ def around(numel):
 """
 
 
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[ZygoteHandle]:
-    """A zygote that gives each launch a network of its own."""
-    if (reason := problem(Wall.NESTED)) is not None:
-        pytest.skip(f"This machine has no wall that counts: {reason}")
-    with ZygoteHandle(wall=Wall.NESTED, preload=["torch"]) as running:
-        yield running
-
-
 @pytest.fixture
-def measure(ranks):
+def measure(counted_ranks):
     """Return a function that runs lines of student code on some ranks: what they recorded and what the kernel counted."""
 
     def run(world_size: int, *lines: str) -> tuple[CommLog, Traffic]:
         body = "\n".join(f"    {line}" for line in lines)
-        ranks.write(f"{HEAD}\ndef solve():\n{body}\n")
-        remains = ranks.remains(world_size)
+        counted_ranks.write(f"{HEAD}\ndef solve():\n{body}\n")
+        remains = counted_ranks.remains(world_size)
         assert [end.exit_code for end in remains.status.ranks] == [0] * world_size, remains.ranks
         return CommLog([read_journal(left.journal) for left in remains.ranks]), remains.status.traffic
 

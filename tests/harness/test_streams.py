@@ -1,15 +1,10 @@
 """The kernel's account of each connection fits messages that went where the record says, and no others."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
-from grader.harness.launch.launcher import ZygoteHandle
 from grader.harness.outcome import StudentFailure
-from grader.harness.protocol.wall import Wall
-from grader.harness.trials.walls import problem
 from tests.harness.recorded_ranks import Recorded, log
 
 HEAD = """
@@ -32,23 +27,14 @@ def invent(method, numel, peer):
 """
 
 
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[ZygoteHandle]:
-    """A zygote that gives each launch a network of its own."""
-    if (reason := problem(Wall.NESTED)) is not None:
-        pytest.skip(f"This machine has no wall that counts: {reason}")
-    with ZygoteHandle(wall=Wall.NESTED, preload=["torch"]) as running:
-        yield running
-
-
 @pytest.fixture
-def solve(ranks):
+def solve(counted_ranks):
     """Return a function that runs lines of student code on some ranks, to their verdict."""
 
     def run(world_size: int, *lines: str):
         body = "\n".join(f"    {line}" for line in lines)
-        ranks.write(f"{HEAD}\ndef solve():\n{body}\n")
-        return ranks.run(world_size)
+        counted_ranks.write(f"{HEAD}\ndef solve():\n{body}\n")
+        return counted_ranks.run(world_size)
 
     return run
 
