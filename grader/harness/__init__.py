@@ -1,7 +1,7 @@
 """Launching student code on N ranks, and judging what comes back.
 
-What graded tests use stands here. It is imported on first use: `assert_matches` loads torch, and where ranks run, behind
-a wall, there is only the rank side of this package.
+Graded tests find here what they use. It is imported on first use, because `assert_matches` loads torch, and because ranks,
+behind a wall, have only the rank side of this package.
 """
 
 import importlib

@@ -48,7 +48,7 @@ class CommLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing: neither the end of a journal that was full, nor an operation that contradicts itself."""
+        """Whether nothing is missing: no journal was full, and no operation in it contradicted itself."""
         return all(
             not journal.truncated and len(ops) == sum(map(_is_operation, journal.events))
             for journal, ops in zip(self.journals, self.recorded, strict=True)

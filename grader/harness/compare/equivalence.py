@@ -34,10 +34,10 @@ def assert_matches(
     previous: Any = None,
     what: str = "result",
 ) -> None:
-    """Compare what the ranks returned with what is due; say how and, where the error has a shape, why it differs.
+    """Compare what the ranks returned with what is expected; say how it differs and, where the error has a shape, why.
 
     actual: a PerRank, as a launch returns it, or a bare value from a call outside any launch
-    expected: a PerRank holds one value for each rank; a bare value is due on every rank
+    expected: a PerRank holds one value for each rank; a bare value is expected on every rank
     rtol, atol: replace the rules of `tolerance`; without atol, rtol is relative to the largest entry in dtypes below float64
     exact: the same reference computed in float64, for dtypes below float64
     previous: the values from before the step, or the input: never compared, but they can show that nothing changed
@@ -112,7 +112,7 @@ def _widened(value: Tensor | float) -> Tensor:
         return value.detach().to("cpu", torch.float64)
     try:
         return torch.tensor(value, dtype=torch.float64)
-    except (OverflowError, RuntimeError):  # an int, where a float is due, too large for one
+    except (OverflowError, RuntimeError):  # an int too large for a float, which is expected
         return torch.tensor(math.inf if value > 0 else -math.inf, dtype=torch.float64)
 
 
