@@ -22,7 +22,7 @@ PLANTS = [
     ("grader/harness/sandbox/visible.py", "from grader.harness.trials import walls", HARNESS),
     ("grader/harness/launch/launcher.py", "from grader.harness.verdict import verdict_on", HARNESS),
     ("grader/harness/compare/equivalence.py", "from grader.harness.comm.log import CommLog", HARNESS),
-    ("grader/harness/comm/log.py", "from grader.harness.launch.launcher import Remains", HARNESS),
+    ("grader/harness/comm/log.py", "from grader.harness.launch.remains import Remains", HARNESS),
     ("grader/harness/agents/team.py", "from grader.harness.trials import gpus", HARNESS),
     ("grader/harness/a_new_module.py", "import json", HARNESS),
     ("grader/harness/inside/rank.py", "from grader.course.catalog import Course", LAYERS),

@@ -21,7 +21,8 @@ from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.record import Aspect, Collected, CollectedTest, Finished, ReportEnd
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import Launcher, ZygoteHandle
+from grader.harness.launch.launcher import Launcher
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
 from grader.harness.protocol.wall import Wall

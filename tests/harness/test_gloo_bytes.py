@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from grader.harness.comm import gloo_bytes as wire
 from grader.harness.comm.gloo_bytes import expected_traffic, unaccounted
 from grader.harness.comm.log import CommLog
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.journal import Failed, read_journal
 from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
 from grader.harness.protocol.wall import Wall

@@ -17,7 +17,7 @@ from course_env.errors import CatalogError
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.roster import Member
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.messages import Network
 from grader.harness.protocol.wall import Wall
 from grader.harness.run import Run

@@ -6,7 +6,7 @@ import pytest
 
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import problem

@@ -13,7 +13,8 @@ import threading
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
-from grader.harness.launch.launcher import Remains, ZygoteHandle
+from grader.harness.launch.remains import Remains
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.messages import (
     END_PART,
     FREEZE_PART,

@@ -3,7 +3,7 @@
 import msgspec
 
 from grader.harness.agents.channel import Channel
-from grader.harness.launch.launcher import Remains
+from grader.harness.launch.remains import Remains
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.wall import Wall
 

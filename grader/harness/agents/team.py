@@ -15,15 +15,15 @@ from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.agents.roster import Member
-from grader.harness.launch.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
+from grader.harness.launch.launcher import pack_inputs
+from grader.harness.launch.remains import Remains
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
 from grader.harness.protocol.sources import Sources, pack_sources
+from grader.harness.protocol.timeline import CUT_AFTER_S, GRACE_AFTER_FAILURE_S, PART_LATER_S, SECONDS_TO_END
 from grader.harness.protocol.wall import Wall
 
 CONNECT_S = 5.0
 ZYGOTES_START_S = 90.0
-# How long other parts may go on after one has failed: time enough for their ranks to notice.
-GRACE_AFTER_FAILURE_S = 2.0
 FREEZE_S = 1.0
 
 _Message = TypeVar("_Message", bound=dialogue.FromAgent)

@@ -24,10 +24,9 @@ from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_sign
 from grader.harness.protocol import frame, messages
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
+from grader.harness.protocol.timeline import GRACE_AFTER_FAILURE_S
 from grader.harness.protocol.wall import Wall
 
-# How long the others may go on after a rank died: time enough for gloo to report the broken connection.
-GRACE_AFTER_FAILURE_S = 2.0
 # A killed child is gone within a few milliseconds; what runs longer was left behind.
 GRACE_FOR_CHILDREN_S = 0.1
 MAX_CONNECTING = 128

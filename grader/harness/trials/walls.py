@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_env.errors import LaunchError
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.bubblewrap import PROGRAM
