@@ -13,7 +13,7 @@ from grader.harness.comm.gloo_bytes import expected_traffic, unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.journal import Failed, read_journal
-from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
+from grader.harness.protocol.traffic import TCP_HEADER_BYTES, Traffic
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import problem
 from tests.harness.recorded_ranks import Recorded, log

@@ -15,15 +15,8 @@ from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.launch.remains import Remains
 from grader.harness.launch.zygote_handle import ZygoteHandle
-from grader.harness.protocol.messages import (
-    END_PART,
-    FREEZE_PART,
-    LEAVE,
-    PART_IS_DONE,
-    PART_IS_FROZEN,
-    LaunchRequest,
-    Network,
-)
+from grader.harness.protocol.messages import LaunchRequest, Network
+from grader.harness.protocol.parts import END_PART, FREEZE_PART, LEAVE, PART_IS_DONE, PART_IS_FROZEN
 
 BACKLOG = 64
 HOLD_PATIENCE_S = 300.0

@@ -17,7 +17,8 @@ from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.agents.roster import Member
 from grader.harness.launch.launcher import pack_inputs
 from grader.harness.launch.remains import Remains
-from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
+from grader.harness.protocol.messages import LaunchRequest, LaunchStatus
+from grader.harness.protocol.parts import Part
 from grader.harness.protocol.sources import Sources, pack_sources
 from grader.harness.protocol.timeline import CUT_AFTER_S, GRACE_AFTER_FAILURE_S, PART_LATER_S, SECONDS_TO_END
 from grader.harness.protocol.wall import Wall
