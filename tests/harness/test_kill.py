@@ -228,7 +228,7 @@ def test_a_judge_without_descriptors_loses_none(fresh):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (held + 6, limits[1]))
     try:
-        with pytest.raises(LaunchError, match=r"no means for a launch of 16 ranks: .*Too many open files"):
+        with pytest.raises(LaunchError, match=r"A launch of 16 ranks cannot be prepared: .*Too many open files"):
             fresh.run(16, process_group=False)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -238,7 +238,7 @@ def test_a_judge_without_descriptors_loses_none(fresh):
 
 @pytest.mark.parametrize(
     ("python", "told"),
-    [("/no/such/python", "cannot be started: .*No such file"), ("/bin/false", r"did not start\. It left no word.")],
+    [("/no/such/python", "cannot be started: .*No such file"), ("/bin/false", r"did not start\. It printed nothing.")],
 )
 def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, told):
     """A zygote that does not come up is said at once, and leaves no folder."""

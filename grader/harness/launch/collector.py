@@ -32,14 +32,14 @@ _status = msgspec.json.Decoder(LaunchStatus)
 
 
 def collecting(request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "Collector":
-    """Return what collects the launch's remains; to be closed after it.
+    """Return what collects the launch's remains. The caller closes it.
 
     Raises: LaunchError if this process lacks descriptors or memory for it.
     """
     try:
         return Collector(request, sources, inputs)
     except OSError as error:
-        raise LaunchError(f"There are no means for a launch of {request.world_size} ranks: {error}.") from error
+        raise LaunchError(f"A launch of {request.world_size} ranks cannot be prepared: {error}.") from error
 
 
 class Collector:
@@ -47,7 +47,7 @@ class Collector:
 
     def __init__(self, request: LaunchRequest, sources: bytes, packed: Sequence[bytes]) -> None:
         self._request = request
-        self._ranks = range(len(request.ranks))  # by their places in the part
+        self._ranks = range(len(request.ranks))  # counted within the part
         self._open: list[int] = []
         try:
             self._open_all(sources, packed)
@@ -99,7 +99,7 @@ class Collector:
             os.close(descriptor)
 
     def collect(self, control: socket.socket) -> Remains:
-        """Drain logs until the launch has ended, cutting it at its deadline."""
+        """Drain logs until the launch has ended; cut it at its deadline."""
         late = CUT_AFTER_S if self._request.part is None else CUT_AFTER_S + PART_LATER_S
         deadline = self._start + self._request.timeout_s + late
         zygote_gone_at = deadline + SECONDS_TO_END
@@ -175,7 +175,7 @@ class Collector:
 
 
 def _read_ended(control: socket.socket) -> tuple[LaunchEnded | None, bool]:
-    """Return the zygote's message, and whether the zygote has gone instead."""
+    """Return the zygote's answer if there is one, and whether the zygote has gone instead."""
     try:
         message = control.recv(MAX_MESSAGE_BYTES)
     except ConnectionError:

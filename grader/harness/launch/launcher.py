@@ -1,4 +1,4 @@
-"""What every launcher of a judge can do, whether its ranks run here or in the tasks of an allocation."""
+"""What a judge asks of its launcher, whether ranks run on this machine or in the tasks of an allocation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,22 +11,25 @@ from grader.harness.protocol.sources import Sources
 
 
 class Launcher(Protocol):
-    """What runs the launches of a judge: a zygote of its own, or several in an allocation."""
+    """Runs the launches of a judge: one zygote, or an allocation with a zygote in each task."""
 
     def wait_until_ready(self) -> object:
-        """Return when launches can be served; raise LaunchError if that will not be."""
+        """Return when launches can be served.
+
+        Raises: LaunchError if they never will be.
+        """
 
     def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
         """Return, by rank of a launch of that size, the GPUs of the machine that it would run on."""
 
     def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
-        """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
+        """Run `request` with one dict of arguments per rank, and return its remains once every process of it has ended.
 
-        Raises: LaunchError if it cannot be run, through no fault of the code under test.
+        Raises: LaunchError if it cannot be run and the code under test is not to blame.
         """
 
     def close(self) -> None:
-        """End it, and with it all that it started."""
+        """End the launcher and everything that it started."""
 
 
 def pack_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[bytes]:

@@ -142,7 +142,7 @@ class ZygoteHandle:
         Raises: LaunchError if the zygote does not come up.
         """
         if self._failure is not None:
-            raise LaunchError(self._failure)  # waiting once was enough
+            raise LaunchError(self._failure)  # it has been waited for once
         if self._ready is None:
             try:
                 self._ready = self._receive_ready()
@@ -168,24 +168,24 @@ class ZygoteHandle:
     def _last_words(self) -> str:
         self._log.seek(0)
         words = self._log.read()[-MAX_LAST_WORDS:].decode(errors="replace").strip()
-        return f"Its last words:\n{words}" if words else "It left no word."
+        return f"Its last words:\n{words}" if words else "It printed nothing."
 
     def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
-        """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
+        """Run `request` with one dict of arguments per rank, and return its remains once every process of it has ended.
 
-        A zygote that was killed is replaced, so one launch that kills it costs the next ones only the start.
+        A zygote that was killed is replaced, so a launch that kills it costs the next launches only the start.
 
-        Raises: LaunchError if no zygote comes up, or if it fails by itself.
+        Raises: LaunchError if no zygote comes up, or if the zygote itself fails.
         """
         return self.launch_packed(request, pack_sources(sources), pack_inputs(inputs))
 
     def launch_packed(
         self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes], others: Sequence[int] = ()
     ) -> Remains:
-        """Do what `launch` does for a whole launch, or for the part of one that `others` join: see `protocol.messages`.
+        """Do what `launch` does, for a whole launch or for one part of it.
 
         sources, inputs: as `pack_sources` and `pack_inputs` return them, inputs of this part's ranks only
-        others: descriptors, which stay the caller's
+        others: the descriptors that join this part to the others; the caller closes them
         """
         if self._ready is not None and (self._in_launch or self._process.poll() is not None):
             self._replace()
@@ -197,7 +197,7 @@ class ZygoteHandle:
             remains = collector.collect(self._control)
             self._in_launch = False
         if remains.zygote_died:
-            self._bury()
+            self._replace_dead()
         if remains.supervisor_failed:
             raise LaunchError(f"The ranks could not be started or watched. {self._last_words()}")
         return remains
@@ -209,17 +209,17 @@ class ZygoteHandle:
         except OSError as error:
             raise LaunchError(f"The process that forks ranks was gone before the launch: {error}.") from error
 
-    def _bury(self) -> None:
+    def _replace_dead(self) -> None:
         """Replace a zygote that is gone or does not answer.
 
-        Raises: LaunchError if it ended by itself: that is no work of the code under test.
+        Raises: LaunchError if the zygote itself failed: the code under test cannot make it do that.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(SECONDS_TO_EXIT)
-        failed_by_itself = (self._process.returncode or 0) > 0
+        has_failed = (self._process.returncode or 0) > 0
         words = self._last_words()
         self._replace()
-        if failed_by_itself:
+        if has_failed:
             raise LaunchError(f"The process that forks ranks failed. {words}")
 
     def _replace(self) -> None:
