@@ -1,16 +1,9 @@
 """A meter of communication for one rank: which operations it issues, and how much of them it sends.
 
-The grader records what ranks do from outside; this is for a program's own use, such as a laboratory. It sees calls of
-torch.distributed, of DDP's reducer in C++, of FSDP2 and of functional collectives.
+The grader records from outside what ranks do; this meter is for a program's own use, as in a laboratory. It sees what
+torch.distributed, DDP's reducer in C++, FSDP2 and functional collectives issue.
 
-Bytes are those that one rank sends by ring algorithms. S is the payload, N the size of the group:
-
-    send, broadcast, reduce                      S
-    all_reduce                                   2 (N - 1) / N * S
-    all_gather, reduce_scatter, all_to_all       (N - 1) / N * S       S: the whole output of an all-gather, else the input
-    scatter                                      (N - 1) / N * S       at the root, 0 elsewhere; S: the whole input
-    gather                                       S / N                 0 at the root; S: the whole output
-    recv, barrier                                0
+Bytes are those that one rank sends by ring algorithms: see `course_env.ring_cost`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,21 +16,21 @@ from torch import Tensor
 from torch._C._distributed_c10d import _resolve_process_group
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from course_env.ring_cost import share_sent
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collective:
-    """One operation that this rank issued.
-
-    op: its name in torch.distributed, such as all_reduce or send, whatever the form of its tensors
-    payload_bytes: S of this module's head; 0 for what moves no data
-    group_size: the number of ranks that take part
-    bytes_sent: what this rank sends by a ring algorithm
-    """
+    """One operation that this rank issued."""
 
     op: str
+    """Its name in torch.distributed, such as all_reduce or send, whatever the form of its tensors."""
     payload_bytes: int
+    """S in `course_env.ring_cost`; 0 for an operation that moves no data."""
     group_size: int
+    """The number of ranks that take part."""
     bytes_sent: Fraction
+    """What this rank sends by a ring algorithm."""
 
 
 class CollectiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -48,10 +41,10 @@ class CollectiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert meter.count("all_reduce") == 4
         assert meter.bytes_sent() == 2 * (n - 1) * num_bytes / n
 
-    collectives: all of them, in the order of issue; sends and receives are among them
+    collectives: all of them in the order of issue, sends and receives included
 
-    Operations that other threads issue are not seen; on a CPU, backward runs in the thread that called it. The making of
-    process groups is no operation.
+    The meter does not see operations that other threads issue; on a CPU, backward runs in the thread that called it.
+    Making a process group is not an operation.
 
     Raises: RuntimeError inside the block, for an operation that the meter does not know.
     """
@@ -62,16 +55,17 @@ class CollectiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def count(self, op: str | None = None) -> int:
         """Return the number of operations, of all kinds unless one is given."""
-        return sum(op in (None, one.op) for one in self.collectives)
+        return sum(op in (None, collective.op) for collective in self.collectives)
 
     def bytes_sent(self, op: str | None = None) -> Fraction:
         """Return the bytes that this rank sent, in all operations unless a kind is given."""
-        return sum((one.bytes_sent for one in self.collectives if op in (None, one.op)), Fraction(0))
+        chosen = (collective for collective in self.collectives if op in (None, collective.op))
+        return sum((collective.bytes_sent for collective in chosen), Fraction(0))
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run one operator; note it if it communicates."""
+        """Run one operator, and note it if it communicates."""
         del types
         returned = func(*args, **(kwargs or {}))
         if func.namespace in _OPERATIONS:
@@ -87,15 +81,15 @@ class CollectiveMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise RuntimeError(f"CollectiveMeter does not know {func}. Add it to the tables of {__name__}.")
         group = _group(given)
         op, payload = known
-        size, num_bytes = group.size(), payload(given, group.size())
-        share = _SHARE_SENT[op](size, given.get("root_rank") == group.rank()) if size > 1 else 0
+        num_bytes = payload(given, group.size())
+        share = share_sent(op, group.size(), is_root=given.get("root_rank") == group.rank())
         self.collectives.append(
-            Collective(op=op, payload_bytes=num_bytes, group_size=size, bytes_sent=Fraction(share) * num_bytes)
+            Collective(op=op, payload_bytes=num_bytes, group_size=group.size(), bytes_sent=share * num_bytes)
         )
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of an operator's call by name, defaults left out."""
+    """Return the arguments of an operator's call by name, without those left at their default."""
     names = [argument.name for argument in func._schema.arguments]  # noqa: SLF001 - the only place that tells them
     return dict(zip(names, args, strict=False)) | kwargs
 
@@ -172,23 +166,3 @@ _OPERATIONS: dict[str, dict[str, tuple[str, Payload]]] = {
 
 # Operators of these namespaces that communicate nothing themselves.
 _SILENT = frozenset(("wait_tensor", "wrap_tensor_autograd"))
-
-
-def _others(size: int) -> Fraction:
-    return Fraction(size - 1, size)
-
-
-_SHARE_SENT: dict[str, Callable[[int, bool], Fraction | int]] = {
-    "send": lambda _size, _is_root: 1,
-    "broadcast": lambda _size, _is_root: 1,
-    "reduce": lambda _size, _is_root: 1,
-    "all_reduce": lambda size, _is_root: 2 * _others(size),
-    "all_gather": lambda size, _is_root: _others(size),
-    "reduce_scatter": lambda size, _is_root: _others(size),
-    "all_to_all": lambda size, _is_root: _others(size),
-    "scatter": lambda size, is_root: _others(size) if is_root else 0,
-    "gather": lambda size, is_root: 0 if is_root else Fraction(1, size),
-    "recv": lambda _size, _is_root: 0,
-    "barrier": lambda _size, _is_root: 0,
-}
-"""By operation: the part of its payload that a rank sends, from the group's size and whether the rank is the root."""

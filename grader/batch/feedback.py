@@ -7,8 +7,9 @@ markup, no HTML, no link and no fence that a text could close, and each characte
 from collections.abc import Iterable, Iterator, Sequence
 
 from grader.batch.result import ResultOfChapter, ResultOfExercise, ResultOfTest, SubmissionResult
-from grader.harness.outcome import Outcome, shown
+from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
+from grader.harness.wording import shown
 
 INDENT = " " * 4
 
@@ -68,19 +69,15 @@ def _exercise(exercise: ResultOfExercise) -> Iterator[str]:
 def _public(tests: Sequence[ResultOfTest]) -> Iterator[list[str]]:
     for test in tests:
         if not test.hidden:
-            yield [f"{test.test.rpartition('::')[2]} {_words(test.outcome)}", test.claim, test.told]
+            yield [f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.told]
 
 
 def _earned(exercise: ResultOfExercise) -> str:
-    return f"{_of(exercise.score, exercise.points)} {_words(exercise.outcome)}"
+    return f"{_of(exercise.score, exercise.points)} {exercise.outcome.words}"
 
 
 def _of(score: float | None, points: int) -> str:
     return f"{'?' if score is None else f'{score:g}'} of {points}"
-
-
-def _words(outcome: Outcome) -> str:
-    return outcome.value.replace("_", " ")
 
 
 def _line(text: str) -> str:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import CourseError
-from grader.harness.outcome import Outcome, shown
+from grader.harness.outcome import Outcome
+from grader.harness.wording import shown
 
 ALL_PASSED = 0
 SOME_FAILED = 1
@@ -85,11 +86,6 @@ def styled(text: str, outcome: Outcome) -> Text:
 def symbol(outcome: Outcome) -> Text:
     """Return the sign that opens an exercise's line."""
     return styled(SYMBOLS[outcome], outcome)
-
-
-def words(outcome: Outcome) -> str:
-    """Return an outcome as a person says it."""
-    return outcome.value.replace("_", " ")
 
 
 def indented(text: str, columns: int, width: int) -> str:

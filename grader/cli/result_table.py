@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
-from grader.cli.command import number, styled, words
+from grader.cli.command import number, styled
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
@@ -81,6 +81,6 @@ def _cell(exercise: ResultOfExercise) -> Text:
 def _legend() -> Text:
     def parts() -> Iterator[Text]:
         for outcome, letter in LETTERS.items():
-            yield styled(f"{letter} {words(outcome)}", outcome)
+            yield styled(f"{letter} {outcome.words}", outcome)
 
     return Text("   ").join(parts())

@@ -5,8 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from grader.harness.mistake import Mistake
-
-MAX_SHOWN = 20_000
+from grader.harness.wording import shown
 
 
 class Outcome(StrEnum):
@@ -19,6 +18,11 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     NOT_GRADABLE = "not_gradable"
 
+    @property
+    def words(self) -> str:
+        """The outcome as a person says it."""
+        return self.value.replace("_", " ")
+
 
 USUAL_MISTAKES: Mapping[Outcome, Mistake] = MappingProxyType(
     {
@@ -29,21 +33,6 @@ USUAL_MISTAKES: Mapping[Outcome, Mistake] = MappingProxyType(
     }
 )
 """The kind of mistake where no more is known than the outcome."""
-
-
-def shown(text: str) -> str:
-    """Return `text`, parts of which student code may have written, as it may reach a terminal, a report or a page.
-
-    What could steer a terminal, turn the reading direction or not be written as UTF-8 becomes its escape, and the end of
-    a long text is left out. What was shown once stays as it is.
-    """
-    escaped = "".join(
-        char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text[: MAX_SHOWN + 1]
-    )
-    if len(escaped) <= MAX_SHOWN:
-        return escaped
-    note = f"\n... cut here: {len(text)} characters in all"
-    return escaped[: MAX_SHOWN - len(note)] + note
 
 
 class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of this program

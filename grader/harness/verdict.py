@@ -23,6 +23,7 @@ from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
+from grader.harness.wording import exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
@@ -50,8 +51,8 @@ def verdict_on(remains: Remains) -> Run:
             raise failure
     assert remains.status is not None
     return Run(
-        values=tuple(result for result in results if isinstance(result, dict)),
-        comm=comm,
+        _values=tuple(result for result in results if isinstance(result, dict)),
+        _comm=comm,
         log=tuple(rank.log for rank in remains.ranks),
         orphans=remains.status.orphans,
         max_rss_kb=tuple(exited.max_rss_kb for exited in remains.status.ranks),
@@ -151,7 +152,7 @@ def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stu
     states = tuple(_state(rank, results[rank], remains) for rank in range(count))
     parts = [
         f"{ranks} passed its {remains.request.timeout_s:g} s deadline and was ended.",
-        who_waits(comm.journals, states),
+        who_waits(comm, states),
         *_mismatch_hint(comm),
         *_stack_texts(remains),
     ]
@@ -276,13 +277,3 @@ def _who(rank: int, remains: Remains) -> str:
 
 def _place(line: SourceLine) -> str:
     return f"{line.file}:{line.line} in {line.function}"
-
-
-def exit_text(code: int) -> str:
-    """Return an exit code as a person says it: "signal SIGSEGV" or "exit code 3"."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

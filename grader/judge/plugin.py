@@ -24,10 +24,11 @@ from grader.harness.agents.team import Team
 from grader.harness.launch.launcher import Launcher
 from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.mistake import Mistake, named_mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure, shown
+from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.gpus import Launchers
 from grader.harness.trials.walls import strongest
+from grader.harness.wording import shown
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
 from grader.judge.report import ReportWriter

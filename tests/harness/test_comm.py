@@ -70,14 +70,9 @@ def test_overlap_shows_in_the_order_of_events():
     serial = log(Recorded().call("all_reduce").call("all_reduce"))
 
     first, second = overlapping.ops()
-    assert first.in_flight_when(second)
-    assert not second.in_flight_when(first)
-    assert not first.waited_before(second)
-    assert overlapping.most_in_flight("all_reduce", rank=0) == 2
+    assert first.issued_at < second.issued_at < first.waited_at < first.done_at < second.waited_at
     first, second = serial.ops()
-    assert first.waited_before(second)
-    assert serial.most_in_flight(rank=0) == 1
-    assert serial.most_in_flight("send", rank=0) == 0
+    assert first.issued_at == first.waited_at < first.done_at < second.issued_at
 
 
 def messages(world_size: int, *pairs: tuple[int, int]) -> CommLog:

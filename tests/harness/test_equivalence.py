@@ -9,14 +9,10 @@ import torch
 
 from course_env.errors import CatalogError
 from grader.harness import PerRank, assert_matches
-from grader.harness.compare.difference import Mismatch
 from grader.harness.mistake import Mistake
+from tests.harness.comparing import mismatch, weights
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    """Every test draws the same numbers each time."""
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +23,9 @@ class Layout:
     scale: float
 
 
-def weights(*shape):
-    """Return random numbers of full precision."""
-    return torch.randn(shape, dtype=torch.float64)
-
-
-def mismatch(actual, expected, **options):
-    """Return how two values differ."""
-    with pytest.raises(Mismatch) as caught:
-        assert_matches(actual, expected, **options)
-    return caught.value.difference
-
-
 def said(actual, expected, **options):
     """Return what the student reads, line by line."""
-    with pytest.raises(Mismatch) as caught:
-        assert_matches(actual, expected, **options)
-    assert str(caught.value) == str(caught.value.difference)
-    return str(caught.value).splitlines()
+    return str(mismatch(actual, expected, **options)).splitlines()
 
 
 def test_per_rank_takes_a_tensor_apart():

@@ -107,7 +107,7 @@ def test_agents_tell_which_gpus_their_ranks_can_use():
 
 def test_what_nobody_records_cannot_be_judged():
     """A test that may run on GPUs is told so wherever it runs."""
-    run = Run(values=({},), comm=None, log=("",), orphans=0, max_rss_kb=(0,), anywhere=True)
+    run = Run(_values=({},), _comm=None, log=("",), orphans=0, max_rss_kb=(0,), anywhere=True)
 
     assert ({},) == run.values
     with pytest.raises(CatalogError, match="On GPUs nobody records"):

@@ -17,6 +17,7 @@ from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import verdict_on
+from tests.harness.processes import descendants, eventually, running
 from tests.harness.ranks import Ranks
 
 SLEEP = """
@@ -47,35 +48,9 @@ def fresh(tmp_path):
         yield Ranks(zygote, tmp_path)
 
 
-def descendants(pid: int) -> set[int]:
-    """Return the process ids of all descendants of `pid`."""
-    children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return children | {grandchild for child in children for grandchild in descendants(child)}
-
-
-def running(pids: set[int]) -> set[int]:
-    """Return those of `pids` that still run."""
-    return {pid for pid in pids if Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in _status(pid)}
-
-
-def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return "\nState:\tZ"
-
-
 def num_open(pid: int) -> int:
     """Return the number of descriptors that a process holds."""
     return sum(path.exists() or path.is_symlink() for path in Path(f"/proc/{pid}/fd").iterdir())
-
-
-def eventually(condition, seconds: float = 5.0) -> bool:
-    """Return whether `condition` comes true within `seconds`."""
-    end = time.monotonic() + seconds
-    while not (held := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return held
 
 
 def launch_and_kill(ranks: Ranks, victim) -> tuple[set[int], object]:

@@ -5,29 +5,17 @@ import math
 import pytest
 import torch
 
-from grader.harness import PerRank, assert_matches
-from grader.harness.compare.difference import Mismatch
+from grader.harness import PerRank
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import StudentFailure
+from tests.harness.comparing import mismatch, weights
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    """Every test draws the same numbers each time."""
-    torch.manual_seed(0)
-
-
-def weights(*shape):
-    """Return random numbers of full precision."""
-    return torch.randn(shape, dtype=torch.float64)
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 def kind(actual, expected, **options):
     """Return the kind of mistake, of lists of one tensor per rank."""
-    with pytest.raises(Mismatch) as caught:
-        assert_matches(PerRank(actual), PerRank(expected), **options)
-    assert caught.value.mistake is caught.value.difference.mistake
-    return caught.value.mistake
+    return mismatch(PerRank(actual), PerRank(expected), **options).mistake
 
 
 VALUE = {

@@ -124,9 +124,10 @@ def test_blocking_and_asynchronous_calls_are_told_apart(ranks):
         ("send", "batch_isend_irecv", True),
         ("recv", "batch_isend_irecv", True),
     ]
-    first = comm.ops(rank=0)[0]
-    assert first.waited_site.line == first.site.line + 1
-    assert comm.most_in_flight(rank=0) == 2
+    *others, sent, received = comm.ops(rank=0)
+    assert others[0].waited_site.line == others[0].site.line + 1
+    assert all(op.waited_at < sent.issued_at for op in others)
+    assert sent.issued_at < received.issued_at < sent.waited_at
 
 
 def test_a_receive_from_any_source_learns_its_sender(ranks):

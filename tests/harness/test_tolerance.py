@@ -8,25 +8,9 @@ import torch
 
 from course_env.errors import CatalogError
 from grader.harness import PerRank, assert_matches
-from grader.harness.compare.difference import Mismatch
+from tests.harness.comparing import mismatch, weights
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    """Every test draws the same numbers each time."""
-    torch.manual_seed(0)
-
-
-def weights(*shape):
-    """Return random numbers of full precision."""
-    return torch.randn(shape, dtype=torch.float64)
-
-
-def mismatch(actual, expected, **options):
-    """Return how two values differ."""
-    with pytest.raises(Mismatch) as caught:
-        assert_matches(actual, expected, **options)
-    return caught.value.difference
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 @pytest.mark.parametrize("value", [1.0, 0.5, 1e6, -7.5])

@@ -3,12 +3,12 @@
 import pytest
 
 from grader.harness.comm.waiting import who_waits
-from tests.harness.recorded_ranks import Recorded
+from tests.harness.recorded_ranks import Recorded, log
 
 
 def told(*ranks: Recorded, states: list[str] | None = None) -> str:
     """Return what is said of these ranks; they run at an unknown line unless `states` says otherwise."""
-    return who_waits([rank.journal for rank in ranks], states or [""] * len(ranks))
+    return who_waits(log(*ranks), states or [""] * len(ranks))
 
 
 def test_two_receives():

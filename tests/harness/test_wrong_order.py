@@ -3,33 +3,9 @@
 import pytest
 import torch
 
-from grader.harness import PerRank, assert_matches
-from grader.harness.compare.difference import Mismatch
+from tests.harness.comparing import diagnosis, per_rank, weights
 
-
-@pytest.fixture(autouse=True)
-def seed():
-    """Every test draws the same numbers each time."""
-    torch.manual_seed(0)
-
-
-def weights(*shape, dtype=torch.float64):
-    """Return random numbers of full precision."""
-    return torch.randn(shape, dtype=torch.float64).to(dtype)
-
-
-def per_rank(world_size, *shape):
-    """One tensor of its own on each rank."""
-    return [weights(*shape) for _ in range(world_size)]
-
-
-def diagnosis(actual, expected, **options):
-    """Return the sentence about lists of one tensor per rank; None without one."""
-    actual = PerRank(actual) if isinstance(actual, list) else actual
-    expected = PerRank(expected) if isinstance(expected, list) else expected
-    with pytest.raises(Mismatch) as caught:
-        assert_matches(actual, expected, **options)
-    return caught.value.difference.diagnosis
+pytestmark = pytest.mark.usefixtures("seed")
 
 
 def test_a_square_transpose_is_told():

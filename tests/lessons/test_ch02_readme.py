@@ -84,6 +84,6 @@ def test_the_lesson_quotes_the_recorder_in_its_own_words():
     """What the lesson shows of a hang and of a mismatch is what the harness says."""
     hung = [Recorded(3).stuck("send", 11, peer=(rank + 1) % 3) for rank in range(3)]
     mismatched = [Recorded().call("all_reduce", line=8, reduce_op=op) for op in ("SUM", "MAX")]
-    said = [who_waits([rank.journal for rank in hung], [""] * 3), *log(*mismatched).mismatches()]
+    said = [who_waits(log(*hung), [""] * 3), *log(*mismatched).mismatches()]
     for sentence in said:
         LESSON.says("\n{}\n", [sentence.replace("x.py", "ring_shift.py")])

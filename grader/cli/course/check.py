@@ -22,7 +22,6 @@ from grader.cli.command import (
     number,
     styled,
     symbol,
-    words,
 )
 from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
 from grader.cluster.check_job import CheckPlan, Stage, check_on
@@ -33,8 +32,9 @@ from grader.course.judging.judge_process import JudgeEnd, RunningJudges, Subproc
 from grader.course.judging.record import Record
 from grader.course.progress import read_progress, write_progress
 from grader.course.score import ExerciseScore, score_exercise
-from grader.harness.outcome import Outcome, shown
+from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
+from grader.harness.wording import shown
 from slurm.executors import executor_on
 
 COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
@@ -156,7 +156,7 @@ def _print_exercise(
     passed = sum(record.outcome is Outcome.PASSED for record in records)
     tests = f"{passed} of {len(records)} tests passed"
     head = Text.assemble(symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
-    console.print(head, styled(words(score.outcome), score.outcome), Text(f"({tests})", style="dim"))
+    console.print(head, styled(score.outcome.words, score.outcome), Text(f"({tests})", style="dim"))
     for line in _explanations(records, score, console.width):
         console.print(line)
 

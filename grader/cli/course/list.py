@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from grader.cli.command import ALL_PASSED, make_console, number, styled, symbol, words
+from grader.cli.command import ALL_PASSED, make_console, number, styled, symbol
 from grader.course.catalog import Chapter, Exercise, find_root, load_course
 from grader.course.progress import LastCheck, Progress, is_stale, read_progress
 
@@ -49,7 +49,7 @@ def _row(exercise: Exercise, chapter: Chapter, check: LastCheck | None) -> tuple
     if check is None:
         return " ", exercise.id, f"- / {exercise.points}", exercise.title, Text("not checked yet", style="dim")
     score = "?" if check.score is None else number(check.score)
-    state = styled(words(check.outcome), check.outcome)
+    state = styled(check.outcome.words, check.outcome)
     if is_stale(check, chapter, exercise):
-        state = Text(f"{words(check.outcome)}, edited since", style="yellow")
+        state = Text(f"{check.outcome.words}, edited since", style="yellow")
     return symbol(check.outcome), exercise.id, f"{score} / {exercise.points}", exercise.title, state

@@ -33,7 +33,8 @@ from grader.cli.venue import Venue, place
 from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
 from grader.cluster.rounds import BatchProgress
 from grader.course.catalog import Chapter, Course, find_root, load_course
-from grader.harness.outcome import Outcome, shown
+from grader.harness.outcome import Outcome
+from grader.harness.wording import shown
 from slurm.executors import ON_THIS_MACHINE
 
 QUIET_S = 30.0

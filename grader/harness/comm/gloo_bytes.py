@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from grader.harness.comm.log import CommLog
-from grader.harness.comm.op import NEW_GROUP, CommOp, read_ops
+from grader.harness.comm.op import NEW_GROUP, CommOp
 from grader.harness.protocol.traffic import Traffic
 
 PREAMBLE_BYTES = 48
@@ -105,7 +105,7 @@ def expected_traffic(comm: CommLog) -> Bounds:
 
     An asynchronous operation that is not known to have ended, or one that raised, may have sent anything up to its whole.
     """
-    costs = [(op, _cost(op)) for rank, journal in enumerate(comm.journals) for op in read_ops(rank, journal)]
+    costs = [(op, _cost(op)) for ops in comm.recorded for op in ops]
     everything = _sum(cost for _, cost in costs)
     certain = _sum(cost for op, cost in costs if not may_be_partial(op))
     return Bounds(

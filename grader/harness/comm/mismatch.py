@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages
+from grader.harness.wording import at_line, conjugate, ordinal, rank_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _agree(rule: _Agreement, ops: Iterable[CommOp]) -> bool:
 def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp]) -> str:
     said: dict[str, list[int]] = defaultdict(list)
     for op in ops:
-        said[f"{rule.text(op)}{place(op)}"].append(op.rank)
+        said[f"{rule.text(op)}{at_line(op.site)}"].append(op.rank)
     parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in said.items()]
     return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {rule.advice}"
 
@@ -121,8 +122,8 @@ def _check_parts(what: str, ops: Sequence[CommOp]) -> str:
             if sent != expected:
                 return (
                     f"The {what} of {rank_list([op.rank for op in ops])} does not fit: "
-                    f"rank {sender.rank} sends {sent} {sender.dtype} to rank {receiver.rank}{place(sender)}, "
-                    f"rank {receiver.rank} expects {expected} from it{place(receiver)}. "
+                    f"rank {sender.rank} sends {sent} {sender.dtype} to rank {receiver.rank}{at_line(sender.site)}, "
+                    f"rank {receiver.rank} expects {expected} from it{at_line(receiver.site)}. "
                     "What one rank sends to another must be what that one expects from it."
                 )
     return ""
@@ -137,8 +138,8 @@ def _message_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> Iterator[st
             tag = f" with tag {send.tag}" if send.tag else ""
             yield (
                 f"The {ordinal(seen[key])} message from rank {send.rank} to rank {receive.rank}{tag} does not fit: "
-                f"rank {send.rank} sends {sum(send.inputs)} {send.dtype}{place(send)}, "
-                f"rank {receive.rank} receives into {sum(receive.outputs)} {receive.dtype}{place(receive)}. "
+                f"rank {send.rank} sends {sum(send.inputs)} {send.dtype}{at_line(send.site)}, "
+                f"rank {receive.rank} receives into {sum(receive.outputs)} {receive.dtype}{at_line(receive.site)}. "
                 "A receive needs a tensor of the same number of elements and dtype as was sent."
             )
 
@@ -166,29 +167,7 @@ def _check_order(sequences: Mapping[int, Sequence[CommOp]]) -> str:
             index = next(i for i, sites in enumerate(zip(here, there, strict=True)) if sites[0] != sites[1])
             return (
                 f"Ranks {first_rank}, {rank} call the same collectives in different orders: the {ordinal(index + 1)} is "
-                f"{first[index].op}{place(first[index])} on rank {first_rank}, {other[index].op}{place(other[index])} "
+                f"{first[index].op}{at_line(first[index].site)} on rank {first_rank}, {other[index].op}{at_line(other[index].site)} "
                 f"on rank {rank}. Calls meet in the order in which they are made, so each got what was meant for another."
             )
     return ""
-
-
-def place(op: CommOp) -> str:
-    """Return " at x.py:12", or nothing where the line is unknown."""
-    return f" at {op.site}" if op.site else ""
-
-
-def ordinal(number: int) -> str:
-    """Return "1st" for 1."""
-    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
-
-
-def rank_list(ranks: Sequence[int]) -> str:
-    """Return "rank 0", or "ranks 0, 2"."""
-    return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks))}"
-
-
-def conjugate(verb: str, ranks: Sequence[int]) -> str:
-    """Return the verb phrase as it follows `rank_list(ranks)`: "give" or "gives"."""
-    head, _, rest = verb.partition(" ")
-    return verb if len(ranks) > 1 else f"{head}s {rest}".rstrip()

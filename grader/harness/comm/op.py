@@ -1,18 +1,7 @@
-"""One communication operation of one rank as the judge sees it, and what it costs on a wire.
+"""One communication operation of one rank, as the judge reads it from the journal, and what it costs.
 
-The wire model is that of ring algorithms, in bytes that one rank sends. S is the payload, N the size of the group:
-
-    send                   S
-    broadcast, reduce      S                  every rank passes the whole payload on once
-    all_reduce             2 (N - 1) / N * S
-    reduce_scatter         (N - 1) / N * S    S: the whole input
-    all_gather             (N - 1) / N * S    S: the whole output
-    all_to_all             (N - 1) / N * S    S: the whole input; with uneven splits, all parts but the rank's own
-    scatter                (N - 1) / N * S    at the root, 0 elsewhere; S: the root's whole input
-    gather                 S / N              everywhere but at the root, (N - 1) / N * S in all; S: the root's whole output
-    recv, barrier          0
-
-Nothing is sent in a group of one rank.
+The cost is that of ring algorithms, in bytes that one rank sends: see `course_env.ring_cost`. Where an all-to-all has uneven
+splits, a rank sends all parts but its own.
 """
 
 from collections import defaultdict
@@ -23,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from course_env.ring_cost import share_sent
 from grader.harness.protocol.journal import CallSite, Done, Failed, FutureTaken, Issue, NewGroup, RankJournal, WaitBegun
 
 POINT_TO_POINT = ("send", "recv")
@@ -110,7 +100,7 @@ class CommOp:
 
     @property
     def payload_bytes(self) -> int:
-        """The payload S of the wire model at the top of this module; for a receive, what it receives."""
+        """The payload S in `course_env.ring_cost`; for a receive, what it receives."""
         match self.kind:
             case "all_gather" | "recv":
                 return self.output_bytes
@@ -122,25 +112,10 @@ class CommOp:
 
     @property
     def bytes_sent(self) -> Fraction:
-        """Bytes that this rank sends, by the wire model at the top of this module."""
-        size = len(self.ranks)
-        if size == 1:
-            return Fraction(0)
-        if self.kind == "all_to_all":
+        """Bytes that this rank sends by a ring algorithm."""
+        if self.kind == "all_to_all" and len(self.ranks) > 1:
             return Fraction(self.input_bytes - self.part_for(self.rank) * self.itemsize)
-        is_root = self.rank == self.root
-        others = Fraction(size - 1, size)
-        payloads = {
-            "send": Fraction(1),
-            "broadcast": Fraction(1),
-            "reduce": Fraction(1),
-            "all_reduce": 2 * others,
-            "reduce_scatter": others,
-            "all_gather": others,
-            "scatter": others if is_root else Fraction(0),
-            "gather": Fraction(0) if is_root else Fraction(1, size),
-        }
-        return payloads.get(self.kind, Fraction(0)) * self.payload_bytes
+        return share_sent(self.kind, len(self.ranks), is_root=self.rank == self.root) * self.payload_bytes
 
     def part_for(self, rank: int) -> int:
         """Return the number of elements that an all-to-all sends to global rank `rank`."""
@@ -149,14 +124,6 @@ class CommOp:
     def part_from(self, rank: int) -> int:
         """Return the number of elements that an all-to-all receives from global rank `rank`."""
         return self.outputs[self.ranks.index(rank)]
-
-    def in_flight_when(self, other: "CommOp") -> bool:
-        """Whether `other`, of the same rank, was issued after this operation and before this one was waited for."""
-        return self.issued_at < other.issued_at and (self.waited_at is None or other.issued_at < self.waited_at)
-
-    def waited_before(self, other: "CommOp") -> bool:
-        """Whether this operation was complete on its rank when `other`, of the same rank, was issued."""
-        return self.done_at is not None and self.done_at < other.issued_at
 
 
 _Later = WaitBegun | FutureTaken | Done | Failed

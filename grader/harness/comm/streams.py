@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from grader.harness.comm.gloo_bytes import PREAMBLE_BYTES, may_be_partial
 from grader.harness.comm.log import CommLog
-from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, read_ops
+from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp
 
 # Beside messages: greetings, empty messages of barriers, and a rank's connection to the store.
 TOLERANCE_BYTES = 4 << 10
@@ -45,9 +45,9 @@ def misdirected(comm: CommLog, streams: Sequence[int]) -> str | None:
 
 def _recorded(comm: CommLog) -> Iterator[tuple[int, CommOp]]:
     """Yield each operation after the number of groups of its group's name that its rank had made by then."""
-    for rank, journal in enumerate(comm.journals):
+    for ops in comm.recorded:
         made: Counter[str] = Counter()
-        for op in read_ops(rank, journal):
+        for op in ops:
             made[op.group] += op.kind == NEW_GROUP
             yield made[op.group], op
 

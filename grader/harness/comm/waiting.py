@@ -4,21 +4,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grader.harness.comm.mismatch import collectives_by_group, place, rank_list
-from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages, read_ops
-from grader.harness.protocol.journal import RankJournal
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.mismatch import collectives_by_group
+from grader.harness.comm.op import NEW_GROUP, POINT_TO_POINT, CommOp, matched_messages
+from grader.harness.wording import at_line, rank_list
 
 OPPOSITE = {"send": "recv", "recv": "send"}
 RENDEZVOUS = "a send returns only when the receive for it has been posted."
 
 
-def who_waits(journals: Sequence[RankJournal], states: Sequence[str]) -> str:
+def who_waits(comm: CommLog, states: Sequence[str]) -> str:
     """Return what each rank was doing when the launch was cut and, where the journals show it, why that never ends.
 
     states: for each rank, what is known of it beside its journal, as a phrase that follows its name: "has returned" or
         any other "has ..." for a rank that ended, "is at work.py:3 in solve" for one that runs, "" if unknown.
     """
-    launch = _CutLaunch([read_ops(rank, journal) for rank, journal in enumerate(journals)], states)
+    launch = _CutLaunch(comm.recorded, states)
     text = "; ".join(_clauses(launch))
     reason = next(filter(None, (explain(launch) for explain in EXPLANATIONS)), "")
     return f"{text}: {reason}" if reason else f"{text}."
@@ -28,7 +29,7 @@ def who_waits(journals: Sequence[RankJournal], states: Sequence[str]) -> str:
 class _CutLaunch:
     """The ranks of a launch that was cut."""
 
-    ops: list[tuple[CommOp, ...]]
+    ops: Sequence[Sequence[CommOp]]
     states: Sequence[str]
 
     def has_ended(self, rank: int) -> bool:
@@ -79,12 +80,12 @@ def _clauses(launch: _CutLaunch) -> list[str]:
 
 def _waits(op: CommOp, launch: _CutLaunch) -> str:
     if op.waited_at is None:
-        return f"waits for its {_call(op, launch)}{place(op)}"
+        return f"waits for its {_call(op, launch)}{at_line(op.site)}"
     if op.is_async and op.waited_site != op.site:
         waited_at = f" at {op.waited_site}" if op.waited_site else ""
         issued_at = f" of {op.site}" if op.site else ""
         return f"waits{waited_at} for its {_call(op, launch)}{issued_at}"
-    return f"waits in {_call(op, launch)}{place(op)}"
+    return f"waits in {_call(op, launch)}{at_line(op.site)}"
 
 
 def _call(op: CommOp, launch: _CutLaunch) -> str:
@@ -111,7 +112,8 @@ def _forgotten(launch: _CutLaunch) -> str:
     pairs = [pair for send, receive in matched_messages(launch.ops) for pair in ((send, receive), (receive, send))]
     forgotten = {other.rank: other for op, other in pairs if op in blocked and other.is_forgotten}
     said = [
-        f"rank {rank} issued {op.call}{place(op)} and never waited for it" for rank, op in sorted(forgotten.items())
+        f"rank {rank} issued {op.call}{at_line(op.site)} and never waited for it"
+        for rank, op in sorted(forgotten.items())
     ]
     return f"{', '.join(said)}. A message is lost with its handle: keep it and wait() for it." if said else ""
 

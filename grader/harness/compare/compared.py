@@ -1,47 +1,32 @@
-"""One tensor of one rank beside its reference, and how far apart the two may be."""
+"""One tensor of one rank beside its reference, and whether the two agree."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from grader.harness.compare.tolerance import Bound
+
 PROBED = 64  # entries tried before all: that two large tensors differ must cost nothing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """How far a value may lie from its reference: atol + rtol * |reference|."""
-
-    rtol: float
-    atol: float
-
-    def around(self, reference: Tensor) -> Tensor:
-        """Return the allowed |difference| of each entry."""
-        return self.atol + self.rtol * reference.abs()
-
-    def loosened(self, factor: float) -> "Bound":
-        """Return the bound for values whose rounding errors are `factor` times as large; it never tightens."""
-        factor = max(1.0, abs(factor))
-        return Bound(rtol=self.rtol * factor, atol=self.atol * factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Compared:
     """What one rank returned, widened to float64, and what it should have returned.
 
-    rank: its number in the launch
-    dtype: what the values had before they were widened
-    previous: the values from before the step, where the test knows them
-    where: indices into the flattened tensor of the entries that are wrong
+    Shapes: `actual`, `expected` and `previous` have the same; `where` has one dimension.
     """
 
     rank: int
     dtype: torch.dtype
+    """That of the values before they were widened."""
     actual: Tensor
     expected: Tensor
     previous: Tensor | None
+    """The values from before the step, where the test knows them."""
     bound: Bound
     where: Tensor
+    """The indices, into the flattened tensor, of the entries that are wrong."""
 
     @property
     def wrong_actual(self) -> Tensor:
@@ -61,7 +46,7 @@ class Compared:
 
 
 def agrees(actual: Tensor, reference: Tensor, bound: Bound) -> Tensor:
-    """Say of each entry whether it is within the bound; nan agrees with nan, inf with inf of the same sign.
+    """Return for each entry whether it is within the bound; nan agrees with nan, inf with inf of the same sign.
 
     Shapes: both the same; the result is bool of that shape.
     """
@@ -72,7 +57,7 @@ def agrees(actual: Tensor, reference: Tensor, bound: Bound) -> Tensor:
 
 
 def same(actual: Tensor, reference: Tensor, bound: Bound) -> bool:
-    """Say whether two tensors have one shape and agree everywhere."""
+    """Return whether two tensors have the same shape and agree everywhere."""
     if actual.shape != reference.shape:
         return False
     a, r = actual.flatten(), reference.flatten()

@@ -1,12 +1,11 @@
 """How a value differs from its reference, as data and as the message a student reads."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grader.harness.compare.hypothesis import listed
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import StudentFailure
+from grader.harness.wording import listed, rank_list
 
 READABLE_INTEGER = 1e15
 
@@ -45,8 +44,8 @@ class Difference:
         where = self.path if self.rank is None else f"rank {self.rank} of {self.world_size}: {self.path}"
         lines = [f"{where} {self.problem or self._differs()}"]
         if self.rank is not None and self.world_size > 1:
-            right = f"; right on {_ranks(self.right_ranks)}" if self.right_ranks else ""
-            lines.append(f"Wrong on {_ranks(self.wrong_ranks)}{right}.")
+            right = f"; right on {rank_list(self.right_ranks)}" if self.right_ranks else ""
+            lines.append(f"Wrong on {rank_list(self.wrong_ranks)}{right}.")
         if self.also_wrong:
             lines.append(f"Also wrong: {listed(self.also_wrong)}.")
         if self.diagnosis:
@@ -73,10 +72,6 @@ class Mismatch(StudentFailure):
     def __init__(self, difference: Difference) -> None:
         super().__init__(str(difference), mistake=difference.mistake)
         self.difference = difference
-
-
-def _ranks(ranks: Sequence[int]) -> str:
-    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
 
 
 def _told_apart(a: float, b: float) -> tuple[str, str]:

@@ -7,20 +7,20 @@ So a lone scalar, a constant tensor or a few small integers prove nothing.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from grader.harness.compare.compared import PROBED, Bound, Compared, agrees
+from grader.harness.compare.compared import PROBED, Compared, agrees
+from grader.harness.compare.tolerance import Bound
 from grader.harness.mistake import Mistake
 
 ENOUGH_BITS = 24.0  # chance would do as well less than once in 16 million
 SAMPLED = 4096  # entries whose evidence is counted
 MANTISSA_BITS = 53
-SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +79,6 @@ def rearranged(
     return Hypothesis(
         sentence=sentence, mistake=mistake, predict=lambda one: how(one.expected), arrangements=arrangements
     )
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Return the first few parts of a list, and how many more there are."""
-    more = len(parts) - SHOWN
-    return ", ".join(parts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def believed(hypothesis: Hypothesis, case: Case) -> Explanation | None:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from grader.harness.compare.compared import Compared, same
-from grader.harness.compare.hypothesis import Case, Explanation, Hypothesis, is_telling, listed
+from grader.harness.compare.hypothesis import Case, Explanation, Hypothesis, is_telling
 from grader.harness.mistake import Mistake
+from grader.harness.wording import listed
 
 FEWEST_ENTRIES = 4  # fewer wrong entries are read faster than a sentence about them
 MOSTLY = 0.5  # a slice is wrong, not hit by chance, from this share of its entries on

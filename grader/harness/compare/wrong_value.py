@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from grader.harness.compare.compared import Compared
-from grader.harness.compare.hypothesis import Case, Explanation, Hypothesis, listed, rearranged, significant_bits
+from grader.harness.compare.hypothesis import Case, Explanation, Hypothesis, rearranged, significant_bits
 from grader.harness.mistake import Mistake
+from grader.harness.wording import dtype_name, listed
 
 FEWEST_ENTRIES = 4  # for statements of fact, which weigh no numbers
 
@@ -104,7 +105,7 @@ def too_few_digits(case: Case) -> Iterator[Explanation]:
     """Look for a narrower dtype on the way."""
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         if case.num_wrong >= FEWEST_ENTRIES and all(_passed_through(one, dtype) for one in case.wrong):
-            name = str(dtype).removeprefix("torch.")
+            name = dtype_name(dtype)
             told = f"Every wrong entry is a {name} number: computed, sent or stored in {name} on the way?"
             yield Explanation(told, Mistake.DIGITS_LOST)
 

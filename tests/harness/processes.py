@@ -1,0 +1,34 @@
+"""Which processes run, for tests that end some of them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ZOMBIE = "\nState:\tZ"
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the process ids of all descendants of `pid`."""
+    children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return children | {grandchild for child in children for grandchild in descendants(child)}
+
+
+def running(pids: set[int]) -> set[int]:
+    """Return those of `pids` that still run."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists() and ZOMBIE not in _status(pid)}
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ZOMBIE
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
+    """Return whether `condition` becomes true within `seconds`."""
+    end = time.monotonic() + seconds
+    while not (is_true := bool(condition())) and time.monotonic() < end:
+        time.sleep(0.01)
+    return is_true
