@@ -11,8 +11,7 @@ from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_parameters import draw, draw_config
 from course_env.gpt_config import GPT3_175B, GPTConfig
 from course_env.tiny_gpt import TinyGPT
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 SMALL = GPTConfig(vocab_size=40, n_layer=3, n_head=4, d_model=16, max_seq=8)
 

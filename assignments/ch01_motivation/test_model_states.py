@@ -2,14 +2,12 @@
 
 import itertools
 
-import pytest
 import torch
 from torch import nn
 
 from assignments.ch01_motivation import programs
 from course_env.meters import gradient_bytes, optimizer_state_bytes, parameter_bytes, storage_bytes
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 OPTIMIZERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1),

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 
-exercise = pytest.mark.exercise
 sizes_and_roots = pytest.mark.parametrize(("world_size", "root"), [(1, 0), (3, 1), (4, 2)])
 worlds_and_sizes = pytest.mark.parametrize(("world_size", "numel"), [(5, 37), (4, 13_001)])
 

@@ -2,12 +2,10 @@
 
 from itertools import accumulate, combinations, pairwise
 
-import pytest
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
 

@@ -9,8 +9,7 @@ from assignments.ch03_overview_of_parallelism import programs
 from course_env.gpt_config import GPT2_SMALL, GPTConfig
 from course_env.layout import Layout, MemReport
 from course_env.tiny_gpt import TinyGPT
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 MIB = 2**20
 OF_22B = {"s": 2048, "b": 4, "h": 6144, "a": 64}

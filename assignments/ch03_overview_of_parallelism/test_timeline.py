@@ -5,8 +5,7 @@ from fractions import Fraction
 import pytest
 
 from assignments.ch03_overview_of_parallelism import programs
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 SIZES = [(1, 1, 1, 1), (4, 1, 1, 2), (4, 4, 1, 2), (3, 5, 2, 3), (5, 2, 3, 1)]
 

@@ -6,8 +6,7 @@ import torch
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_chinchilla import assert_nothing_is_better, between, draw_fit, loss
 from course_env.scaling import CHINCHILLA_REPLICATED
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("chinchilla", aspect="equivalence")

@@ -7,8 +7,7 @@ from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_flops import SMALL, assert_flops, counted
 from assignments.ch01_motivation.test_parameters import draw, draw_config
 from course_env.gpt_config import GPT3_175B
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("train_flops", aspect="equivalence")

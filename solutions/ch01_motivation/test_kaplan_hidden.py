@@ -4,8 +4,7 @@ import pytest
 
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_kaplan import size
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("kaplan", aspect="equivalence")

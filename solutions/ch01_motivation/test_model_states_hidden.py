@@ -2,13 +2,11 @@
 
 import itertools
 
-import pytest
 import torch
 
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_model_states import OPTIMIZERS, assert_bytes, trained
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("model_state_bytes", aspect="equivalence")

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_parameters import assert_counts, draw, draw_config, held_by_one_rank
 from course_env.gpt_config import GPT2_MEDIUM_345M, GPT2_SMALL, GPT3_175B, GPTConfig
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("param_count", aspect="equivalence")

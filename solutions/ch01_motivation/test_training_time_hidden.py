@@ -6,8 +6,7 @@ import torch
 from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_flops import counted
 from assignments.ch01_motivation.test_parameters import draw, draw_config
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("training_time", aspect="equivalence")

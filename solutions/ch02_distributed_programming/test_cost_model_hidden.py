@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import assert_matches
+from grader.harness import assert_matches, exercise
 from solutions.ch02_distributed_programming import programs_hidden
-
-exercise = pytest.mark.exercise
 
 ALGORITHMS = ("root", "all_to_all", "ring", "tree", "recursive_doubling")
 

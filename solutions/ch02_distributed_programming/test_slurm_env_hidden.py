@@ -4,14 +4,11 @@ import itertools
 import random
 import re
 
-import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
 from course_env.topology import DistEnv
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 SLURM = {
     "SLURM_PROCID": "3",

@@ -7,8 +7,7 @@ from assignments.ch03_overview_of_parallelism import programs
 from assignments.ch03_overview_of_parallelism.test_memory import assert_reports
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 def draw(*choices):
