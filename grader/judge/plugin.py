@@ -175,7 +175,7 @@ class JudgePlugin:
     def _bind(self, item: pytest.Item, chapter: Chapter) -> GradedTest:
         marker = item.get_closest_marker("exercise")
         if marker is None or len(marker.args) != 1 or marker.kwargs.keys() != {"aspect"}:
-            raise CatalogError(f'{item.nodeid} must carry @pytest.mark.exercise("<id>", aspect="<aspect>").')
+            raise CatalogError(f'{item.nodeid} must carry @exercise("<id>", aspect="<aspect>").')
         name, aspect = marker.args[0], marker.kwargs["aspect"]
         exercise = _exercise(chapter, name, item)
         if aspect not in get_args(Aspect):
