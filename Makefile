@@ -6,8 +6,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: grade test check fix release bench
 .DELETE_ON_ERROR:
 
-# Grade a sample class on chapter 2: a table here, JSON under out/. Exit code 1 says that some of its tests failed, as they must.
-# The samples are our own, so the best wall that the machine has will do, and the first line says which that is.
+# Grade a sample class on chapter 2: a table here, JSON under out/. Exit code 1 means that graded tests failed, as some of them must.
+# The samples are our own, so any wall will do; the command's first line names the one it uses.
 grade: .venv/ready
 	$(BIN)/python tests/sample_class/build.py out/sample_class
 	$(BIN)/grade run out/sample_class/* --chapters ch02 --trust-submissions --out out/sample_run || test $$? -eq 1
@@ -25,7 +25,7 @@ check: .venv/ready
 	$(BIN)/grade release --check
 	$(BIN)/grade check
 
-# Mend what can be mended without a person: format, lint, stubs, figures.
+# Fix what tools can fix: format, lint, stubs.
 fix: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

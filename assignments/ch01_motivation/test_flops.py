@@ -7,12 +7,11 @@ import torch
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 from torch.utils.flop_counter import FlopCounterMode
 
-from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_parameters import draw, draw_config
 from course_env.gpt_config import GPT3_175B, GPTConfig
+from course_env.rank_programs import call_each, error_types
 from course_env.tiny_gpt import TinyGPT
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 SMALL = GPTConfig(vocab_size=40, n_layer=3, n_head=4, d_model=16, max_seq=8)
 
@@ -36,7 +35,7 @@ def counted(cfg, batch, seq, recompute="none"):
 def assert_flops(launch, calls, expected):
     """Every call returns the whole number that is expected of it."""
     shared = {"function": "train_flops", "calls": calls}
-    found = launch(programs.call_each, 1, shared=shared, process_group=False)["values"][0]
+    found = launch(call_each, 1, shared=shared, process_group=False)["values"][0]
     for call, number, right in zip(calls, found, expected, strict=True):
         told = ", ".join(f"{name}={value!r}" for name, value in call.items())
         ratio = f"; that is {number / right:.4f} times as much" if isinstance(number, int | float) else ""
@@ -88,5 +87,5 @@ def test_what_no_model_can_run_is_refused(launch):
         {"cfg": SMALL, "batch": 0, "seq": 8},
         {"cfg": SMALL, "batch": 1, "seq": 8, "recompute": "all"},
     ]
-    run = launch(programs.call_each, 1, shared={"function": "train_flops", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3
+    run = launch(call_each, 1, shared={"function": "train_flops", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assignments.ch01_motivation import programs
 from course_env.gpt_config import GPT2_SMALL, GPTConfig
+from course_env.rank_programs import call_each, error_types
 from course_env.tiny_gpt import TinyGPT
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 # A linear layer splits its rows (outputs) and with them its bias, or its columns (inputs).
 SPLIT = (
@@ -51,7 +50,7 @@ def held_by_one_rank(cfg, tp=1, vocab_multiple=1):
 def assert_counts(launch, calls, expected):
     """Every call returns the whole number that is expected of it."""
     shared = {"function": "param_count", "calls": calls}
-    found = launch(programs.call_each, 1, shared=shared, process_group=False)["values"][0]
+    found = launch(call_each, 1, shared=shared, process_group=False)["values"][0]
     for call, number, right in zip(calls, found, expected, strict=True):
         told = ", ".join(f"{name}={value}" for name, value in call.items())
         assert number == right, f"param_count({told}) is {number}, and the model has {right}"
@@ -91,7 +90,7 @@ def test_what_cannot_be_split_is_refused(launch):
     """A tp that leaves a head or an inner dimension over raises ValueError, and so does a tp of 0."""
     cfg = GPTConfig(vocab_size=40, n_layer=1, n_head=6, n_kv_head=2, d_model=24, d_ff=36, max_seq=8)
     calls = [{"cfg": cfg, "tp": tp} for tp in (0, 3, 4)]
-    run = launch(programs.call_each, 1, shared={"function": "param_count", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3, (
+    run = launch(call_each, 1, shared={"function": "param_count", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3, (
         "tp = 0, 3 and 4 do not divide 6 heads, 2 key heads and 36 dimensions"
     )

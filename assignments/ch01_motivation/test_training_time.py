@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_flops import SMALL, counted
 from course_env.gpt_config import GPT3_175B
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 GPUS, PEAK = 1024, 312e12  # NVIDIA A100, dense bf16
 
@@ -60,5 +59,5 @@ def test_nothing_takes_no_time(launch):
     """No parameters, tokens, accelerators or speed: ValueError."""
     good = {"n_params": 1e9, "n_tokens": 1e9, "n_gpus": 8, "flops_per_gpu": 1e14}
     calls = [good | {name: 0} for name in good] + [good]
-    run = launch(programs.call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 4 + [""]
+    run = launch(call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 4 + [""]

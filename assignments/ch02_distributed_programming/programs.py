@@ -1,7 +1,6 @@
 """What runs on every rank in the tests of this chapter."""
 
 import contextlib
-import copy
 import os
 import secrets
 import signal
@@ -13,25 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-
-def call_each(student, *, function, calls):
-    """Call one of the student's functions once per dict of arguments.
-
-    `values` holds what each call returned (None where it raised), `errors` the text of its ValueError ("" where it
-    returned), `changed` whether it changed its arguments.
-    """
-    values, errors, changed = [], [], []
-    for arguments in calls:
-        before = copy.deepcopy(arguments)
-        value, error = None, ""
-        try:
-            value = getattr(student, function)(**arguments)
-        except ValueError as raised:
-            error = f"ValueError: {raised}"
-        values.append(value)
-        errors.append(error)
-        changed.append(arguments != before)
-    return {"values": values, "errors": errors, "changed": changed}
+from course_env.rank_programs import WriteWatch, attempt, call_each, make_group, share_memory, stands_aside, tensors_in
 
 
 def dist_envs(student, *, environments):
@@ -226,12 +207,9 @@ def ring_all_reduce(student, *, x, op="sum", members=None, strided=False):
 
 
 def unknown_op(student, *, function, x, arguments=()):
-    """Call a reduction with an operation that it does not know, and report what it raises."""
-    try:
-        getattr(student, function)(x, *arguments, op="product")
-    except ValueError:
-        return {"raised": "ValueError"}
-    return {"raised": None}
+    """Call a reduction with an operation that it does not know, and report its ValueError."""
+    reduction = getattr(student, function)
+    return {"error": attempt(lambda: reduction(x, *arguments, op="product"))[1]}
 
 
 def in_sequence(student, *, program, cases):
@@ -253,8 +231,8 @@ def split_twice(student, *, color, key, second_color, second_key):
 
 def split_members(student, *, color, key, members):
     """Split the group of `members`; the other ranks take part with color -1."""
-    group = dist.new_group(members, sort_ranks=False)
-    if dist.get_rank() not in members:
+    group = make_group(members)
+    if stands_aside(group):
         color, group = -1, None
     return {"part": _introduce(student.split_by_color(color, key, group))}
 
@@ -264,19 +242,19 @@ def _call(function, x, *arguments, members, strided, **options):
 
     The members' ranks in the group follow the order of `members`.
     """
-    group = None if members is None else dist.new_group(members, sort_ranks=False)
-    if group is dist.GroupMember.NON_GROUP_MEMBER:
+    group = make_group(members)
+    if stands_aside(group):
         return NOT_CALLED
     if strided:
         x = _strided(x)
-    inputs = [*_tensors_in(x), *_tensors_in(list(options.values()))]
-    versions = _versions(inputs)
+    inputs = tensors_in([x, options])
+    watch = WriteWatch(inputs)
     y = function(x, *arguments, group, **options)
     return {
         "y": y,
         "x": x,
-        "written_to_input": _versions(inputs) != versions,
-        "shares_memory": any(_share_memory(a, b) for a in _tensors_in(y) for b in inputs),
+        "written_to_input": any(watch.written()),
+        "shares_memory": share_memory(tensors_in(y), inputs),
     }
 
 
@@ -285,22 +263,6 @@ def _strided(value):
     if isinstance(value, torch.Tensor):
         return torch.stack([value, torch.zeros_like(value)], dim=-1)[..., 0]
     return [_strided(tensor) for tensor in value] if isinstance(value, list) else value
-
-
-def _tensors_in(value):
-    """Return the tensors among `value` and, if it is a list, its elements."""
-    candidates = value if isinstance(value, list) else [value]
-    return [candidate for candidate in candidates if isinstance(candidate, torch.Tensor)]
-
-
-def _versions(tensors):
-    """Return what torch counts up at every write to a tensor."""
-    return [tensor._version for tensor in tensors]  # noqa: SLF001 - torch has no public name for it
-
-
-def _share_memory(a, b):
-    a, b = a.untyped_storage(), b.untyped_storage()
-    return a.nbytes() > 0 and a.data_ptr() == b.data_ptr()
 
 
 def _introduce(group):

@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from assignments.ch02_distributed_programming import programs
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each
+from grader.harness import assert_matches, exercise
 
 # For n = 4 and n = 5: all messages, rounds, and into how many pieces the buffer is cut.
 BY_HAND = {
@@ -34,7 +32,7 @@ def test_messages_and_bytes_of_all_ranks(launch):
     """The traffic of each algorithm is counted over all ranks, padding included."""
     sizes = drawn_sizes()
     calls = [{"algo": algo, "n": n, "nbytes": size} for (algo, n), size in zip(BY_HAND, sizes, strict=True)]
-    run = launch(programs.call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
     for call, size, (messages, _, pieces), found in zip(calls, sizes, BY_HAND.values(), run["values"][0], strict=True):
         assert found == (messages, messages * -(-size // pieces)), f"messages_and_bytes(**{call}) is {found}"
 
@@ -47,7 +45,7 @@ def test_the_time_is_one_message_per_round(launch):
         {"algo": algo, "n": n, "nbytes": size, "alpha": alpha, "beta": beta}
         for (algo, n), size in zip(BY_HAND, sizes, strict=True)
     ]
-    run = launch(programs.call_each, 1, shared={"function": "allreduce_time", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "allreduce_time", "calls": calls}, process_group=False)
     for call, size, (_, rounds, pieces), found in zip(calls, sizes, BY_HAND.values(), run["values"][0], strict=True):
         expected = rounds * (alpha + beta * -(-size // pieces))
         assert found == pytest.approx(expected, rel=1e-9), f"allreduce_time(**{call}) is {found}"
@@ -91,5 +89,5 @@ def test_impossible_arguments_are_refused(launch):
         {"algo": "ring", "n": 0, "nbytes": 8},
         {"algo": "ring", "n": 4, "nbytes": -1},
     ]
-    run = launch(programs.call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
     assert all(run["errors"][0]), f"Errors of the three calls: {run['errors'][0]}"

@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def start(launch, function, num_ranks, *args, num_callers=1, timeout_s=None, **options):

@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 @exercise("ring_shift", aspect="equivalence")

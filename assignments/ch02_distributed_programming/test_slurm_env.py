@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from course_env.rank_programs import call_each
 from course_env.topology import DistEnv
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 # What scontrol show hostnames prints for each.
 NODELISTS = {
@@ -62,7 +61,7 @@ def test_drawn_ranges(launch):
         last = first + drawn(0, 15)
         calls.append({"s": f"gpu[{first:0{width}d}-{last:0{width}d}]"})
         expected.append([f"gpu{number:0{width}d}" for number in range(first, last + 1)])
-    run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     assert_matches(run["errors"], [""] * len(calls), what="the errors")
     assert_matches(run["values"], expected, what="the host names")
 
@@ -115,7 +114,7 @@ def test_malformed_node_lists_are_refused(launch):
     """Every malformed list raises a ValueError that quotes it."""
     malformed = ["", "a,,b", "a[1-2", "a1]", "a[]", "a[3-1]", "a[x]"]
     calls = [{"s": nodelist} for nodelist in malformed]
-    run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
         assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
         assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"

@@ -5,9 +5,7 @@ from collections import Counter
 import pytest
 
 from assignments.ch02_distributed_programming import programs
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def as_seen_by(members, rank):

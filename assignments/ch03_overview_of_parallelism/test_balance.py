@@ -2,12 +2,10 @@
 
 from itertools import accumulate, combinations, pairwise
 
-import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism import programs
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
 
@@ -27,7 +25,7 @@ def best_of_all(costs, stages):
 def assert_splits(launch, cases, expected):
     """Every case is split as expected."""
     calls = [{"costs": costs, "stages": stages} for costs, stages in cases]
-    run = launch(programs.call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
     for (costs, stages), found, due in zip(cases, run["values"][0], expected, strict=True):
         assert found == due, f"partition_layers({costs}, {stages}) is {found}, and {due} is better"
 
@@ -65,5 +63,5 @@ def test_limits_of_the_stages(launch):
     """One stage holds all layers, as many stages as layers hold one each; more, or none, raise ValueError."""
     assert_splits(launch, [([3, 1, 2], 1), ([3, 1, 2], 3)], [[3], [1, 1, 1]])
     calls = [{"costs": [3, 1, 2], "stages": stages} for stages in (0, 4)]
-    run = launch(programs.call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 2
+    run = launch(call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 2

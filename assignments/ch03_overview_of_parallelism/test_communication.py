@@ -4,11 +4,10 @@ from fractions import Fraction
 
 import pytest
 
-from assignments.ch03_overview_of_parallelism import programs
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, d_model=16, max_seq=8)
 A = 8 * 16 * 2  # bytes of one sequence's activations
@@ -17,7 +16,7 @@ A = 8 * 16 * 2  # bytes of one sequence's activations
 def assert_bytes(launch, cases, *, cfg=CFG):
     """Every case sends what it should; a case is a layout, further arguments, and the bytes due."""
     calls = [{"cfg": cfg, "layout": layout, **more} for layout, more, _ in cases]
-    run = launch(programs.call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
     for (layout, more, due), found in zip(cases, run["values"][0], strict=True):
         told = f"comm_bytes_per_step(..., {layout}, {more})"
         assert isinstance(found, dict), f"{told} is no dict: {found}"
@@ -95,5 +94,5 @@ def test_stages_that_are_none_are_refused(launch):
         {"cfg": CFG, "layout": Layout(pp=2), "n_params": 1, "stage": 2},
         {"cfg": CFG, "layout": Layout(pp=2), "n_params": 1, "stage": -1},
     ]
-    run = launch(programs.call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3
+    run = launch(call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism import programs
 from course_env.gpt_config import GPT2_SMALL, GPTConfig
 from course_env.layout import Layout, MemReport
+from course_env.rank_programs import call_each, error_types
 from course_env.tiny_gpt import TinyGPT
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 MIB = 2**20
 OF_22B = {"s": 2048, "b": 4, "h": 6144, "a": 64}
@@ -59,7 +58,7 @@ def due(cfg, layout, stage, per_layer):
 def assert_reports(launch, cases):
     """Each part of each report is what it should be."""
     calls = [{"cfg": cfg, "layout": layout, "stage": stage} for cfg, layout, stage, _ in cases]
-    run = launch(programs.call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
     for case, found in zip(cases, run["values"][0], strict=True):
         told = f"memory_per_gpu(..., {case[1]}, stage={case[2]})"
         assert isinstance(found, MemReport), f"{told} is no MemReport: {found}"
@@ -142,10 +141,8 @@ def test_what_cannot_be_laid_out_is_refused(launch):
         {"cfg": SMALL, "layout": Layout(pp=2), "stage": 2},
         {"cfg": GPT2_SMALL, "layout": Layout(pp=2), "stage": 1},
     ]
-    run = launch(programs.call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3 + [""]
+    run = launch(call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3 + [""]
     calls = [OF_22B | {"t": 5}, OF_22B | {"sequence_parallel": True}, OF_22B | {"recompute": "some"}, OF_22B | {"b": 0}]
-    run = launch(
-        programs.call_each, 1, shared={"function": "activation_bytes_per_layer", "calls": calls}, process_group=False
-    )
-    assert run["errors"][0] == ["ValueError"] * 4
+    run = launch(call_each, 1, shared={"function": "activation_bytes_per_layer", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 4

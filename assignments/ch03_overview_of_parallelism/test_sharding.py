@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def cut(x, dim, world, mode):
@@ -66,8 +65,8 @@ def test_a_piece_keeps_nothing_else_alive(launch, dim):
 def test_what_cannot_be_cut_is_refused(launch):
     """Negative sizes, no ranks, another mode and a rank that is none raise ValueError."""
     calls = [{"n": -1, "world": 2}, {"n": 4, "world": 0}, {"n": 4, "world": 2, "mode": "even"}]
-    run = launch(programs.call_each, 1, shared={"function": "shard_sizes", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3
+    run = launch(call_each, 1, shared={"function": "shard_sizes", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3
     calls = [{"x": torch.ones(4), "dim": 0, "rank": rank, "world": 2} for rank in (2, -1)]
-    run = launch(programs.call_each, 1, shared={"function": "shard", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 2
+    run = launch(call_each, 1, shared={"function": "shard", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 2

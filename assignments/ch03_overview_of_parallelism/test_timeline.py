@@ -4,9 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from assignments.ch03_overview_of_parallelism import programs
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 SIZES = [(1, 1, 1, 1), (4, 1, 1, 2), (4, 4, 1, 2), (3, 5, 2, 3), (5, 2, 3, 1)]
 
@@ -73,8 +72,8 @@ def test_nothing_takes_no_time(launch):
     """No stages, micro-batches or durations, and another kind, raise ValueError."""
     good = {"p": 2, "m": 2, "t_f": 1, "t_b": 2}
     calls = [good | {name: 0} for name in good]
-    run = launch(programs.call_each, 1, shared={"function": "timeline", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 4
+    run = launch(call_each, 1, shared={"function": "timeline", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 4
     calls = [{"p": 0, "m": 1, "kind": "naive"}, {"p": 1, "m": 0, "kind": "naive"}, {"p": 1, "m": 1, "kind": "1f1b"}]
-    run = launch(programs.call_each, 1, shared={"function": "utilisation", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 3
+    run = launch(call_each, 1, shared={"function": "utilisation", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3

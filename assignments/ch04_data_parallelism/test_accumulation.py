@@ -4,10 +4,8 @@ import pytest
 
 from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_naive_ddp import batch, one_process, random_values, trainable_bytes
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
-
-exercise = pytest.mark.exercise
 
 
 def steps_of(world_size, model, rows, num_steps=2):

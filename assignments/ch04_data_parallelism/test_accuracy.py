@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from assignments.ch04_data_parallelism import programs
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 NUM_CLASSES = 4
 

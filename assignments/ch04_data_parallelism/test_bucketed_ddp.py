@@ -14,10 +14,8 @@ from assignments.ch04_data_parallelism.test_naive_ddp import (
     replicas,
     steps_for,
 )
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
-
-exercise = pytest.mark.exercise
 
 
 def trainable_names(model):

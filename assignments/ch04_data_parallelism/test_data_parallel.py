@@ -6,9 +6,8 @@ import torch
 from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_naive_ddp import batch, random_values
 from course_env.toy_models import load_tensors
-from grader.harness import assert_matches
+from grader.harness import assert_matches, exercise
 
-exercise = pytest.mark.exercise
 both_kinds = pytest.mark.parametrize("loss_inside", [False, True])
 
 

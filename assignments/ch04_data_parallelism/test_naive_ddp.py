@@ -8,10 +8,8 @@ import torch
 from assignments.ch04_data_parallelism import programs
 from course_env.gpt_config import GPTConfig
 from course_env.toy_models import load_tensors, tensors_of
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
-
-exercise = pytest.mark.exercise
 
 # The traits that break naive data parallelism are in these models; see course_env/toy_models.py.
 TINY_GPT = GPTConfig(vocab_size=32, n_layer=1, n_head=4, d_model=16, max_seq=8)

@@ -4,9 +4,7 @@ import pytest
 from torch.utils.data import DistributedSampler
 
 from assignments.ch04_data_parallelism import programs
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def of_torch(n, world, rank, *, shuffle, seed=0, epoch=0, drop_last=False):

@@ -7,9 +7,7 @@ from torch.nn import functional
 
 from assignments.ch04_data_parallelism import programs
 from course_env.toy_models import tensors_of
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 RESULTS = ("y", "x_grad", "weight_grad", "bias_grad", "buffers")
 

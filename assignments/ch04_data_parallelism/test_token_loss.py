@@ -7,10 +7,8 @@ from torch.nn import functional
 from assignments.ch04_data_parallelism import programs
 from course_env.gpt_config import GPTConfig
 from course_env.tiny_gpt import TinyGPT
-from course_env.toy_models import load_tensors, tensors_of
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from course_env.toy_models import tensors_of
+from grader.harness import PerRank, assert_matches, exercise
 
 IGNORED = -100
 GPT = GPTConfig(vocab_size=11, n_layer=1, n_head=2, d_model=8, max_seq=6)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from grader.batch.intake.listing import LeftOut, TakenFile
 from grader.course.judging.record import Aspect
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
@@ -28,21 +29,6 @@ _ENDED = {
 
 class _ResultStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything in a result file."""
-
-
-class TakenFile(_ResultStruct, frozen=True):
-    """A file that was graded."""
-
-    file: str
-    bytes: int
-    sha256: str
-
-
-class LeftOut(_ResultStruct, frozen=True):
-    """Something in the submission that was not graded, and why."""
-
-    path: str
-    reason: str
 
 
 class ResultOfTest(_ResultStruct, frozen=True):

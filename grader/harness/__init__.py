@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grader.harness.compare.equivalence import assert_matches
+    from grader.harness.marker import exercise
     from grader.harness.per_rank import PerRank
 
-__all__ = ["PerRank", "assert_matches"]
+__all__ = ["PerRank", "assert_matches", "exercise"]
 
-_HOMES = {"PerRank": "per_rank", "assert_matches": "compare.equivalence"}
+_HOMES = {"PerRank": "per_rank", "assert_matches": "compare.equivalence", "exercise": "marker"}
 
 
 def __getattr__(name: str) -> Any:

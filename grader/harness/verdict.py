@@ -15,7 +15,7 @@ from grader.harness.comm.gloo_bytes import unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
 from grader.harness.comm.waiting import who_waits
-from grader.harness.launch.launcher import RankRemains, Remains
+from grader.harness.launch.remains import RankRemains, Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame

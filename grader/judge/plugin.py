@@ -21,7 +21,8 @@ from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.record import Aspect, Collected, CollectedTest, Finished, ReportEnd
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import Launcher, ZygoteHandle
+from grader.harness.launch.launcher import Launcher
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
@@ -174,7 +175,7 @@ class JudgePlugin:
     def _bind(self, item: pytest.Item, chapter: Chapter) -> GradedTest:
         marker = item.get_closest_marker("exercise")
         if marker is None or len(marker.args) != 1 or marker.kwargs.keys() != {"aspect"}:
-            raise CatalogError(f'{item.nodeid} must carry @pytest.mark.exercise("<id>", aspect="<aspect>").')
+            raise CatalogError(f'{item.nodeid} must carry @exercise("<id>", aspect="<aspect>").')
         name, aspect = marker.args[0], marker.kwargs["aspect"]
         exercise = _exercise(chapter, name, item)
         if aspect not in get_args(Aspect):

@@ -16,7 +16,8 @@ import msgspec
 import pytest
 
 from grader.course.judging.warm_judges import JudgeOrder
-from grader.harness.launch.launcher import Launcher, ZygoteHandle
+from grader.harness.launch.launcher import Launcher
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.wall import Wall
 
 # pytest is not the first here to import our packages; only asserts in test files need its rewriting.

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_chinchilla import assert_nothing_is_better, between, draw_fit, loss
+from course_env.rank_programs import call_each, error_types
 from course_env.scaling import CHINCHILLA_REPLICATED
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("chinchilla", aspect="equivalence")
@@ -54,5 +53,5 @@ def test_two_points_and_no_budget(student, launch):
     x = torch.tensor([2.0, 32.0], dtype=torch.float64)
     assert tuple(student.fit_power_law(x, 5 * x**-0.5)) == (pytest.approx(5, rel=1e-9), pytest.approx(-0.5, rel=1e-9))
     calls = [{"c": c, "fit": draw_fit()} for c in (0.0, -1.0)]
-    run = launch(programs.call_each, 1, shared={"function": "compute_optimal", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 2
+    run = launch(call_each, 1, shared={"function": "compute_optimal", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 2

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
-from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_parameters import assert_counts, draw, draw_config, held_by_one_rank
 from course_env.gpt_config import GPT2_MEDIUM_345M, GPT2_SMALL, GPT3_175B, GPTConfig
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 
 @exercise("param_count", aspect="equivalence")
@@ -52,7 +49,7 @@ def test_the_parts_of_gpt2_small(launch):
     """A block of GPT-2 small has 7,087,872 parameters, and four stages of three blocks what their parts come to."""
     one_block, two_blocks = (replace(GPT2_SMALL, n_layer=n, tie_embeddings=False) for n in (1, 2))
     shared = {"function": "param_count", "calls": [{"cfg": one_block}, {"cfg": two_blocks}]}
-    first, second = launch(programs.call_each, 1, shared=shared, process_group=False)["values"][0]
+    first, second = launch(call_each, 1, shared=shared, process_group=False)["values"][0]
     block = second - first
     assert block == 7_087_872, f"a second block adds {block} parameters to GPT-2, and has 7,087,872"
     stages = [39_383_808 + 3 * block, 3 * block, 3 * block, 3 * block + 38_598_912]
@@ -73,5 +70,5 @@ def test_every_kind_of_remainder_is_refused(launch):
         {"cfg": GPTConfig(**good), "vocab_multiple": 0},
         {"cfg": GPTConfig(**good), "tp": 8},
     ]
-    run = launch(programs.call_each, 1, shared={"function": "param_count", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 5 + [""]
+    run = launch(call_each, 1, shared={"function": "param_count", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 5 + [""]

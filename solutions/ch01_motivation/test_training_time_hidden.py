@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from assignments.ch01_motivation import programs
 from assignments.ch01_motivation.test_flops import counted
 from assignments.ch01_motivation.test_parameters import draw, draw_config
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 
 @exercise("training_time", aspect="equivalence")
@@ -46,5 +45,5 @@ def test_negative_sizes_are_refused(launch):
     """A negative number is no size."""
     good = {"n_params": 1e9, "n_tokens": 1e9, "n_gpus": 8, "flops_per_gpu": 1e14}
     calls = [good | {name: -1} for name in good]
-    run = launch(programs.call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 4
+    run = launch(call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 4

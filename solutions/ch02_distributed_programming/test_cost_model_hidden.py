@@ -6,11 +6,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from assignments.ch02_distributed_programming import programs
-from grader.harness import assert_matches
+from course_env.rank_programs import call_each
+from grader.harness import assert_matches, exercise
 from solutions.ch02_distributed_programming import programs_hidden
-
-exercise = pytest.mark.exercise
 
 ALGORITHMS = ("root", "all_to_all", "ring", "tree", "recursive_doubling")
 
@@ -81,9 +79,9 @@ def timed(algo, n, nbytes, alpha, beta):
     return sum(alpha + beta * max(stop - start for _, _, _, start, stop, _ in messages) for messages in rounds)
 
 
-def call_each(launch, function, calls):
+def values_of(launch, function, calls):
     """Return the student's answers to many calls."""
-    run = launch(programs.call_each, 1, shared={"function": function, "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": function, "calls": calls}, process_group=False)
     assert_matches(run["errors"], [""] * len(calls))
     return run["values"][0]
 
@@ -107,7 +105,7 @@ def drawn_cases():
 def test_messages_and_bytes_of_many_cases(launch):
     """The traffic is what one counts in the rounds written out, powers of two or not, down to an empty buffer."""
     cases = drawn_cases()
-    for case, found in zip(cases, call_each(launch, "messages_and_bytes", cases), strict=True):
+    for case, found in zip(cases, values_of(launch, "messages_and_bytes", cases), strict=True):
         assert found == counted(**case), case
 
 
@@ -115,7 +113,7 @@ def test_messages_and_bytes_of_many_cases(launch):
 def test_times_of_many_cases(launch):
     """The time is what one adds up over the rounds written out."""
     calls = [case | {"alpha": drawn(100) * 1e-7, "beta": drawn(100) * 1e-11} for case in drawn_cases()]
-    for call, found in zip(calls, call_each(launch, "allreduce_time", calls), strict=True):
+    for call, found in zip(calls, values_of(launch, "allreduce_time", calls), strict=True):
         assert found == pytest.approx(timed(**call), rel=1e-9, abs=0.0), call
 
 
@@ -128,7 +126,7 @@ def test_the_best_of_many_cases(launch):
         for nbytes in (0, 1, drawn(20), drawn(200), drawn(20_000))
         for alpha in (0.0, float(drawn(9)), float(drawn(100)))
     ]
-    for call, found in zip(calls, call_each(launch, "best_algo", calls), strict=True):
+    for call, found in zip(calls, values_of(launch, "best_algo", calls), strict=True):
         assert found == min(ALGORITHMS, key=lambda algo: timed(algo, **call)), call
 
 
@@ -162,7 +160,7 @@ def test_crossovers_against_trying_every_size(launch):
         for a, b in itertools.permutations(ALGORITHMS, 2):
             calls.append({"algo_a": a, "algo_b": b, "n": n, "alpha": float(alpha), "beta": 1.0})
             expected.append(next((size for size in sizes if times[b][size] < times[a][size]), None))
-    for call, found, size in zip(calls, call_each(launch, "crossover_bytes", calls), expected, strict=True):
+    for call, found, size in zip(calls, values_of(launch, "crossover_bytes", calls), expected, strict=True):
         assert found == size, call
 
 
@@ -173,7 +171,7 @@ def test_crossovers_may_be_huge(launch):
         {"algo_a": a, "algo_b": "ring", "n": n, "alpha": drawn(1000) / 1000, "beta": drawn(1000) * 1e-15}
         for a, n in (("recursive_doubling", 8), ("all_to_all", 6), ("tree", 48))
     ]
-    for call, found in zip(calls, call_each(launch, "crossover_bytes", calls), strict=True):
+    for call, found in zip(calls, values_of(launch, "crossover_bytes", calls), strict=True):
         assert found is not None, call
         a, n = call["algo_a"], call["n"]
         alpha, beta = Fraction(call["alpha"]), Fraction(call["beta"])
@@ -197,7 +195,7 @@ def test_impossible_arguments_are_refused_everywhere(launch):
         ],
     }
     for function, impossible in calls.items():
-        run = launch(programs.call_each, 1, shared={"function": function, "calls": impossible}, process_group=False)
+        run = launch(call_each, 1, shared={"function": function, "calls": impossible}, process_group=False)
         assert all(run["errors"][0]), f"{function}: errors of the two calls: {run['errors'][0]}"
 
 

@@ -3,14 +3,11 @@
 import random
 import re
 
-import pytest
 import torch
 
-from assignments.ch02_distributed_programming import programs
 from course_env.communication import Coll, Deadlock, IRecv, ISend, Recv, Send, Wait
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each
+from grader.harness import assert_matches, exercise
 
 
 def channel_of(op, rank):
@@ -117,7 +114,7 @@ def finished(draft):
 def find_each(launch, cases):
     """Return what the student finds in each case, after checking that no program was changed."""
     calls = [{"programs": ranks} for ranks in cases]
-    run = launch(programs.call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
     assert_matches(run["errors"], [""] * len(cases))
     assert_matches(run["changed"], [False] * len(cases))
     return run["values"][0]
@@ -202,6 +199,6 @@ def test_the_meaningless_operation_is_named(launch):
         Coll(name="b", ranks=(2, 8)),
     ]
     calls = [{"programs": [[], [], [*before, op], []]} for op in meaningless]
-    run = launch(programs.call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
     for op, error in zip(meaningless, run["errors"][0], strict=True):
         assert {"2", "17"} <= set(re.findall(r"\d+", error)), f"{op} at index 17 of rank 2: {error!r}"

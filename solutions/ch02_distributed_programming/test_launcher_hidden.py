@@ -14,9 +14,7 @@ from assignments.ch02_distributed_programming.test_launcher import (
     secret_of,
     start,
 )
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 
 @exercise("launch", aspect="equivalence")

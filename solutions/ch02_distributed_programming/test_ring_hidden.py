@@ -5,9 +5,7 @@ import torch
 
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.test_ring import assert_ring_traffic, chunks_of, one_per_rank
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def reduced(xs, op):

@@ -4,14 +4,12 @@ import itertools
 import random
 import re
 
-import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from course_env.rank_programs import call_each
 from course_env.topology import DistEnv
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 SLURM = {
     "SLURM_PROCID": "3",
@@ -83,7 +81,7 @@ def test_random_node_lists(launch):
     rng = seeded()
     cases = [random_nodelist(rng) for _ in range(100)]
     calls = [{"s": nodelist} for nodelist, _ in cases]
-    run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for (nodelist, names), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
         assert not error, f"expand_nodelist({nodelist!r}) raised {error}"
         assert found == names, f"expand_nodelist({nodelist!r})"
@@ -156,7 +154,7 @@ def test_malformed_node_lists_are_refused(launch):
     malformed = [",", ",a", "a,", "a[1,,2]", "a[1,]", "a[1-]", "a[-1]", "a[1-2-3]", "a[[1-2]]", "a[1][", "a]b[1"]
     malformed += ["a [1-2]", "a, b", "a[1, 2]", "a[1-2],b[4-3]", "a[10-9]", "a[1.5]", "a[0x1-0x3]", "[", "]"]
     calls = [{"s": nodelist} for nodelist in malformed]
-    run = launch(programs.call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
+    run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
         assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
         assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"

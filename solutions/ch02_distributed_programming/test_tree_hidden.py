@@ -5,10 +5,7 @@ import torch
 
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.test_tree import assert_tree_traffic, one_per_rank, only_on
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
-
+from grader.harness import PerRank, assert_matches, exercise
 
 eight_and_four_ranks = pytest.mark.parametrize(
     ("world_size", "root", "shape"), [(8, 3, (4, 5)), (4, 1, (131, 101))], ids=["eight", "four"]

@@ -1,11 +1,9 @@
 """Hidden tests of exercise `partition_layers`."""
 
-import pytest
 import torch
 
 from assignments.ch03_overview_of_parallelism.test_balance import GPT2, assert_splits, best_of_all, drawn
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("partition_layers", aspect="equivalence")

@@ -2,15 +2,13 @@
 
 from fractions import Fraction
 
-import pytest
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs
 from assignments.ch03_overview_of_parallelism.test_communication import assert_bytes
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 def draw(*choices):

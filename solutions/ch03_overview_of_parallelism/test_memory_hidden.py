@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism import programs
 from assignments.ch03_overview_of_parallelism.test_memory import assert_reports
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
-
-exercise = pytest.mark.exercise
+from course_env.rank_programs import call_each, error_types
+from grader.harness import exercise
 
 
 def draw(*choices):
@@ -67,11 +66,9 @@ def test_other_arguments_are_refused(launch):
     """Each argument is checked by itself."""
     good = {"n_params": 10, "dp": 2, "zero": 1}
     calls = [good | {"dp": 0}, good | {"zero": 4}, good | {"zero": -1}, good | {"n_params": -1}, good]
-    run = launch(programs.call_each, 1, shared={"function": "zero_bytes", "calls": calls}, process_group=False)
-    assert run["errors"][0] == ["ValueError"] * 4 + [""]
+    run = launch(call_each, 1, shared={"function": "zero_bytes", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 4 + [""]
     good = {"s": 6, "b": 1, "h": 8, "a": 4, "t": 4}
     calls = [good | {"h": 6}, good | {"a": 6}, good | {"sequence_parallel": True}, good]
-    run = launch(
-        programs.call_each, 1, shared={"function": "activation_bytes_per_layer", "calls": calls}, process_group=False
-    )
-    assert run["errors"][0] == ["ValueError"] * 3 + [""]
+    run = launch(call_each, 1, shared={"function": "activation_bytes_per_layer", "calls": calls}, process_group=False)
+    assert error_types(run["errors"][0]) == ["ValueError"] * 3 + [""]

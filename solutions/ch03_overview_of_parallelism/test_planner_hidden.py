@@ -13,8 +13,7 @@ from assignments.ch03_overview_of_parallelism.test_planner import (
     with_costs,
 )
 from course_env.gpt_config import GPTConfig
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 @exercise("planner", aspect="equivalence")

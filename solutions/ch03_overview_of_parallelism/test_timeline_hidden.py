@@ -2,12 +2,10 @@
 
 from fractions import Fraction
 
-import pytest
 import torch
 
 from assignments.ch03_overview_of_parallelism.test_timeline import assert_runs
-
-exercise = pytest.mark.exercise
+from grader.harness import exercise
 
 
 def drawn(count, most):

@@ -5,10 +5,8 @@ import pytest
 from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_accumulation import assert_one_sync, assert_trained, joined, steps_of
 from assignments.ch04_data_parallelism.test_naive_ddp import TINY_GPT, one_process, random_values, trainable_bytes
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
-
-exercise = pytest.mark.exercise
 
 
 @exercise("accumulate_step", aspect="equivalence")

@@ -12,9 +12,7 @@ from assignments.ch04_data_parallelism.test_accuracy import (
     share_of_right,
     spread,
 )
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 NAMES = ("pred", "label", "valid_mask")
 

@@ -20,10 +20,8 @@ from assignments.ch04_data_parallelism.test_naive_ddp import (
     trainable_bytes,
 )
 from course_env.layout import Layout
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 from solutions.ch03_overview_of_parallelism.communication import comm_bytes_per_step
-
-exercise = pytest.mark.exercise
 
 
 def branch_passes(*branches_of_passes, rows=2):

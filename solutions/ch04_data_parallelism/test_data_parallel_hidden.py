@@ -6,9 +6,7 @@ import torch
 from assignments.ch04_data_parallelism import programs
 from assignments.ch04_data_parallelism.test_data_parallel import both_kinds, step
 from assignments.ch04_data_parallelism.test_naive_ddp import TINY_GPT, batch
-from grader.harness import assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import assert_matches, exercise
 
 
 @exercise("data_parallel_step", aspect="equivalence")

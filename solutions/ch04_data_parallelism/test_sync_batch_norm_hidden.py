@@ -18,9 +18,7 @@ from assignments.ch04_data_parallelism.test_sync_batch_norm import (
     training_steps,
 )
 from course_env.toy_models import tensors_of
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def launch_norm(launch, norm, given, **shared):

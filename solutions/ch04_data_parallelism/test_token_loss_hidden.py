@@ -15,9 +15,7 @@ from assignments.ch04_data_parallelism.test_token_loss import (
 )
 from course_env.tiny_gpt import TinyGPT
 from course_env.toy_models import tensors_of
-from grader.harness import PerRank, assert_matches
-
-exercise = pytest.mark.exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def drawn(shapes):

@@ -17,9 +17,9 @@ import pytest
 from grader.batch.grading import read_files
 from grader.batch.intake.archive import MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES, SUFFIXES
 from grader.batch.intake.find import find_submissions
+from grader.batch.intake.listing import LeftOut
 from grader.batch.intake.take import take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, folder_on_disk, printable
-from grader.batch.result import LeftOut
 from grader.harness.outcome import Outcome
 
 FOLDER = "ch01_arithmetic"

@@ -7,13 +7,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from grader.batch.feedback import feedback
+from grader.batch.intake.listing import LeftOut, TakenFile
 from grader.batch.result import (
-    LeftOut,
     ResultOfChapter,
     ResultOfExercise,
     ResultOfTest,
     SubmissionResult,
-    TakenFile,
 )
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.batch.intake.listing import LeftOut, TakenFile
 from grader.batch.intake.take import MAX_LISTED, Intake, list_beside, take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
-from grader.batch.result import LeftOut, TakenFile
 from grader.harness.outcome import Outcome
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from serving import load_results
 
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.protocol.wall import Wall

@@ -72,7 +72,7 @@ def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> Non
 
 def test_a_hidden_test_file_that_cannot_be_imported_gives_no_points(course: Course, edit: Edit) -> None:
     """Public tests alone must not earn what the hidden ones were to guard."""
-    edit("solutions/ch02_text/test_cipher_hidden.py", "import pytest\n", "import pytest\nimport nowhere\n")
+    edit("solutions/ch02_text/test_cipher_hidden.py", "from grader.harness import exercise\n", "import nowhere\n")
 
     try:
         records = SubprocessJudge(course=course, wall=Wall.NONE)(course.root / "solutions", course.select(["ch02"]))

@@ -91,11 +91,11 @@ PLANTED = [
         f"{A}/test_tally.py:9: test_each_rank_counts_its_own_words is for the exercise 'taly', which does not exist. Known: gcd, sieve, tally. Did you mean 'tally'?",
     ]),
     (f"{S}/test_arithmetic_hidden.py", '"sieve", aspect', '"gcd", aspect', [f"{A}/assignment.toml: exercise 'sieve' has no hidden test. Write one in {S}/test_arithmetic_hidden.py."]),
-    (f"{A}/test_arithmetic.py", '    """The primes below 30 are found, in order."""\n', "", [f"{A}/test_arithmetic.py:24: test_primes_below_lists_every_prime_once has no docstring. Write the claim that it tests, as one sentence."]),
-    (f"{A}/test_arithmetic.py", '@pytest.mark.exercise("gcd", aspect="robustness")\n', "", [f'{A}/test_arithmetic.py:17: test_gcd_with_zero_is_the_other_number names no exercise. Put @pytest.mark.exercise("<id>", aspect="<aspect>") above it, as plain strings.']),
-    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', "GCD, aspect=ROBUSTNESS", [f'{A}/test_arithmetic.py:18: test_gcd_with_zero_is_the_other_number names no exercise. Put @pytest.mark.exercise("<id>", aspect="<aspect>") above it, as plain strings.']),
-    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', '"gcd", aspect="robust"', [f"{A}/test_arithmetic.py:18: test_gcd_with_zero_is_the_other_number has the aspect 'robust'. Write aspect= with one of: equivalence, property, robustness."]),
-    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', '"gcd"', [f"{A}/test_arithmetic.py:18: test_gcd_with_zero_is_the_other_number names no aspect. Write aspect= with one of: equivalence, property, robustness."]),
+    (f"{A}/test_arithmetic.py", '    """The primes below 30 are found, in order."""\n', "", [f"{A}/test_arithmetic.py:25: test_primes_below_lists_every_prime_once has no docstring. Write the claim that it tests, as one sentence."]),
+    (f"{A}/test_arithmetic.py", '@exercise("gcd", aspect="robustness")\n', "", [f'{A}/test_arithmetic.py:18: test_gcd_with_zero_is_the_other_number names no exercise. Put @exercise("<id>", aspect="<aspect>") above it, as plain strings.']),
+    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', "GCD, aspect=ROBUSTNESS", [f'{A}/test_arithmetic.py:19: test_gcd_with_zero_is_the_other_number names no exercise. Put @exercise("<id>", aspect="<aspect>") above it, as plain strings.']),
+    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', '"gcd", aspect="robust"', [f"{A}/test_arithmetic.py:19: test_gcd_with_zero_is_the_other_number has the aspect 'robust'. Write aspect= with one of: equivalence, property, robustness."]),
+    (f"{A}/test_arithmetic.py", '"gcd", aspect="robustness"', '"gcd"', [f"{A}/test_arithmetic.py:19: test_gcd_with_zero_is_the_other_number names no aspect. Write aspect= with one of: equivalence, property, robustness."]),
     (f"{A}/test_tally.py", "def test_each", "def test_each(:\ndef x", [f"{A}/test_tally.py:9: not valid Python: invalid syntax."]),
     (f"{S}/mutants/gcd-returns_the_rest.patch", "exercise: gcd", "exercise gcd", [f"{S}/mutants/gcd-returns_the_rest.patch:1: the first line is 'exercise gcd'. It must be 'exercise: <id>'."]),
     (f"{A}/README.md", "1.2 · `sieve` (6 points)", "1.2 · `sieve` (7 points)", [
@@ -125,11 +125,14 @@ def test_a_planted_fault_is_named_with_its_mend(
     assert [problem for problem in problems if f"{A}/tally.py" not in problem or f"{A}/tally.py" == name] == expected
 
 
-def test_a_file_may_call_the_marker_exercise(root: Path, edit: Edit) -> None:
-    """`exercise = pytest.mark.exercise` at the top of a file is understood."""
-    edit(f"{A}/test_tally.py", "@pytest.mark.exercise(", "exercise = pytest.mark.exercise\n\n\n@exercise(")
+def test_the_marker_has_one_spelling(root: Path, edit: Edit) -> None:
+    """A test under pytest's own name of the marker is read as one that names no exercise, and says what to write."""
+    edit(f"{A}/test_tally.py", "@exercise(", "@pytest.mark.exercise(")
 
-    assert said(root) == []
+    assert (
+        f"{A}/test_tally.py:9: test_each_rank_counts_its_own_words names no exercise. "
+        'Put @exercise("<id>", aspect="<aspect>") above it, as plain strings.'
+    ) in said(root)
 
 
 def test_the_contract_may_not_lack_its_source(root: Path, edit: Edit) -> None:

@@ -91,7 +91,7 @@ def test_one_past_its_limit_is_ended_and_the_next_is_another(course: Course, jud
 
 def test_one_that_dies_says_so(course: Course, judges: WarmJudges, edit: Edit) -> None:
     """As a judge of its own would, and the next submission has another."""
-    edit("assignments/ch02_text/test_cipher.py", "import pytest\n", "import os, pytest\nos.abort()\n")
+    edit("assignments/ch02_text/test_cipher.py", "from grader.harness import exercise\n", "import os\nos.abort()\n")
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
 
     with pytest.raises(LaunchError, match="ended by signal SIGABRT"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import problem
 from tests.harness.ranks import Ranks

@@ -4,7 +4,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.harness.launch.launcher import Remains, ZygoteHandle
+from grader.harness.launch.remains import Remains
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run

@@ -170,6 +170,7 @@ def test_a_hang_is_cut_everywhere_and_says_who_waits(ranks):
         x = torch.ones(1)
         dist.recv(x, (dist.get_rank() + 1) % 4)
     """)
+    ranks.zygote.wait_until_ready()  # so that what is bounded below is the launch alone
     begin = time.monotonic()
 
     with pytest.raises(StudentFailure) as failure:

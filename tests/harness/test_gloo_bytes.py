@@ -10,7 +10,7 @@ from grader.harness.comm import gloo_bytes as wire
 from grader.harness.comm.gloo_bytes import expected_traffic, unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.protocol.journal import Failed, read_journal
-from grader.harness.protocol.messages import TCP_HEADER_BYTES, Traffic
+from grader.harness.protocol.traffic import TCP_HEADER_BYTES, Traffic
 from tests.harness.recorded_ranks import Recorded, log
 
 HEAD = """

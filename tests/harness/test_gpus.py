@@ -17,7 +17,7 @@ from course_env.errors import CatalogError
 from grader.harness.agents.agent import Agent
 from grader.harness.agents.roster import Member
 from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.messages import Network
 from grader.harness.protocol.wall import Wall
 from grader.harness.run import Run
@@ -65,7 +65,7 @@ def test_gpus_that_cannot_be_used_are_as_good_as_none(zygote, tmp_path, wall):
     launcher = Launchers(Pretender(zygote, 2), partial(ZygoteHandle, wall=wall, preload=["torch"], gpus=True))
     try:
         placement = launcher.place(2)
-        assert str(placement).startswith("gloo on the CPU (it was tried on GPUs, and failed: Rank 0 of 2 raised ")
+        assert str(placement).startswith("gloo on the CPU (a trial on GPUs failed: Rank 0 of 2 raised ")
         assert placement is launcher.place(2), "once is enough"
         assert "3 ranks would share 2 GPUs" in str(launcher.place(3))
         ranks = Ranks(launcher.launcher_for(placement), tmp_path)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import LaunchError
-from grader.harness.launch import launcher
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch import zygote_handle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import verdict_on
@@ -31,10 +31,10 @@ def solve():
 JUDGE = """
 import sys
 from pathlib import Path
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
-ranks = Ranks(Zygote(wall=Wall.NONE, preload=[]), Path(sys.argv[1]))
+ranks = Ranks(ZygoteHandle(wall=Wall.NONE, preload=[]), Path(sys.argv[1]))
 ranks.zygote.wait_until_ready()
 print(ranks.zygote.pid, flush=True)
 ranks.remains(2, process_group=False, timeout_s=60)
@@ -203,7 +203,7 @@ def test_a_judge_without_descriptors_loses_none(fresh):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (held + 6, limits[1]))
     try:
-        with pytest.raises(LaunchError, match=r"no means for a launch of 16 ranks: .*Too many open files"):
+        with pytest.raises(LaunchError, match=r"A launch of 16 ranks cannot be prepared: .*Too many open files"):
             fresh.run(16, process_group=False)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
@@ -213,15 +213,14 @@ def test_a_judge_without_descriptors_loses_none(fresh):
 
 @pytest.mark.parametrize(
     ("python", "told"),
-    [("/no/such/python", "cannot be started: .*No such file"), ("/bin/false", r"did not start\. It left no word.")],
+    [("/no/such/python", "cannot be started: .*No such file"), ("/bin/false", r"did not start\. It printed nothing.")],
 )
 def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, told):
     """A zygote that does not come up is said at once, and leaves no folder."""
     monkeypatch.setattr(sys, "executable", python)
-    monkeypatch.setattr(launcher, "_scratch_parent", lambda: str(tmp_path))
 
     def start() -> None:
-        with ZygoteHandle(wall=Wall.NONE, preload=[]) as zygote:
+        with ZygoteHandle(wall=Wall.NONE, preload=[], scratch_parent=tmp_path) as zygote:
             zygote.wait_until_ready()
 
     with pytest.raises(LaunchError, match=told):
@@ -231,7 +230,7 @@ def test_a_python_that_cannot_run_is_one_error(monkeypatch, tmp_path, python, to
 
 def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
     """The first test waits for a zygote that does not come up; the others are told at once."""
-    monkeypatch.setattr(launcher, "ZYGOTE_START_S", 0.5)
+    monkeypatch.setattr(zygote_handle, "ZYGOTE_START_S", 0.5)
     with ZygoteHandle(wall=Wall.NONE, preload=[]) as zygote:
         os.kill(zygote.pid, signal.SIGSTOP)
         with pytest.raises(LaunchError, match=r"did not start within 0\.5 s"):
@@ -246,9 +245,10 @@ def test_a_zygote_that_hangs_at_its_start_is_waited_for_once(monkeypatch):
 def test_a_judge_killed_during_the_start_leaves_no_folder(tmp_path):
     """The zygote finds the judge gone when it is ready, and removes what the judge cannot."""
     code = (
-        "import os, sys; from grader.harness.launch import launcher; from grader.harness.protocol.wall import Wall\n"
-        f"launcher._scratch_parent = lambda: {str(tmp_path)!r}\n"
-        "zygote = launcher.Zygote(wall=Wall.NONE, preload=[]); os.kill(zygote.pid, 19); print(zygote.pid, flush=True); sys.stdin.read()"
+        "import os, pathlib, sys; from grader.harness.protocol.wall import Wall\n"
+        "from grader.harness.launch.zygote_handle import ZygoteHandle\n"
+        f"zygote = ZygoteHandle(wall=Wall.NONE, preload=[], scratch_parent=pathlib.Path({str(tmp_path)!r}))\n"
+        "os.kill(zygote.pid, 19); print(zygote.pid, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

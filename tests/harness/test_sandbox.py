@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials import walls as probe
@@ -341,10 +341,10 @@ def test_a_killed_sandbox_takes_everything_with_it(wall, tmp_path):
 JUDGE = """
 import sys
 from pathlib import Path
-from grader.harness.launch.launcher import Zygote
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.wall import Wall
 from tests.harness.ranks import Ranks
-ranks = Ranks(Zygote(wall=Wall.NESTED, preload=[]), Path(sys.argv[1]))
+ranks = Ranks(ZygoteHandle(wall=Wall.NESTED, preload=[]), Path(sys.argv[1]))
 ranks.zygote.wait_until_ready()
 print(ranks.zygote.pid, flush=True)
 ranks.remains(2, process_group=False, timeout_s=60)

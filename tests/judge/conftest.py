@@ -72,7 +72,8 @@ class Course:
             "assignment.toml": DECLARATION.format(needs=needs),
             "programs.py": PROGRAMS,
             "sums.py": student,
-            "test_sums.py": "import pytest\nfrom assignments.ch01_sums import programs\n" + textwrap.dedent(tests),
+            "test_sums.py": "import pytest\nfrom assignments.ch01_sums import programs\nfrom grader.harness import exercise\n"
+            + textwrap.dedent(tests),
         }
         for name, text in files.items():
             (self.chapter / name).write_text(textwrap.dedent(text))

@@ -7,12 +7,12 @@ from grader.harness.mistake import Mistake
 TESTS = '''
 from grader.harness import PerRank, assert_matches
 
-@pytest.mark.exercise("add", aspect="equivalence")
+@exercise("add", aspect="equivalence")
 def test_add(student):
     """Adds."""
     {check}
 
-@pytest.mark.exercise("double", aspect="equivalence")
+@exercise("double", aspect="equivalence")
 def test_double(student):
     """Doubles."""
     assert student.double(1) == 2

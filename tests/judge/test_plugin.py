@@ -14,12 +14,12 @@ from grader.harness.trials.walls import problem
 from tests.harness.processes import descendants, eventually, running
 
 TESTS = '''
-@pytest.mark.exercise("add", aspect="equivalence")
+@exercise("add", aspect="equivalence")
 def test_add(student):
     """Two and three are five."""
     assert student.add(2, 3) == 5
 
-@pytest.mark.exercise("double", aspect="equivalence")
+@exercise("double", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_double(launch, world_size):
     """Every rank doubles its own number."""
@@ -63,7 +63,7 @@ def test_one_zygote_serves_a_whole_submission(course):
     tests = """
         zygotes = set()
 
-        @pytest.mark.exercise("add", aspect="equivalence")
+        @exercise("add", aspect="equivalence")
         @pytest.mark.parametrize("call", range(4))
         def test_add(student, call):
             \"\"\"The zygote's process id.\"\"\"
@@ -79,7 +79,7 @@ def test_one_zygote_serves_a_whole_submission(course):
 
 
 TRAFFIC = """
-    @pytest.mark.exercise("double", aspect="property")
+    @exercise("double", aspect="property")
     def test_nothing_is_sent(launch):
         \"\"\"Doubling takes no communication.\"\"\"
         run = launch(programs.double, 2, shared={"a": 2}, process_group=False)
@@ -121,13 +121,13 @@ def test_an_unknown_exercise_is_a_usage_error_with_a_suggestion(course):
 @pytest.mark.parametrize(
     ("marker", "told"),
     [
-        ("", 'must carry @pytest.mark.exercise("<id>", aspect="<aspect>")'),
-        ('@pytest.mark.exercise("add")', 'must carry @pytest.mark.exercise("<id>", aspect="<aspect>")'),
+        ("", 'must carry @exercise("<id>", aspect="<aspect>")'),
+        ('@pytest.mark.exercise("add")', 'must carry @exercise("<id>", aspect="<aspect>")'),
         (
-            '@pytest.mark.exercise("ad", aspect="property")',
+            '@exercise("ad", aspect="property")',
             "has no exercise 'ad'. Known: add, double. Did you mean 'add'?",
         ),
-        ('@pytest.mark.exercise("add", aspect="propertie")', "'propertie' is no aspect. Known: equivalence, property"),
+        ('@exercise("add", aspect="propertie")', "'propertie' is no aspect. Known: equivalence, property"),
     ],
     ids=["none", "no-aspect", "no-exercise", "bad-aspect"],
 )
@@ -181,7 +181,7 @@ def test_inputs_differ_between_runs_and_repeat_with_their_seed(course):
     course.write(
         '''
         import random
-        @pytest.mark.exercise("add", aspect="equivalence")
+        @exercise("add", aspect="equivalence")
         def test_add(student):
             """Adds."""
             assert student.add(random.random(), 0) == "shown"
@@ -206,7 +206,7 @@ def test_a_missing_need_is_not_gradable(course, monkeypatch):
     """What the machine lacks is neither a failure nor a pass."""
     course.write(
         '''
-        @pytest.mark.exercise("add", aspect="equivalence")
+        @exercise("add", aspect="equivalence")
         def test_add(launch):
             """Adds."""
             launch(programs.double, 1, shared={"a": 1}, needs=("gpu",), process_group=False)
@@ -218,7 +218,7 @@ def test_a_missing_need_is_not_gradable(course, monkeypatch):
 
 
 ANYWHERE = """
-    @pytest.mark.exercise("double", aspect="equivalence")
+    @exercise("double", aspect="equivalence")
     @pytest.mark.parametrize("on", ["cpu", "best", "gpu"])
     def test_double(launch, device, on):
         \"\"\"Wherever it runs.\"\"\"
@@ -226,7 +226,7 @@ ANYWHERE = """
         assert run["y"] == (4, 4)
         assert device.type == "cpu"
 
-    @pytest.mark.exercise("add", aspect="property")
+    @exercise("add", aspect="property")
     def test_add(launch):
         \"\"\"Nothing is sent, and nobody could say so of GPUs.\"\"\"
         run = launch(programs.double, 2, shared={"a": 2}, process_group=False, on="best")
@@ -255,7 +255,7 @@ def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
     """An author's mistake in a test is not charged to the student."""
     course.write(
         '''
-        @pytest.mark.exercise("add", aspect="equivalence")
+        @exercise("add", aspect="equivalence")
         def test_add(launch):
             """Adds."""
             launch(programs.double, 2, per_rank={"a": [1]})

@@ -46,9 +46,9 @@ UNREADABLE = (".tar.zst", ".rar", ".7z")
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 AGAIN = "Make the archive again, with `zip -r` or `tar -czf`, and hand it in again."
-TWICE = Refused(fault="is in the archive twice", mend="Make the archive again with one of them.")
-ENCRYPTED = Refused(fault="is encrypted", mend="Hand it in without a password.")
-ODD_METHOD = Refused(fault="is compressed in a way that is not read", mend=AGAIN)
+TWICE = Refused(fault="is in the archive twice", remedy="Make the archive again with one of them.")
+ENCRYPTED = Refused(fault="is encrypted", remedy="Hand it in without a password.")
+ODD_METHOD = Refused(fault="is compressed in a way that is not read", remedy=AGAIN)
 
 Member = tuple[str, File | Refused | None]
 """A path in an archive and what lies there; None for a folder."""
@@ -124,7 +124,7 @@ def _damaged() -> RefusedError:
 
 def _plant(tree: Branch, path: str, what: File | Refused | None) -> None:
     if fault := _fault_in_path(path):
-        tree[path] = Refused(fault=fault, mend=AGAIN)
+        tree[path] = Refused(fault=fault, remedy=AGAIN)
         return
     parts = [part for part in path.split("/") if part not in {"", "."}]
     folders = parts[:DEPTH] if what is None else parts[:-1][:DEPTH]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from course_env.errors import UsageError
 from grader.batch.intake.archive import SUFFIXES, archive_folder, archive_stem
+from grader.batch.intake.listing import LeftOut
 from grader.batch.intake.take import is_clutter, list_left_out
 from grader.batch.intake.tree import Entry, Folder, Refused, RefusedError, doubles, folder_on_disk, printable, settle
-from grader.batch.result import LeftOut
 from grader.course.catalog import Chapter, Course
 
 MAX_SHOWN = 5
@@ -146,7 +146,7 @@ def _unclear(chapter_id: str, entries: Mapping[str, Entry]) -> str:
     """Return why a chapter cannot be taken although something much like it is there, or ""."""
     entry = entries.get(chapter_id)
     if isinstance(entry, Refused):
-        return f"{chapter_id} {entry.fault}. {entry.mend}"
+        return f"{chapter_id} {entry.fault}. {entry.remedy}"
     others = doubles(chapter_id, entries)
     return f"There is a '{printable(others[0])}': rename it to {chapter_id}." if others else ""
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grader.batch.intake.archive import archive_stem
+from grader.batch.intake.listing import LeftOut, TakenFile
 from grader.batch.intake.tree import NOT_REGULAR, Entry, Folder, Refused, RefusedError, doubles, printable, settle
-from grader.batch.result import LeftOut, TakenFile
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
@@ -117,8 +117,9 @@ def is_clutter(name: str) -> bool:
 def _missing(file: str, chapter: Chapter, present: list[str]) -> str:
     strangers = [name for name in present if name not in chapter.files]
     close = doubles(file, strangers) or difflib.get_close_matches(file, strangers, n=1, cutoff=0.7)
-    mend = f"There is a '{printable(close[0])}': rename it." if close else f"Hand in all files: {_all_files(chapter)}."
-    return f"{file} is missing: the submission has no such file. {mend}"
+    hand_in_all = f"Hand in all files: {_all_files(chapter)}."
+    remedy = f"There is a '{printable(close[0])}': rename it." if close else hand_in_all
+    return f"{file} is missing: the submission has no such file. {remedy}"
 
 
 def _all_files(chapter: Chapter) -> str:
@@ -127,9 +128,9 @@ def _all_files(chapter: Chapter) -> str:
 
 def _take(entry: Entry) -> bytes:
     if isinstance(entry, Folder):
-        raise RefusedError(NOT_REGULAR.fault, NOT_REGULAR.mend)
+        raise RefusedError(NOT_REGULAR.fault, NOT_REGULAR.remedy)
     if isinstance(entry, Refused):
-        raise RefusedError(entry.fault, entry.mend)
+        raise RefusedError(entry.fault, entry.remedy)
     content = entry.read()
     _require_utf8(content)
     return content
@@ -137,14 +138,14 @@ def _take(entry: Entry) -> bytes:
 
 def _require_utf8(content: bytes) -> None:
     """Raise RefusedError for what Python would not read, or not as UTF-8; a byte order mark of UTF-8 is no fault."""
-    mend = "Save it as UTF-8 and hand it in again."
+    remedy = "Save it as UTF-8 and hand it in again."
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         fault = f"is not UTF-8 text: byte 0x{content[error.start]:02x} at position {error.start}"
-        raise RefusedError(fault, mend) from None
+        raise RefusedError(fault, remedy) from None
     if b"\0" in content:
-        raise RefusedError(f"is not text: a NUL byte at position {content.index(0)}", mend)
+        raise RefusedError(f"is not text: a NUL byte at position {content.index(0)}", remedy)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     except SyntaxError:

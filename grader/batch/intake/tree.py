@@ -22,12 +22,12 @@ Parts = tuple[str, ...]
 
 
 class RefusedError(Exception):
-    """Something cannot be taken: `fault` says what is wrong with it, `mend` what the student should do."""
+    """Something cannot be taken: `fault` says what is wrong with it, `remedy` what the student should do."""
 
-    def __init__(self, fault: str, mend: str) -> None:
-        super().__init__(f"{fault}. {mend}")
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}. {remedy}")
         self.fault = fault
-        self.mend = mend
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,13 +52,13 @@ class Refused:
     """What is never taken, whatever its name: a link, a device, a name that two entries claim."""
 
     fault: str
-    mend: str
+    remedy: str
 
 
 Entry = File | Folder | Refused
 
-LINK = Refused(fault="is a link", mend="Hand in what it points to.")
-NOT_REGULAR = Refused(fault="is not a regular file", mend="Hand in a file of that name.")
+LINK = Refused(fault="is a link", remedy="Hand in what it points to.")
+NOT_REGULAR = Refused(fault="is not a regular file", remedy="Hand in a file of that name.")
 
 
 def too_large(num_bytes: int, limit: int = MAX_FILE_BYTES) -> RefusedError:
@@ -129,7 +129,7 @@ def _opened(top: Path, parts: Parts) -> Iterator[int]:
 def _read_regular(descriptor: int, limit: int) -> bytes:
     before = os.fstat(descriptor)
     if not stat.S_ISREG(before.st_mode):
-        raise RefusedError(NOT_REGULAR.fault, NOT_REGULAR.mend)
+        raise RefusedError(NOT_REGULAR.fault, NOT_REGULAR.remedy)
     if before.st_size > limit:
         raise too_large(before.st_size, limit)
     with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -155,7 +155,7 @@ def settle(entries: Mapping[str, Entry], expected: Iterable[str]) -> dict[str, E
     for name in expected:
         if name in entries and (others := doubles(name, entries)):
             fault = f"has a double: '{printable(others[0])}' differs only by case or by Unicode form"
-            settled[name] = Refused(fault=fault, mend=f"Keep one of the two, named {name}.")
+            settled[name] = Refused(fault=fault, remedy=f"Keep one of the two, named {name}.")
     return settled
 
 

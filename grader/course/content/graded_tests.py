@@ -60,8 +60,7 @@ def _read_tests(path: Path, where: str) -> Iterator[TestFunction]:
 
 
 def _is_exercise_marker(decorator: ast.expr) -> bool:
-    """Whether a decorator is the marker, under its full name or, as files with many tests prefer, as `exercise`."""
-    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in {"pytest.mark.exercise", "exercise"}
+    return isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "exercise"
 
 
 def _arguments(marker: ast.Call) -> tuple[str | None, str | None]:

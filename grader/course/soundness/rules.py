@@ -215,7 +215,7 @@ def _exercise_of_mutant(name: str, chapter: Chapter) -> str | None:
 
 def _faults_of(test: TestFunction, chapter: Chapter) -> Iterator[Problem]:
     known = [exercise.id for exercise in chapter.exercises]
-    marker = '@pytest.mark.exercise("<id>", aspect="<aspect>")'
+    marker = '@exercise("<id>", aspect="<aspect>")'
     if not test.claim:
         yield Problem(
             where=test.where,

@@ -1,1 +1,1 @@
-"""Launches whose ranks are spread over the tasks of an allocation: an agent in each task, a team of them as launcher."""
+"""Launches spread over the tasks of an allocation: an agent runs in each task, and a team of agents is the launcher."""

@@ -1,7 +1,7 @@
-"""An agent: in each task of an allocation, it runs the parts of launches that a judge elsewhere sends.
+"""An agent: one runs in each task of an allocation and runs the parts of launches that a judge sends.
 
-It runs no student code, and is outside every wall: its zygotes are inside, one for each judge that connects, with all that a
-zygote on the judge's own machine has round it but a network of its own.
+An agent runs no student code and stands outside every wall. Its zygotes run inside: one for each judge that connects, behind
+the same wall as on the judge's own machine, except that its ranks share the job's network.
 """
 
 import contextlib
@@ -13,28 +13,22 @@ import threading
 from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
-from grader.harness.launch.launcher import Remains, ZygoteHandle
-from grader.harness.protocol.messages import (
-    END_PART,
-    FREEZE_PART,
-    LEAVE,
-    PART_IS_DONE,
-    PART_IS_FROZEN,
-    LaunchRequest,
-    Network,
-)
+from grader.harness.launch.remains import Remains
+from grader.harness.launch.zygote_handle import ZygoteHandle
+from grader.harness.protocol.messages import LaunchRequest, Network
+from grader.harness.protocol.parts import END_PART, FREEZE_PART, LEAVE, PART_IS_DONE, PART_IS_FROZEN
 
 BACKLOG = 64
 HOLD_PATIENCE_S = 300.0
 MAX_CONNECTING = 128
 MAX_STRANGERS = 64
-"""Connections that have not shown yet that they know the secret: ranks can connect, too."""
+"""Connections that have not yet proved that they know the secret: ranks can connect, too."""
 
-BREATH_S = 0.1
+RETRY_S = 0.1
 
 
 class Agent:
-    """Listens for judges as long as somebody holds it."""
+    """Listens for judges until its job's leader lets go of it."""
 
     def __init__(self, secret: bytes, network: Network) -> None:
         self._secret = secret
@@ -55,7 +49,7 @@ class Agent:
         return int(self._server.getsockname()[1])
 
     def wait(self) -> None:
-        """Return when whoever held this agent has let go of it.
+        """Return when the job's leader has let go of this agent.
 
         Raises: LaunchError if nobody comes.
         """
@@ -64,7 +58,7 @@ class Agent:
         self._over.wait()
 
     def close(self) -> None:
-        """End every session, and with it the ranks that it runs."""
+        """End every session, and with it the ranks that the session runs."""
         self._over.set()
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -80,13 +74,13 @@ class Agent:
         while not self._over.is_set():
             try:
                 connection, _ = self._server.accept()
-            except OSError:  # closed by us; or the other end has gone already, or no descriptor is left for now
-                self._over.wait(BREATH_S)
+            except OSError:  # we closed it, the other end has gone already, or no descriptor is free for now
+                self._over.wait(RETRY_S)
                 continue
             with self._lock:
-                is_one_too_many = self._num_strangers >= MAX_STRANGERS
-                self._num_strangers += not is_one_too_many
-            if is_one_too_many:
+                is_full = self._num_strangers >= MAX_STRANGERS
+                self._num_strangers += not is_full
+            if is_full:
                 connection.close()
             else:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -103,7 +97,7 @@ class Agent:
                 elif isinstance(first, dialogue.Begin):
                     self._work(channel, first)
         except ChannelError:
-            pass  # a judge that has gone; or somebody who only tried
+            pass  # the judge has gone, or it was a stranger
         finally:
             connection.close()
             with self._lock:
@@ -135,7 +129,7 @@ class Agent:
 
 
 class _Session:
-    """One judge, and the zygote that is its own."""
+    """One judge, and the zygote that runs its launches."""
 
     def __init__(self, channel: Channel, zygote: ZygoteHandle, network: Network) -> None:
         self._channel = channel
@@ -153,7 +147,7 @@ class _Session:
                     case dialogue.RunPart(request=request, sources=sources, inputs=inputs):
                         self._run(request, sources, inputs)
                     case _:
-                        pass  # meant for a part that has just ended by itself
+                        pass  # it was meant for a part that has just ended
         finally:
             self._forget_meeting()
 
@@ -169,12 +163,12 @@ class _Session:
         self._meeting = None
 
     def _run(self, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...]) -> None:
-        step, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        others = [theirs.fileno()]
+        step, part_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        others = [part_end.fileno()]
         if request.listens:
             assert self._meeting is not None
             others.append(self._meeting.fileno())
-        with step, theirs:
+        with step, part_end:
             launch = _PartUnderWay(self._zygote, request, sources, inputs, others)
             try:
                 self._keep_step(step, launch)
@@ -183,13 +177,13 @@ class _Session:
                     step.send(END_PART)
                 launch.join()
         self._forget_meeting()
-        told = launch.told()
-        with contextlib.suppress(LaunchError):  # the next launch will say so
-            self._zygote.wait_until_ready()  # one that was killed is replaced at the expense of this launch
-        dialogue.send(self._channel, told)
+        result = launch.result()
+        with contextlib.suppress(LaunchError):  # the next launch will report it
+            self._zygote.wait_until_ready()  # if it was killed, this launch pays for its replacement
+        dialogue.send(self._channel, result)
 
     def _keep_step(self, step: socket.socket, launch: "_PartUnderWay") -> None:
-        """Pass on what the part and the judge have to say to each other, until the part has ended."""
+        """Pass messages on between the part and the judge until the part has ended."""
         poll = select.poll()
         for source in (step, self._channel, launch):
             poll.register(source, select.POLLIN)
@@ -202,20 +196,20 @@ class _Session:
             if self._channel.fileno() in ready:
                 self._tell_part(step, dialogue.receive_from_judge(self._channel))
 
-    def _tell_judge(self, said: bytes) -> None:
-        if said == PART_IS_DONE:
+    def _tell_judge(self, step: bytes) -> None:
+        if step == PART_IS_DONE:
             dialogue.send(self._channel, dialogue.PartDone())
-        elif said == PART_IS_FROZEN:
+        elif step == PART_IS_FROZEN:
             dialogue.send(self._channel, dialogue.Frozen())
 
     def _tell_part(self, step: socket.socket, message: dialogue.ToAgent) -> None:
-        words = {dialogue.Leave: LEAVE, dialogue.Freeze: FREEZE_PART, dialogue.CutPart: END_PART}
+        steps = {dialogue.Leave: LEAVE, dialogue.Freeze: FREEZE_PART, dialogue.CutPart: END_PART}
         with contextlib.suppress(OSError):  # it has just ended
-            step.send(words[type(message)])
+            step.send(steps[type(message)])
 
 
 class _PartUnderWay:
-    """A part that runs in a thread of its own; its descriptor becomes readable when it has ended."""
+    """A part that runs in a separate thread; its descriptor becomes readable when the part has ended."""
 
     def __init__(
         self, zygote: ZygoteHandle, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
@@ -244,8 +238,8 @@ class _PartUnderWay:
         self._thread.join()
         os.close(self._ended)
 
-    def told(self) -> dialogue.FromAgent:
-        """Return what the judge is told of it, after the end."""
+    def result(self) -> dialogue.FromAgent:
+        """Return the message to the judge about a part that has ended."""
         if isinstance(self._outcome, Remains):
             return dialogue.PartLeft(remains=self._outcome)
-        return dialogue.PartFailed(reason=str(self._outcome or "The agent failed by itself; see the log of its task."))
+        return dialogue.PartFailed(reason=str(self._outcome or "The agent itself failed; see the log of its task."))

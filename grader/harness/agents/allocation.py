@@ -1,4 +1,4 @@
-"""What every task of an allocation does: be an agent; and in the first of them, lead."""
+"""What every task of an allocation does: it runs an agent, and task 0 also leads."""
 
 import contextlib
 import socket
@@ -30,7 +30,7 @@ class Seat:
 
 
 def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
-    """Run an agent that others find in `folder`; task 0 calls `lead`, and all agents are there until it returns.
+    """Run an agent that the other tasks find in `folder`. Task 0 calls `lead`; all agents keep running until it returns.
 
     Raises: LaunchError if the tasks do not find each other.
     """
@@ -52,7 +52,7 @@ def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
 
 
 def _held(members: Sequence[Member], secret: bytes) -> contextlib.ExitStack:
-    """Hold all agents, as long as what is returned is open."""
+    """Keep all agents running as long as the returned stack is open."""
     with contextlib.ExitStack() as holding:
         for member in members:
             try:

@@ -1,9 +1,9 @@
-"""Messages over TCP that only those can send who know the secret of the job.
+"""Authenticated messages over TCP between a judge and the agents of its job.
 
-Ranks of several machines share their network, so that a rank can connect to an agent, and try. Each end opens with 32 random
-bytes. Of both, and the secret, a key is made for either direction, and every message carries a code by that key over its
-number and its content: nothing that was said on another connection, earlier, or the other way round can be said again.
-Contents are no secret: who reads a cluster's network is its administrator.
+Ranks of several machines share a network, so a rank can connect to an agent. Each end opens with a nonce of 32 random bytes.
+The job's secret and both nonces give one key for each direction, and every message carries a keyed hash over its sequence
+number and its content. A message from another connection, from earlier, or from the other direction is therefore refused.
+Contents are not encrypted: only a cluster's administrators can read its network.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from typing import Self
 NONCE_BYTES = 32
 CODE_BYTES = 32
 HEADER = struct.Struct("<Q")
-FIRST_MESSAGE_BYTES = 1 << 16  # whoever has shown nothing yet must not make us hold much
+FIRST_MESSAGE_BYTES = 1 << 16  # a stranger must not make us hold much
 MESSAGE_BYTES = 1 << 32
 CHUNK_BYTES = 1 << 20
 STALLED_S = 30.0
-"""How long the rest of a message may take, and a machine that is gone may look as if it were there."""
+"""How long the rest of a message may take, and how long a dead machine may go unnoticed."""
 
 
 class ChannelError(Exception):
-    """The other end is not one of ours, or has gone in the middle of something."""
+    """The other end does not know the secret, or the connection broke."""
 
 
 class Party(Enum):
-    """Who one is: the key of either direction is made with the name of the sender."""
+    """Who sends: the key of a direction is made with the name of its sender."""
 
     JUDGE = b"judge"
     AGENT = b"agent"
@@ -39,10 +39,10 @@ class Party(Enum):
 class Channel:
     """One end of a connection. Closes the socket when it is closed.
 
-    Raises: ChannelError if the other end does not open, or goes.
+    Raises: ChannelError if the other end sends no nonce, or the connection breaks.
     """
 
-    def __init__(self, connection: socket.socket, secret: bytes, end: Party) -> None:
+    def __init__(self, connection: socket.socket, secret: bytes, party: Party) -> None:
         self._socket = connection
         self._socket.settimeout(STALLED_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -50,13 +50,12 @@ class Channel:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * STALLED_S))
         for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
             self._socket.setsockopt(socket.IPPROTO_TCP, option, int(STALLED_S / 3))
-        mine = os.urandom(NONCE_BYTES)
-        self._write(mine)
-        theirs = self._read(NONCE_BYTES)
-        other = Party.AGENT if end is Party.JUDGE else Party.JUDGE
-        nonces = {end: mine, other: theirs}
+        other = Party.AGENT if party is Party.JUDGE else Party.JUDGE
+        nonces = {party: os.urandom(NONCE_BYTES)}
+        self._write(nonces[party])
+        nonces[other] = self._read(NONCE_BYTES)
         both = nonces[Party.JUDGE] + nonces[Party.AGENT]
-        self._sending = _Sequence(secret, end, both)
+        self._sending = _Sequence(secret, party, both)
         self._receiving = _Sequence(secret, other, both)
 
     def __enter__(self) -> Self:
@@ -74,7 +73,7 @@ class Channel:
         self._socket.close()
 
     def hang_up(self) -> None:
-        """End the connection from another thread than the one that may wait for a message."""
+        """End the connection while another thread may be waiting for a message."""
         with contextlib.suppress(OSError):  # the other end was quicker
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -85,7 +84,7 @@ class Channel:
         self._write(content)
 
     def receive(self) -> bytes:
-        """Wait for one message, as long as the other end is there, and return its content."""
+        """Return the content of the next message; wait for it as long as the connection lasts."""
         length = self._read_header()
         (num_bytes,) = HEADER.unpack(length)
         if num_bytes > (MESSAGE_BYTES if self._receiving.begun else FIRST_MESSAGE_BYTES):
@@ -97,7 +96,7 @@ class Channel:
         return content
 
     def _read_header(self) -> bytes:
-        """Wait for the begin of a message: between two of them there is no hurry, before the first there is."""
+        """Wait for the start of a message: without limit between two messages, but not before the first."""
         self._socket.settimeout(None if self._receiving.begun else STALLED_S)
         first = self._read(1)
         self._socket.settimeout(STALLED_S)
@@ -123,7 +122,7 @@ class Channel:
 
 
 class _Sequence:
-    """The codes of the messages in one direction."""
+    """The keyed hashes of the messages in one direction."""
 
     def __init__(self, secret: bytes, sender: Party, nonces: bytes) -> None:
         self._key = hashlib.blake2b(nonces, key=secret, person=sender.value).digest()
@@ -131,7 +130,7 @@ class _Sequence:
 
     @property
     def begun(self) -> bool:
-        """Whether there was a message."""
+        """Whether a message has passed."""
         return self._number > 0
 
     def code(self, length: bytes, content: bytes) -> bytes:

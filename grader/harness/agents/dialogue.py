@@ -1,48 +1,49 @@
-"""What a judge and the agents of its allocation say to each other, as msgpack."""
+"""The messages between a judge and the agents of its allocation, as msgpack."""
 
 import msgspec
 
 from grader.harness.agents.channel import Channel
-from grader.harness.launch.launcher import Remains
+from grader.harness.launch.remains import Remains
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.wall import Wall
 
 
 class Hold(msgspec.Struct, frozen=True, tag=True):
-    """To an agent, first: be there as long as this connection is."""
+    """Judge to agent, first: keep running as long as this connection lasts."""
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """To an agent, first: start a zygote for this connection; `gpus`: one whose ranks can use those of the machine."""
+    """Judge to agent, first: start a zygote for this connection."""
 
     wall: Wall
     preload: tuple[str, ...]
     gpus: bool = False
+    """Whether its ranks can use the GPUs of the machine."""
 
 
 class AgentReady(msgspec.Struct, frozen=True, tag=True):
-    """From an agent: it is as was asked."""
+    """Agent to judge: done, and ready."""
 
 
 class PartFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From an agent: that could not be done, through no fault of the code under test."""
+    """Agent to judge: that failed, through no fault of the code under test."""
 
     reason: str
 
 
 class Meet(msgspec.Struct, frozen=True, tag=True):
-    """To the agent that will run rank 0: have a place ready where all ranks meet."""
+    """Judge to the agent that will run rank 0: listen where all ranks will meet."""
 
 
 class StoreAddress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From that agent: there."""
+    """Agent to judge: the address where all ranks meet."""
 
     host: str
     port: int
 
 
 class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """To an agent: run this part of a launch, whose sources and inputs are packed."""
+    """Judge to agent: run this part of a launch; sources and inputs are packed."""
 
     request: LaunchRequest
     sources: bytes
@@ -50,30 +51,31 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class PartDone(msgspec.Struct, frozen=True, tag=True):
-    """From an agent: its ranks have all returned, and wait for the others."""
+    """Agent to judge: its ranks have all returned, and wait for the other parts."""
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """To an agent: all others have returned, too."""
+    """Judge to agent: the ranks of every part have returned; let yours leave."""
 
 
 class Freeze(msgspec.Struct, frozen=True, tag=True):
-    """To an agent: stop the ranks where they are.
+    """Judge to agent: stop the ranks where they are.
 
-    All are stopped before the first is ended: a rank must not see its peer's connection close and report that as its end.
+    All parts are stopped before the first is ended. Otherwise a rank would see its peer's connection close and report that
+    as the cause of its own end.
     """
 
 
 class Frozen(msgspec.Struct, frozen=True, tag=True):
-    """From an agent: they are stopped, or have ended."""
+    """Agent to judge: they are stopped, or have ended."""
 
 
 class CutPart(msgspec.Struct, frozen=True, tag=True):
-    """To an agent: end the ranks."""
+    """Judge to agent: end the ranks."""
 
 
 class PartLeft(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From an agent: the part has ended, and this is left of it."""
+    """Agent to judge: the part has ended; these are its remains."""
 
     remains: Remains
 

@@ -1,4 +1,4 @@
-"""By which interface and address of this machine others reach it."""
+"""The interface and address by which other machines reach this one."""
 
 import fcntl
 import socket

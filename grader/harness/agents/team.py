@@ -1,4 +1,4 @@
-"""The judge's end of an allocation: launches whose ranks are spread over its agents."""
+"""The judge's end of an allocation: a launcher whose ranks are spread over agents."""
 
 import contextlib
 import select
@@ -15,24 +15,25 @@ from course_env.errors import LaunchError
 from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.agents.roster import Member
-from grader.harness.launch.launcher import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END, Remains, pack_inputs
-from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, Part
+from grader.harness.launch.launcher import pack_inputs
+from grader.harness.launch.remains import Remains
+from grader.harness.protocol.messages import LaunchRequest, LaunchStatus
+from grader.harness.protocol.parts import Part
 from grader.harness.protocol.sources import Sources, pack_sources
+from grader.harness.protocol.timeline import CUT_AFTER_S, GRACE_AFTER_FAILURE_S, PART_LATER_S, SECONDS_TO_END
 from grader.harness.protocol.wall import Wall
 
 CONNECT_S = 5.0
 ZYGOTES_START_S = 90.0
-# How long other parts may go on after one has failed: time enough for their ranks to notice.
-GRACE_AFTER_FAILURE_S = 2.0
 FREEZE_S = 1.0
 
 _Message = TypeVar("_Message", bound=dialogue.FromAgent)
 
 
 def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, range]]:
-    """Return who runs which ranks: consecutive ones, spread as widely as they go.
+    """Return which member runs which ranks: consecutive ranks, on as many members as possible.
 
-    Members stand in the order of their tasks, so that neighbours share a machine.
+    Members come in the order of their tasks, so neighbours share a machine.
     """
     owners = [rank * len(members) // world_size for rank in range(world_size)]
     return [
@@ -41,11 +42,11 @@ def split(world_size: int, members: Sequence[Member]) -> list[tuple[Member, rang
     ]
 
 
-def _parts(split_: Sequence[tuple[Member, range]], place: dialogue.StoreAddress) -> list[Part]:
-    """Return the parts of a launch whose ranks are split so, and meet there."""
+def _parts(shares: Sequence[tuple[Member, range]], store: dialogue.StoreAddress) -> list[Part]:
+    """Return the parts of a launch whose ranks are shared so, and meet at `store`."""
     on_node: dict[str, int] = {}
     firsts = []
-    for member, ranks in split_:
+    for member, ranks in shares:
         firsts.append(on_node.setdefault(member.node, 0))
         on_node[member.node] += len(ranks)
     return [
@@ -54,15 +55,15 @@ def _parts(split_: Sequence[tuple[Member, range]], place: dialogue.StoreAddress)
             num_ranks=len(ranks),
             first_local_rank=first,
             local_world_size=on_node[member.node],
-            host=place.host,
-            port=place.port,
+            host=store.host,
+            port=store.port,
         )
-        for (member, ranks), first in zip(split_, firsts, strict=True)
+        for (member, ranks), first in zip(shares, firsts, strict=True)
     ]
 
 
 class Team:
-    """The agents of an allocation as one launcher, each with a zygote for this judge alone.
+    """The agents of an allocation as one launcher; each has a zygote for this judge alone.
 
     Raises: LaunchError if an agent cannot be reached.
     """
@@ -73,24 +74,24 @@ class Team:
         self._members = tuple(members)
         self._secret = secret
         self._begin = dialogue.Begin(wall=wall, preload=tuple(preload), gpus=gpus)
-        self._crew: tuple[_Hand, ...] = ()
+        self._agents: tuple[_AgentConnection, ...] = ()
         self._ready = False
         self._connect()
 
     def _connect(self) -> None:
         """Have every agent start a zygote, all at the same time."""
         with contextlib.ExitStack() as opened:
-            crew = tuple(opened.enter_context(_Hand(member, self._secret)) for member in self._members)
-            for hand in crew:
-                hand.send(self._begin)
+            agents = tuple(opened.enter_context(_AgentConnection(member, self._secret)) for member in self._members)
+            for agent in agents:
+                agent.send(self._begin)
             opened.pop_all()
-        self._crew, self._ready = crew, False
+        self._agents, self._ready = agents, False
 
     def close(self) -> None:
         """End the zygotes of this judge."""
-        for hand in self._crew:
-            hand.close()
-        self._crew = ()
+        for agent in self._agents:
+            agent.close()
+        self._agents = ()
 
     def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
         """Return, by rank, the GPUs of the task that would run it."""
@@ -99,15 +100,15 @@ class Team:
     def wait_until_ready(self) -> None:
         """Return when every agent has a zygote.
 
-        Raises: LaunchError if one does not get it.
+        Raises: LaunchError if an agent cannot start its zygote.
         """
-        if not self._crew:  # a launch was left before its end, by an agent that went, by Ctrl-C or a test's time-out
+        if not self._agents:  # an agent has gone, or Ctrl-C or a test's time-out abandoned a launch
             self._connect()
         if not self._ready:
             end = time.monotonic() + ZYGOTES_START_S
             try:
-                for hand in self._crew:
-                    hand.expect(dialogue.AgentReady, end)
+                for agent in self._agents:
+                    agent.expect(dialogue.AgentReady, end)
             except BaseException:
                 self.close()
                 raise
@@ -116,7 +117,7 @@ class Team:
     def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
         """Run `request` with one dict of arguments per rank, and return what is left when no process of it is.
 
-        Raises: LaunchError if an agent cannot do its part, or goes.
+        Raises: LaunchError if an agent cannot run its part, or has gone.
         """
         packed, packed_inputs = pack_sources(sources), pack_inputs(inputs)
         self.wait_until_ready()
@@ -131,19 +132,19 @@ class Team:
 
     def _start(self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes]) -> "_PartsUnderWay":
         """Send every agent its part."""
-        hands = {hand.member.task: hand for hand in self._crew}
+        agents = {agent.member.task: agent for agent in self._agents}
         shares = split(request.world_size, self._members)
-        place = hands[shares[0][0].task].meet() if request.process_group else dialogue.StoreAddress(host="", port=0)
-        for (member, ranks), part in zip(shares, _parts(shares, place), strict=True):
+        store = agents[shares[0][0].task].meet() if request.process_group else dialogue.StoreAddress(host="", port=0)
+        for (member, ranks), part in zip(shares, _parts(shares, store), strict=True):
             own = tuple(inputs[rank] for rank in ranks)
             gpus = request.gpus[ranks.start : ranks.stop]
             request_of_part = msgspec.structs.replace(request, part=part, gpus=gpus)
-            hands[member.task].send(dialogue.RunPart(request=request_of_part, sources=sources, inputs=own))
-        return _PartsUnderWay([hands[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
+            agents[member.task].send(dialogue.RunPart(request=request_of_part, sources=sources, inputs=own))
+        return _PartsUnderWay([agents[member.task] for member, _ in shares], time.monotonic() + request.timeout_s)
 
 
-class _Hand:
-    """One agent, as a judge holds it."""
+class _AgentConnection:
+    """A judge's connection to one agent."""
 
     def __init__(self, member: Member, secret: bytes) -> None:
         self.member = member
@@ -185,7 +186,7 @@ class _Hand:
             raise self.trouble(f"has gone: {error}") from None
 
     def expect(self, kind: type[_Message], end: float) -> _Message:
-        """Return the agent's next message, which must be of this kind, and there before `end`."""
+        """Return the agent's next message, which must be of this kind and arrive before `end`."""
         if not select.select([self], [], [], max(0.0, end - time.monotonic()))[0]:
             raise self.trouble("does not answer")
         message = self.receive()
@@ -202,11 +203,11 @@ class _Hand:
 class _PartsUnderWay:
     """The parts of one launch under way."""
 
-    def __init__(self, hands: Sequence[_Hand], deadline: float) -> None:
-        self._hands = {hand.fileno(): hand for hand in hands}
-        self._order = list(hands)
+    def __init__(self, agents: Sequence[_AgentConnection], deadline: float) -> None:
+        self._agents = {agent.fileno(): agent for agent in agents}
+        self._order = list(agents)
         self._deadline = deadline + CUT_AFTER_S
-        self._open = set(self._hands)
+        self._open = set(self._agents)
         self._frozen: set[int] = set()
         self._done: set[int] = set()
         self._left: dict[int, Remains] = {}
@@ -215,7 +216,7 @@ class _PartsUnderWay:
     @property
     def remains(self) -> list[tuple[Member, Remains]]:
         """What the parts have left, in the order of their ranks."""
-        return [(hand.member, self._left[hand.fileno()]) for hand in self._order]
+        return [(agent.member, self._left[agent.fileno()]) for agent in self._order]
 
     def wait(self) -> None:
         """Return when all parts have ended.
@@ -226,7 +227,7 @@ class _PartsUnderWay:
         while self._open and time.monotonic() < end:
             before = len(self._left)
             self._hear(end)
-            if self._open and self._done >= set(self._hands):
+            if self._open and self._done >= set(self._agents):
                 self._tell(dialogue.Leave())
                 self._done.clear()
             if len(self._left) > before == 0 and self._open and self._has_failed():
@@ -236,12 +237,12 @@ class _PartsUnderWay:
             self._cut()
 
     def _has_failed(self) -> bool:
-        """Return whether a part ended by itself before the ranks of all were done."""
+        """Return whether a part ended early: before the ranks of all parts were done."""
         statuses = (remains.status for remains in self._left.values())
         return any(status is None or any(rank.exit_code for rank in status.ranks) for status in statuses)
 
     def _cut(self) -> None:
-        """End the parts that go on, as if in one moment."""
+        """End the parts that still run, all at one moment."""
         self._tell(dialogue.Freeze())
         end = time.monotonic() + FREEZE_S
         while self._open - self._frozen and time.monotonic() < end:
@@ -250,19 +251,19 @@ class _PartsUnderWay:
         end = time.monotonic() + PART_LATER_S + 2 * SECONDS_TO_END
         while self._open:
             if time.monotonic() >= end:
-                raise self._hands[min(self._open)].trouble("does not answer")
+                raise self._agents[min(self._open)].trouble("does not answer")
             self._hear(end)
 
     def _tell(self, message: dialogue.ToAgent) -> None:
         for descriptor in self._open:
-            self._hands[descriptor].send(message)
+            self._agents[descriptor].send(message)
 
     def _hear(self, end: float) -> None:
-        """Take in what agents say until `end`, or at least one of them has spoken."""
+        """Receive from agents until `end`, or until at least one has sent a message."""
         ready, _, _ = select.select(list(self._open), [], [], max(0.0, end - time.monotonic()))
         for descriptor in ready:
-            hand = self._hands[descriptor]
-            match hand.receive():
+            agent = self._agents[descriptor]
+            match agent.receive():
                 case dialogue.PartDone():
                     self._done.add(descriptor)
                 case dialogue.Frozen():
@@ -271,13 +272,13 @@ class _PartsUnderWay:
                     self._left[descriptor] = remains
                     self._open.discard(descriptor)
                 case dialogue.PartFailed(reason=reason):
-                    raise LaunchError(f"On {hand.member.node}: {reason}")
+                    raise LaunchError(f"On {agent.member.node}: {reason}")
                 case other:
-                    raise hand.trouble(f"says {type(other).__name__} in the middle of a launch")
+                    raise agent.trouble(f"says {type(other).__name__} in the middle of a launch")
 
 
 def _joined(request: LaunchRequest, launch: _PartsUnderWay, *, seconds: float) -> Remains:
-    """Return what a whole launch has left."""
+    """Return the remains of a whole launch."""
     parts = [remains for _, remains in launch.remains]
     ranks = [replace(rank, node=member.node) for member, remains in launch.remains for rank in remains.ranks]
     return Remains(
@@ -293,7 +294,7 @@ def _joined(request: LaunchRequest, launch: _PartsUnderWay, *, seconds: float) -
 
 
 def _joined_status(statuses: Sequence[LaunchStatus | None]) -> LaunchStatus | None:
-    """Return how all ranks ended, if that is known of every part; what a shared network carried, nobody can say."""
+    """Return how all ranks ended, if every part reported it. What a shared network carried is unknown."""
     known = [status for status in statuses if status is not None]
     if len(known) < len(statuses):
         return None

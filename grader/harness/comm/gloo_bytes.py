@@ -36,7 +36,7 @@ from typing import NamedTuple, Self
 
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.op import NEW_GROUP, CommOp
-from grader.harness.protocol.messages import Traffic
+from grader.harness.protocol.traffic import Traffic
 
 PREAMBLE_BYTES = 48
 WRITES_PER_MESSAGE = 3

@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from grader.harness.protocol.messages import LEAST_STREAM_BYTES, Traffic
+from grader.harness.protocol.traffic import LEAST_STREAM_BYTES, Traffic
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from grader.harness.inside.linux import CLONE, call, prctl, set_dumpable, syscall
-from grader.harness.protocol.messages import Traffic
+from grader.harness.protocol.traffic import Traffic
 
 CLONE_VM = 0x00000100
 CLONE_NEWNS = 0x00020000

@@ -21,13 +21,12 @@ from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
 from grader.harness.inside.connections import Connections
 from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
-from grader.harness.protocol import frame, messages
+from grader.harness.protocol import frame, parts
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
+from grader.harness.protocol.timeline import GRACE_AFTER_FAILURE_S
 from grader.harness.protocol.wall import Wall
 
-# How long the others may go on after a rank died: time enough for gloo to report the broken connection.
-GRACE_AFTER_FAILURE_S = 2.0
 # A killed child is gone within a few milliseconds; what runs longer was left behind.
 GRACE_FOR_CHILDREN_S = 0.1
 MAX_CONNECTING = 128
@@ -270,17 +269,17 @@ class _RanksUnderWay:
             self._release()
         elif not self._has_told_others:
             self._has_told_others = True
-            self._others.step.send(messages.PART_IS_DONE)
+            self._others.step.send(parts.PART_IS_DONE)
 
     def _hear_others(self) -> None:
         """Do what whoever runs the other parts says; end the ranks if there is nobody any more."""
         assert self._others is not None
         match self._others.step.recv(1):
-            case messages.LEAVE:
+            case parts.LEAVE:
                 self._release()
-            case messages.FREEZE_PART:
+            case parts.FREEZE_PART:
                 self._signal(signal.SIGSTOP)
-                self._others.step.send(messages.PART_IS_FROZEN)
+                self._others.step.send(parts.PART_IS_FROZEN)
             case _:
                 raise CutError
 

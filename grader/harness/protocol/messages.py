@@ -10,6 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from grader.harness.protocol.parts import Part
+from grader.harness.protocol.traffic import Traffic
 from grader.harness.protocol.wall import Wall
 
 MAX_MESSAGE_BYTES = 64 << 10
@@ -51,23 +53,6 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pid: int
     import_s: float
     tasks: int
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ranks of a launch a zygote runs, when others run the rest.
-
-    first_rank: of consecutive ones
-    first_local_rank: how many ranks of the launch other zygotes of the same machine run before it
-    local_world_size: ranks of the launch on this machine
-    host, port: where rank 0 serves the store in which all ranks meet
-    """
-
-    first_rank: int
-    num_ranks: int
-    first_local_rank: int
-    local_world_size: int
-    host: str
-    port: int
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -128,22 +113,6 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return self.world_size if self.part is None else self.part.local_world_size
 
 
-PART_IS_DONE = b"d"
-"""Supervisor, to those who run other parts: every rank here has returned and waits for all others."""
-
-LEAVE = b"l"
-"""To a supervisor: every rank of every part has returned."""
-
-FREEZE_PART = b"f"
-"""To a supervisor: stop the ranks where they are."""
-
-PART_IS_FROZEN = b"z"
-"""From it: they are stopped."""
-
-END_PART = b"e"
-"""To a supervisor: end the ranks."""
-
-
 class Cut(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Judge to zygote: end the launch that is under way."""
 
@@ -161,37 +130,6 @@ class RankExit(msgspec.Struct, frozen=True, kw_only=True):
     cut: bool
     max_rss_kb: int
     cpu_s: float
-
-
-# IPv4 and TCP with timestamps, which Linux uses on every connection.
-TCP_HEADER_BYTES = 20 + 20 + 12
-# What one end of a connection must have sent to be told of: less is acknowledgements, and greetings within a group.
-LEAST_STREAM_BYTES = 1 << 10
-
-
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """What a loopback interface carried, by the kernel's count.
-
-    num_bytes: headers included
-    retransmits: segments of data that TCP sent a second time; connections that are asked for twice do not count
-    """
-
-    num_bytes: int
-    packets: int
-    retransmits: int
-
-    @property
-    def payload_bytes(self) -> int:
-        """What was carried, without headers."""
-        return self.num_bytes - TCP_HEADER_BYTES * self.packets
-
-    def __sub__(self, earlier: "Traffic") -> "Traffic":
-        """Return what was carried since `earlier`."""
-        return Traffic(
-            num_bytes=self.num_bytes - earlier.num_bytes,
-            packets=self.packets - earlier.packets,
-            retransmits=self.retransmits - earlier.retransmits,
-        )
 
 
 class LaunchStatus(msgspec.Struct, frozen=True, kw_only=True):

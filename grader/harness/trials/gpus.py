@@ -1,4 +1,4 @@
-"""Launches that may run on GPUs. Whether ranks can use them, behind this wall and all together, is found out by trying."""
+"""Where a launch runs: on GPUs or on the CPU. Whether ranks can use GPUs together, behind this wall, is found out by trying."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class Launchers:
         self._placements: dict[int, Placement] = {}
 
     def place(self, world_size: int) -> Placement:
-        """Return where that many ranks run: on GPUs if there is one for each, and they have been seen to work."""
+        """Return where that many ranks run: on GPUs if there is one for each and a trial has shown that they work."""
         if world_size not in self._placements:
             placement = place_ranks(self._without.gpus_seen(world_size))
             problem = self._problem(placement) if placement.gpus else None
@@ -38,7 +38,7 @@ class Launchers:
         return self._placements[world_size]
 
     def launcher_for(self, placement: Placement) -> Launcher:
-        """Return what runs a launch that is placed so."""
+        """Return the launcher for a launch with this placement."""
         if not placement.gpus:
             return self._without
         if self._started is None:
@@ -46,7 +46,7 @@ class Launchers:
         return self._started
 
     def close(self) -> None:
-        """End what was started."""
+        """End the launcher for GPUs, if it was started."""
         if self._started is not None:
             self._started.close()
 
@@ -64,11 +64,11 @@ class Launchers:
                 gpus=handles(placement),
             )
         except (LaunchError, StudentFailure) as error:
-            return f"it was tried on GPUs, and failed: {str(error).partition(chr(10))[0]}"
+            return f"a trial on GPUs failed: {str(error).partition(chr(10))[0]}"
         found = {value["value"] for value in run.values}
         return None if found == {("cuda", float(world_size))} else f"an all-reduce over NCCL gave {sorted(found)}"
 
 
 def handles(placement: Placement) -> tuple[str, ...]:
-    """Return by rank what a launch request says of its GPU."""
+    """Return, by rank, the GPU's handle for a launch request."""
     return tuple(gpu.handle for gpu in placement.gpus)

@@ -1,4 +1,4 @@
-"""Functions of our own that ranks call where student code is called: to find out what ranks can do there."""
+"""Calling functions of ours on ranks, to find out what student code could do there."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which walls this machine offers, found out by trying each: a zygote starts behind it and a rank tries to look out."""
+"""Which walls this machine offers. Each is tried: a zygote starts behind it, and a rank tries to reach the outside."""
 
 import functools
 import secrets
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_env.errors import LaunchError
-from grader.harness.launch.launcher import ZygoteHandle
+from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.bubblewrap import PROGRAM
@@ -60,13 +60,13 @@ def problem(wall: Wall) -> str | None:
     try:
         reached = _look_out(wall)
     except (LaunchError, StudentFailure) as error:
-        return f"It was tried, and failed: {_last_line(str(error))}"
+        return f"A trial failed: {_last_line(str(error))}"
     out = sorted(reached & MUST_HIDE[wall])
-    return f"It was tried, and does not hold: {' and '.join(out)} outside can be reached." if out else None
+    return f"A trial showed that it does not hold: {' and '.join(out)} outside can be reached." if out else None
 
 
 def _look_out(wall: Wall) -> set[str]:
-    """Return what a rank behind `wall` reaches of a file and a port that are there for it to find."""
+    """Return which of two baits, a file and a port outside, a rank behind `wall` reaches."""
     with (
         tempfile.NamedTemporaryFile("w", prefix="outside-") as file,
         socket.create_server(("127.0.0.1", 0)) as server,

@@ -1,11 +1,11 @@
 """What a student sees of the grading of tally.py."""
 
-import pytest
+from grader.harness import exercise
 
 from assignments.ch01_arithmetic import programs
 
 
-@pytest.mark.exercise("tally", aspect="equivalence")
+@exercise("tally", aspect="equivalence")
 def test_each_rank_counts_its_own_words(launch):
     """A rank's tally holds the words of that rank and no other's."""
     words = [["a", "b", "a"], ["c"]]

@@ -2,7 +2,7 @@
 
 import random
 
-import pytest
+from grader.harness import exercise
 
 
 def random_lists():
@@ -15,14 +15,14 @@ def exactly(value):
     return type(value).__name__, value
 
 
-@pytest.mark.exercise("total", aspect="equivalence")
+@exercise("total", aspect="equivalence")
 def test_the_sum_of_any_list(student):
     """Whatever the numbers are, the result is their sum."""
     for values in random_lists():
         assert exactly(sum(values)) == exactly(student.total(values))
 
 
-@pytest.mark.exercise("greatest", aspect="equivalence")
+@exercise("greatest", aspect="equivalence")
 def test_the_greatest_of_any_list(student):
     """Whatever the numbers are, the result is the greatest of them."""
     for values in random_lists():

@@ -1,7 +1,5 @@
 """All-reduce, by messages round a ring."""
 
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
 

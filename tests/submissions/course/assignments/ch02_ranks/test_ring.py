@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-
 from assignments.ch02_ranks import programs
-from grader.harness import PerRank, assert_matches
+
+from grader.harness import PerRank, assert_matches, exercise
 
 
 def one_per_rank(world_size, numel):
@@ -12,7 +12,7 @@ def one_per_rank(world_size, numel):
     return [torch.randn(numel, dtype=torch.float64) for _ in range(world_size)]
 
 
-@pytest.mark.exercise("sum_over_ranks", aspect="equivalence")
+@exercise("sum_over_ranks", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_every_rank_has_the_sum(launch, world_size):
     """Every rank ends with the sum over all ranks, and with its own tensor as it was."""
@@ -22,7 +22,7 @@ def test_every_rank_has_the_sum(launch, world_size):
     assert_matches(run["x"], PerRank(xs))
 
 
-@pytest.mark.exercise("sum_over_ranks", aspect="property")
+@exercise("sum_over_ranks", aspect="property")
 def test_the_ring_of_four_sends_as_little_as_can_be(launch):
     """Each rank sends 2 (N - 1) chunks of ceil(len / N) elements, in messages and nothing else."""
     world_size, numel = 4, 16_411

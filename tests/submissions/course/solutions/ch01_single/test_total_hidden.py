@@ -2,7 +2,7 @@
 
 import random
 
-import pytest
+from grader.harness import exercise
 
 
 def random_lists():
@@ -15,20 +15,20 @@ def exactly(value):
     return type(value).__name__, value
 
 
-@pytest.mark.exercise("total", aspect="equivalence")
+@exercise("total", aspect="equivalence")
 def test_the_sum_of_large_numbers(student):
     """No number is too large to be added."""
     for values in random_lists():
         assert exactly(sum(values)) == exactly(student.total(values))
 
 
-@pytest.mark.exercise("total", aspect="robustness")
+@exercise("total", aspect="robustness")
 def test_the_sum_of_nothing(student):
     """The sum of an empty list is zero."""
     assert exactly(0) == exactly(student.total([]))
 
 
-@pytest.mark.exercise("greatest", aspect="equivalence")
+@exercise("greatest", aspect="equivalence")
 def test_the_greatest_of_large_numbers(student):
     """No number is too large to be compared."""
     for values in random_lists():

@@ -1,8 +1,7 @@
 """What only staff see of the grading of ring.py."""
 
-import pytest
 import torch
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_matches, exercise
 
 from assignments.ch02_ranks import programs
 
@@ -12,7 +11,7 @@ def one_per_rank(world_size, numel):
     return [torch.randn(numel, dtype=torch.float64) for _ in range(world_size)]
 
 
-@pytest.mark.exercise("sum_over_ranks", aspect="equivalence")
+@exercise("sum_over_ranks", aspect="equivalence")
 def test_four_ranks_have_the_sum(launch):
     """Four ranks agree as three do."""
     xs = one_per_rank(4, 37)
@@ -21,7 +20,7 @@ def test_four_ranks_have_the_sum(launch):
     assert_matches(run["x"], PerRank(xs))
 
 
-@pytest.mark.exercise("sum_over_ranks", aspect="property")
+@exercise("sum_over_ranks", aspect="property")
 def test_the_ring_of_three_sends_as_little_as_can_be(launch):
     """Three ranks send what the optimum is for three."""
     world_size, numel = 3, 16_411
@@ -34,7 +33,7 @@ def test_the_ring_of_three_sends_as_little_as_can_be(launch):
     assert run.comm.bytes_sent_per_rank() == (2 * (world_size - 1) * chunk_bytes,) * world_size
 
 
-@pytest.mark.exercise("sum_over_ranks", aspect="robustness")
+@exercise("sum_over_ranks", aspect="robustness")
 def test_one_element_on_two_ranks(launch):
     """A tensor with fewer elements than there are ranks is summed too."""
     xs = one_per_rank(2, 1)
