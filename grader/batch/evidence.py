@@ -71,7 +71,7 @@ def _run(
         wall=batch.wall,
         seed=batch.seed,
         options=(*agents, *options),
-        judges=batch.judges,
+        judges=batch.running_judges,
         watch=watch,
     )
     try:

@@ -51,7 +51,7 @@ def grade_all(
             return Graded(submission=submission, result=earlier, kept=True)
         return Graded(submission=submission, result=grade(submission, batch, tell), kept=False)
 
-    yield from in_threads(work, submissions, batch.judges, workers=workers)
+    yield from in_threads(work, submissions, batch.running_judges, workers=workers)
 
 
 def in_threads(

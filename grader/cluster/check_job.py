@@ -11,7 +11,6 @@ import msgspec
 from course_env.errors import CourseError, LaunchError
 from grader.batch.judging import stopped_by_signals
 from grader.cluster.one_job import sent, wait_for
-from grader.cluster.seat import own_seat
 from grader.course.catalog import Course, load_course
 from grader.course.judging.judge_process import JudgeEnd, RunningJudges, SubprocessJudge
 from grader.course.judging.record import Record
@@ -21,6 +20,7 @@ from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import strongest
 from slurm.executors import Executor
 from slurm.profile import Profile
+from slurm.task import current_task
 
 
 class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +98,12 @@ def _read(path: Path, kind: Any) -> Any:
 
 def run_check(folder: str) -> None:
     """Be one task of the job: what submitit calls."""
-    seat = own_seat()
+    seat = current_task()
     path = Path(folder)
     try:
         be_agent(path, seat, partial(_lead, path, seat.num_tasks))
     except CourseError as error:
-        if seat.task == 0:  # the others' errors are in their logs
+        if seat.rank == 0:  # the others' errors are in their logs
             write_whole(path / "outcome.json", msgspec.json.encode(CheckFailed(reason=str(error))))
         raise
 

@@ -54,7 +54,7 @@ def descendants(pid: int) -> list[int]:
 
 def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class):
     """A kill -9 of a judge in the middle of a batch costs a second run and nothing else."""
-    killer = threading.Thread(target=lambda: os.kill(wait_for_judge(batch.judges), signal.SIGKILL))
+    killer = threading.Thread(target=lambda: os.kill(wait_for_judge(batch.running_judges), signal.SIGKILL))
     killer.start()
 
     results = grade_class(batch, golden("missing_file"), golden("right"), workers=1)

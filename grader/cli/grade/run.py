@@ -62,7 +62,7 @@ def _grade(batch: Batch, submissions: Sequence[Submission], where: Venue, consol
     results: dict[str, SubmissionResult] = {}
     try:
         with (
-            stopped_by_signals(batch.judges),
+            stopped_by_signals(batch.running_judges),
             BatchDisplay(console, submissions) as display,
             closing(where.grade(display)) as grading,
         ):
