@@ -16,7 +16,8 @@ from course_env.errors import ExecutorError, UsageError
 from grader.batch.batch import Batch
 from grader.batch.grading import read_files
 from grader.batch.intake.find import Submission
-from grader.batch.workers import Graded, earlier_result, write_batch_files
+from grader.batch.resume import earlier_result, write_batch_files
+from grader.batch.workers import Graded
 from grader.cluster.desk import BatchPlan, Desk, Handed, current_desk, lay_out_desk
 from grader.cluster.rounds import BatchProgress, BatchWatch
 from grader.cluster.site import Site

@@ -17,7 +17,8 @@ from grader.batch.intake.find import Submission, find_submissions
 from grader.batch.judging import stopped_by_signals
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
-from grader.batch.workers import Graded, earlier_seed
+from grader.batch.resume import earlier_seed
+from grader.batch.workers import Graded
 from grader.cli.command import (
     ALL_PASSED,
     COURSE_BROKEN,
