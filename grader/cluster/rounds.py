@@ -17,7 +17,7 @@ from grader.cluster.packing import Item, JobId, items_of
 from grader.cluster.sender import Sender
 from grader.cluster.sent_rounds import Gathering, NotedLosses, SentRounds, Statuses
 from grader.cluster.site import Site
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 
 POLL_S = 1.0
 GATHER_S = 10.0
@@ -167,12 +167,12 @@ class BatchWatch:
             if is_ours and status is not None and self._has_failed_at_once(status, self._sent.packs[job]):
                 self._sender.avoid(status.node)
 
-    def _has_failed_at_once(self, status: Status, items: Sequence[Item]) -> bool:
+    def _has_failed_at_once(self, status: JobStatus, items: Sequence[Item]) -> bool:
         """Return whether a job began with nothing: its node is soon free again, and may fail the next job as well."""
         return status.state.startswith("FAILED") and bool(status.node) and status.job not in self._desk.begun_by(items)
 
-    def _loss(self, item: Item, job: JobId, status: Status | None) -> Loss:
-        known = status or Status(job="?", phase=Phase.ENDED, state="not in the queue any more")
+    def _loss(self, item: Item, job: JobId, status: JobStatus | None) -> Loss:
+        known = status or JobStatus(job="?", phase=Phase.ENDED, state="not in the queue any more")
         reason = self._refusals.get(job.round) or self._desk.failure(job)
         return Loss(item=item, round=job.round, job=known.job, state=known.state, node=known.node, reason=reason)
 

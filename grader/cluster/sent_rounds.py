@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from grader.cluster.desk import Loss
 from grader.cluster.packing import Item, JobId, Pack
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 
-Statuses = Mapping[JobId, Status]
+Statuses = Mapping[JobId, JobStatus]
 """What the queue says of jobs; one that is missing has ended, and is forgotten there."""
 
 

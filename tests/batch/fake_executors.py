@@ -6,7 +6,7 @@ from course_env.errors import ExecutorError, LaunchError
 from grader.cluster.desk import current_desk
 from grader.cluster.dispatch import grade_all_on
 from grader.cluster.site import Site
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 from slurm.profile import Profile
 
 CASES = ("right", "missing_file")
@@ -69,7 +69,7 @@ class FakeExecutor:
         if self.shown_after is not None and self._asked >= self.shown_after:
             self._show()
         num_jobs = dict(self.sent).get(name, 0)
-        return {index: Status(job=f"j{index}", phase=Phase.ENDED, state="COMPLETED") for index in range(num_jobs)}
+        return {index: JobStatus(job=f"j{index}", phase=Phase.ENDED, state="COMPLETED") for index in range(num_jobs)}
 
     def _show(self):
         for path, content in self._hidden.items():
@@ -105,7 +105,7 @@ class SickNodeExecutor(FakeExecutor):
         known = super().statuses(name)
         names = [sent for sent, _ in self.sent]
         if names.index(name) < 2 and "sick" not in self.avoided[names.index(name)]:
-            known = {at: Status(job=f"j{at}", phase=Phase.ENDED, state="FAILED", node="sick") for at in known}
+            known = {at: JobStatus(job=f"j{at}", phase=Phase.ENDED, state="FAILED", node="sick") for at in known}
         return known
 
 
@@ -129,7 +129,7 @@ class ScriptedExecutor:
     def statuses(self, name):
         """Say that jobs run, or ended as the test wanted."""
         return {
-            at: Status(job=f"{name}_{at}", phase=Phase.RUNNING if state == "RUNNING" else Phase.ENDED, state=state)
+            at: JobStatus(job=f"{name}_{at}", phase=Phase.RUNNING if state == "RUNNING" else Phase.ENDED, state=state)
             for at, state in enumerate(self.state.get(name, []))
         }
 

@@ -10,7 +10,7 @@ import pytest
 
 from course_env.errors import ExecutorError
 from slurm import executors
-from slurm.executors import Phase, Status, make_executor, read_queue
+from slurm.executors import JobStatus, Phase, make_executor, read_queue
 from slurm.profile import Profile
 
 ROOT = Path(__file__).parents[2]
@@ -135,12 +135,12 @@ N/A|7|CANCELLED||None
 2|7_2|PENDING||BeginTime
 """
     assert {
-        0: Status(job="7_0", phase=Phase.ENDED, state="COMPLETED", node="node0"),
-        1: Status(job="7_1", phase=Phase.RUNNING, state="RUNNING", node="node1"),
-        2: Status(job="7_2", phase=Phase.WAITING, state="PENDING (BeginTime)"),
-        3: Status(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)", node="node0"),
+        0: JobStatus(job="7_0", phase=Phase.ENDED, state="COMPLETED", node="node0"),
+        1: JobStatus(job="7_1", phase=Phase.RUNNING, state="RUNNING", node="node1"),
+        2: JobStatus(job="7_2", phase=Phase.WAITING, state="PENDING (BeginTime)"),
+        3: JobStatus(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)", node="node0"),
     } == read_queue(told)
-    assert {0: Status(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING||None\n")
+    assert {0: JobStatus(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING||None\n")
     assert {} == read_queue("")
 
 

@@ -98,7 +98,7 @@ def test_nodes_without_the_wall_say_so(cluster, class_, without_bubblewrap):
     told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=4, cwd=class_.course, merged=True)
 
     assert "4 of 4 items have no result" in told
-    assert "The wall 'nested' is not to be had on node" in told.replace("\n", " ")
+    assert "The wall 'nested' is not available on node" in told.replace("\n", " ")
     assert "bubblewrap is not installed" in told.replace("\n", " ")
 
 

@@ -39,7 +39,7 @@ class Seat(Protocol):
 
     @property
     def first_node(self) -> str:
-        """An address or the name of the machine of task 0, by which all machines of the job reach each other."""
+        """An address or the name of the machine where the job began, by which all machines of the job reach each other."""
 
 
 def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:

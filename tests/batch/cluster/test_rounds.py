@@ -15,7 +15,7 @@ from grader.cluster.dispatch import grade_all_on
 from grader.cluster.packing import Item
 from grader.cluster.rounds import MAX_SENT, UndecidedError
 from grader.cluster.site import Site
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 from tests.batch.fake_executors import CASES, CHAPTER, QUICK, FakeExecutor, ScriptedExecutor, SickNodeExecutor, graded
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -229,7 +229,7 @@ def test_what_waiting_jobs_wait_for_is_told(class_):
     def statuses(name):
         phase = next(answers)
         return {
-            0: Status(job="1", phase=phase, state="PENDING (JobHeldUser)" if phase is Phase.WAITING else "COMPLETED")
+            0: JobStatus(job="1", phase=phase, state="PENDING (JobHeldUser)" if phase is Phase.WAITING else "COMPLETED")
         }
 
     executor.statuses = statuses

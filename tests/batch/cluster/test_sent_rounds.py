@@ -6,7 +6,7 @@ from grader.cluster.desk import Loss
 from grader.cluster.packing import Item, JobId
 from grader.cluster.rounds import commonest_reason
 from grader.cluster.sent_rounds import Gathering, NotedLosses, SentRounds
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 
 ANN, BEN, CAT = (Item(name, "ch01_arithmetic") for name in ("ann", "ben", "cat"))
 FIRST, SECOND, AGAIN = JobId(0, 0), JobId(0, 1), JobId(1, 0)
@@ -15,7 +15,7 @@ SETTLE_S = 10.0
 
 def status(phase, state=""):
     """Return what the queue says of a job."""
-    return Status(job="7", phase=phase, state=state or phase.upper())
+    return JobStatus(job="7", phase=phase, state=state or phase.upper())
 
 
 RUNNING, WAITING, ENDED = (status(phase) for phase in (Phase.RUNNING, Phase.WAITING, Phase.ENDED))
