@@ -122,7 +122,7 @@ def test_a_perfect_page_is_short():
     """Who passed everything reads their points."""
     page = feedback(made(tests=[made_test(outcome=Outcome.PASSED)], outcome=Outcome.PASSED, score=4.0))
 
-    assert "    alice: 4 of 4 points\n    Graded in a sandbox, each launch in one of its own (nested).\n" in page
+    assert "    alice: 4 of 4 points\n    Graded with a separate sandbox for each launch (nested).\n" in page
     assert page.endswith("    gcd  4 of 4 passed\n\nGraded files:\n\n    arithmetic.py, 5 bytes\n")
 
 

@@ -75,11 +75,11 @@ def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, g
     (chapter,) = results["killer"].chapters
     assert ("died", -9, 2) == (chapter.judge, chapter.judge_exit_code, chapter.judge_runs)
     assert ["crashed"] * 3 == [exercise.outcome.value for exercise in chapter.exercises]
-    said = (
-        "This test has no result. The judge was ended by signal SIGKILL. That happened in 2 runs, so what it had not "
-        "seen by then earns nothing."
+    explanation = (
+        "This test has no result. The judge was ended by signal SIGKILL. That happened in 2 runs, so tests that had "
+        "not finished earn nothing."
     )
-    assert {said} == {exercise.explanation for exercise in chapter.exercises}
+    assert {explanation} == {exercise.explanation for exercise in chapter.exercises}
     assert 0.0 == results["killer"].score
     assert 15.0 == results["right"].score
 
@@ -93,7 +93,7 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 
     assert str(raised.value).startswith(
         "The tests of ch01_arithmetic cannot be collected, so no submission can be graded. "
-        "The judge ended with exit code 2. Mend them, then run `grade check ch01`. The judge's last lines:\n"
+        "The judge ended with exit code 2. Fix them, then run `grade check ch01`. The judge's last lines:\n"
     )
     assert "nothing_of_that_name" in str(raised.value)
     assert not (batch.results / "right.json").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.batch.intake.take import MAX_LISTED, Intake, list_beside, take_chapter
+from grader.batch.intake.take import MAX_LISTED, Intake, list_others, take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
 from grader.harness.outcome import Outcome
 
@@ -217,7 +217,7 @@ def test_long_names_are_cut(submit):
     """A name can be as long as an archive likes."""
     folder = submit("alice", {"n" * 255: ""})
 
-    assert "n" * 200 + "..." == list_beside(folder_on_disk(folder), set())[0].path
+    assert "n" * 200 + "..." == list_others(folder_on_disk(folder), set())[0].path
 
 
 def test_names_that_cannot_be_printed_are_escaped(submit):
@@ -226,6 +226,6 @@ def test_names_that_cannot_be_printed_are_escaped(submit):
     for name in (b"\xff.txt", b"\x1b[2J"):
         (folder / os.fsdecode(name)).touch()
 
-    left_out = list_beside(folder_on_disk(folder), set())
+    left_out = list_others(folder_on_disk(folder), set())
 
     assert {"\\udcff.txt", "\\x1b[2J"} == {left.path for left in left_out}
