@@ -75,7 +75,7 @@ def grade(batch: Batch, *folders: Path, workers: int = 2, resume: bool = False) 
     """Grade folders and return the results by name."""
     submissions = find_submissions(folders, batch.course)
     graded = grade_all(submissions, batch, workers=workers, resume=resume, tell=lambda _submission, _done: None)
-    return {one.submission.name: one.result for one in graded}
+    return {done.submission.name: done.result for done in graded}
 
 
 @pytest.fixture

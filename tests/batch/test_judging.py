@@ -1,4 +1,4 @@
-"""Judges that die, and judges that are told to end."""
+"""Judges that die, and judges that are ended."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class
 
 
 def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, golden, grade_class):
-    """After a second death what has no evidence earns nothing, is explained, and the batch goes on."""
+    """After a second death, tests without evidence earn nothing and say why, and the batch goes on."""
     files = {"arithmetic.py": KILLS_ITS_JUDGE, "tally.py": ""}
     folder = submit("killer", {f"ch01_arithmetic/{name}": text for name, text in files.items()})
 
@@ -100,7 +100,7 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 
 
 def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
-    """The belt round a judge that is itself at fault: it is ended, and the record says so."""
+    """A judge that runs past its limit is ended, and the records say so."""
     judges = RunningJudges()
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=4.0)
 
@@ -144,7 +144,7 @@ def test_stop_ends_every_judge_with_its_ranks(course, golden):
 
 
 def test_a_watched_judge_tells_how_far_it_is(course, submit):
-    """The numbers of finished and of all tests grow to the same."""
+    """The last report says that all tests are finished."""
     told = []
     folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
     judge = SubprocessJudge(
@@ -158,7 +158,7 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
 
 
 def test_public_only_leaves_hidden_tests_out(course):
-    """A student's check runs what a student has, in the course's own repository too."""
+    """A student's check runs only public tests, also in the repository that holds the hidden ones."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=RunningJudges(), public_only=True)
 
     records = judge(course.root / "solutions", course.select(["ch01/tally"]))

@@ -26,7 +26,9 @@ def test_a_submission_that_was_handed_in_again_is_graded_again(class_):
     submissions, batch = class_
     before = graded(FakeExecutor(batch.desk), class_)
     shutil.rmtree(batch.results)  # as if no result had been recorded
-    better, worse = (next(one for one in submissions if one.name == name) for name in ("right", "missing_file"))
+    better, worse = (
+        next(handed_in for handed_in in submissions if handed_in.name == name) for name in ("right", "missing_file")
+    )
     shutil.rmtree(worse.path)
     shutil.copytree(better.path, worse.path)
 
