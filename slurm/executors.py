@@ -1,7 +1,7 @@
-"""Places where jobs run, behind one interface: in this process, in others of this machine, on a cluster.
+"""Three ways to run jobs, behind one interface: in this process, in other processes of this machine, on a cluster.
 
-A job is one call of a function, whose result nobody reads: what a job has to say, it writes to files of its own. So no
-pickle that a job has written is ever opened.
+A job is one call of a function. Its result is not read: what a job has to say, it writes to files of its choice. So no
+pickle that a job wrote is ever opened.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ Call = Callable[[], None]
 
 SIGNAL_BEFORE_END_S = 30
 POLL_S = 0.2
-QUEUE_S = 60.0  # for one answer of the controller; busy ones take long
+QUEUE_S = 60.0  # for one answer of the controller, which takes long when it is busy
 
 ENDED = frozenset(
     {
@@ -36,63 +36,61 @@ ENDED = frozenset(
 
 
 class Phase(StrEnum):
-    """What has become of a job."""
+    """How far a job is."""
 
     WAITING = "waiting"
     RUNNING = "running"
     ENDED = "ended"
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that the place knows.
-
-    job: its id there
-    state: how the place itself calls it
-    node: where it is, or was last, if the place says
-    """
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What an executor says of a job."""
 
     job: str
+    """Its id: on a cluster, as `squeue` shows it."""
+
     phase: Phase
     state: str
+    """In the words of the executor or cluster."""
+
     node: str = ""
+    """Where it runs or ran last; empty if that is not known."""
 
 
 class Executor(Protocol):
-    """A place where jobs run.
-
-    outlives_us: whether jobs go on when the process that submitted them has ended, and another one can find them
-    """
+    """Runs jobs, and says how far they are."""
 
     outlives_us: bool
+    """Whether jobs go on when the process that submitted them has ended, and another process can find them."""
 
     def submit(
         self, name: str, calls: Sequence[Call], *, at_once: int | None = None, avoid: Collection[str] = ()
     ) -> None:
-        """Start a job for each call; `name` stands for all of them.
+        """Start a job for each call; `name` is the name of all of them.
 
-        Not more of them than `at_once` run at a time, and none on the nodes to `avoid`, where the place can see to it.
-        Raises: ExecutorError if the place does not take them.
+        On a cluster at most `at_once` of them run at a time, and none on the nodes to `avoid`.
+        Raises: ExecutorError if the cluster does not take them.
         """
 
-    def statuses(self, name: str) -> dict[int, Status]:
-        """Return what is known of the jobs of a name, by their place in the calls; it may be some seconds old.
+    def statuses(self, name: str) -> dict[int, JobStatus]:
+        """Return what is known of the jobs of a name, by the index of their call; it may be some seconds old.
 
-        A job that is not in it has ended, and is forgotten.
-        Raises: ExecutorError if the place does not answer, for now.
+        A job that is missing has ended, and is forgotten.
+        Raises: ExecutorError if the cluster does not answer at the moment.
         """
 
     def cancel(self, name: str) -> None:
-        """End the jobs of a name, begun or not."""
+        """End the jobs of a name, whether they have begun or not."""
 
     def close(self) -> None:
-        """Wait for processes of this machine, once all that jobs had to do is done."""
+        """Wait until the processes of this machine have ended; call it when the jobs have done their work."""
 
 
 ON_THIS_MACHINE = ("local", "debug")
 
 
 def executor_on(name: str, folder: Path, *, spread: bool = False) -> tuple[Executor, Profile]:
-    """Return where `--on name` sends jobs, `local`, `debug` or a cluster by its profile, and what is known of that place.
+    """Return the executor that `--on name` means, `local`, `debug` or a cluster by its profile, and that profile.
 
     Raises: UsageError for a profile that does not exist; ExecutorError where there is no Slurm.
     """
@@ -103,7 +101,7 @@ def executor_on(name: str, folder: Path, *, spread: bool = False) -> tuple[Execu
 
 
 def wait_for_end(executor: Executor, name: str, patience_s: float) -> None:
-    """Return when no job of a name writes to its files any more, or after this many seconds."""
+    """Return when the jobs of a name have ended and write no more files, or after `patience_s` seconds."""
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         with contextlib.suppress(ExecutorError):
@@ -112,15 +110,15 @@ def wait_for_end(executor: Executor, name: str, patience_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def make_executor(where: str, profile: Profile, folder: Path, *, spread: bool = False) -> Executor:
+def make_executor(kind: str, profile: Profile, folder: Path, *, spread: bool = False) -> Executor:
     """Return the executor `debug`, `local` or `slurm`; its logs go to `folder`.
 
-    With `spread`, a job's call is made in every task that the profile gives to a job, not in a single one; a job of
-    `debug` is always a single task.
+    With `spread`, a job has all the tasks of the profile, and makes its call in each of them; otherwise it has one. A job
+    of `debug` always has one.
     """
-    if where == "debug":
+    if kind == "debug":
         return DebugExecutor(folder)
-    if where == "local":
+    if kind == "local":
         return LocalExecutor(profile, folder, spread=spread)
     return SlurmExecutor(profile, folder, spread=spread)
 
@@ -132,7 +130,7 @@ class DebugExecutor:
 
     def __init__(self, folder: Path) -> None:
         self._executor = submitit.AutoExecutor(folder=folder, cluster="debug")
-        self._statuses: dict[str, dict[int, Status]] = {}
+        self._statuses: dict[str, dict[int, JobStatus]] = {}
 
     def submit(
         self,
@@ -142,14 +140,14 @@ class DebugExecutor:
         at_once: int | None = None,  # noqa: ARG002 - one at a time
         avoid: Collection[str] = (),  # noqa: ARG002 - there is only this machine
     ) -> None:
-        """Run the calls, one after the other; an error ends its own call only."""
-        known = self._statuses[name] = {}
-        for number, call in enumerate(calls):
+        """Run the calls one after the other; an error ends only the call that raises it."""
+        statuses = self._statuses[name] = {}
+        for index, call in enumerate(calls):
             error = self._executor.submit(call).exception()
             state = "COMPLETED" if error is None else f"FAILED: {type(error).__name__}: {error}"
-            known[number] = Status(job=f"{name}-{number}", phase=Phase.ENDED, state=state)
+            statuses[index] = JobStatus(job=f"{name}-{index}", phase=Phase.ENDED, state=state)
 
-    def statuses(self, name: str) -> dict[int, Status]:
+    def statuses(self, name: str) -> dict[int, JobStatus]:
         """Return how the calls ended."""
         return self._statuses.get(name, {})
 
@@ -161,7 +159,7 @@ class DebugExecutor:
 
 
 class LocalExecutor:
-    """Runs every call in a process of its own, on this machine, all at once."""
+    """Runs every call in a separate process of this machine, all at once."""
 
     outlives_us = False
 
@@ -179,22 +177,22 @@ class LocalExecutor:
         name: str,
         calls: Sequence[Call],
         *,
-        at_once: int | None = None,  # noqa: ARG002 - whoever calls sends no more than this machine can do
+        at_once: int | None = None,  # noqa: ARG002 - callers send no more than this machine can do
         avoid: Collection[str] = (),  # noqa: ARG002 - there is only this machine
     ) -> None:
         """Start the processes."""
-        # A shell ignores Ctrl-C for what it starts in the background, and so would all that is started from there.
+        # A shell has its background processes ignore Ctrl-C, and their children would inherit that.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._jobs[name] = [self._executor.submit(call) for call in calls]
 
-    def statuses(self, name: str) -> dict[int, Status]:
-        """Return what has become of the processes that this very object started."""
-        return {number: self._status(job) for number, job in enumerate(self._jobs.get(name, []))}
+    def statuses(self, name: str) -> dict[int, JobStatus]:
+        """Return how far the processes are that this object started."""
+        return {index: self._status(job) for index, job in enumerate(self._jobs.get(name, []))}
 
-    def _status(self, job: "submitit.Job[Any]") -> Status:
+    def _status(self, job: "submitit.Job[Any]") -> JobStatus:
         phase = Phase.ENDED if job.done() else Phase.RUNNING
-        return Status(job=job.job_id, phase=phase, state=job.state)
+        return JobStatus(job=job.job_id, phase=phase, state=job.state)
 
     def cancel(self, name: str) -> None:
         """Interrupt the processes."""
@@ -211,68 +209,69 @@ class LocalExecutor:
 class SlurmExecutor:
     """Runs calls as one job array of a cluster.
 
-    Jobs are found again by their name, by any process and at any time: nothing has to be remembered.
+    Any process can find jobs again by their name, at any time, so nothing has to be remembered.
     """
 
     outlives_us = True
 
     def __init__(self, profile: Profile, folder: Path, *, spread: bool = False) -> None:
         self._queue_every_s = profile.queue_every_s
-        self._known: dict[str, tuple[float, dict[int, Status]]] = {}
+        # By the name of jobs: when the controller was last asked about them, and what it said.
+        self._answers: dict[str, tuple[float, dict[int, JobStatus]]] = {}
         self._folder = folder
         self._python = profile.python or None
-        self._given = _parameters(profile, spread=spread)
+        self._parameters = _parameters(profile, spread=spread)
         self._new_submitit()  # complains where there is no Slurm
 
     def _new_submitit(self, **more: Any) -> submitit.AutoExecutor:
-        """Return what sends jobs with these parameters; a new one, because submitit forgets none that it was given."""
+        """Return a submitit executor with these parameters: a new one, because an old one keeps those it was given."""
         try:
-            made = submitit.AutoExecutor(folder=self._folder / "%j", cluster="slurm", slurm_python=self._python)
+            executor = submitit.AutoExecutor(folder=self._folder / "%j", cluster="slurm", slurm_python=self._python)
         except RuntimeError:
             raise ExecutorError(
                 "There is no Slurm here: `srun` is not in PATH. Log in to the cluster, or try the development "
                 "cluster: python -m slurm.dev_cluster up; then repeat the command after: python -m slurm.dev_cluster run"
             ) from None
-        made.update_parameters(**self._given, **more)
-        return made
+        executor.update_parameters(**self._parameters, **more)
+        return executor
 
     def submit(
         self, name: str, calls: Sequence[Call], *, at_once: int | None = None, avoid: Collection[str] = ()
     ) -> None:
-        """Send the calls as one array; a single one as a job without one."""
+        """Send the calls as one array, or a single call as a plain job."""
         excluded = {"slurm_exclude": ",".join(sorted(avoid))} if avoid else {}
-        sender = self._new_submitit(name=name, slurm_array_parallelism=at_once or len(calls), **excluded)
+        executor = self._new_submitit(name=name, slurm_array_parallelism=at_once or len(calls), **excluded)
         try:
-            with _outside_of_any_job(), sender.batch():
+            with _outside_of_any_job(), executor.batch():
                 for call in calls:
-                    sender.submit(call)
+                    executor.submit(call)
         except submitit.core.utils.FailedJobError as error:
             raise ExecutorError(f"Slurm did not take the jobs: {error}") from None
-        self._known.pop(name, None)
+        self._answers.pop(name, None)
 
-    def statuses(self, name: str) -> dict[int, Status]:
-        """Ask the controller, but not all the time: it serves everybody on the cluster."""
-        asked_at, known = self._known.get(name, (-self._queue_every_s, {}))
+    def statuses(self, name: str) -> dict[int, JobStatus]:
+        """Ask the controller, but not all the time, because it serves everybody on the cluster."""
+        asked_at, statuses = self._answers.get(name, (-self._queue_every_s, {}))
         if time.monotonic() - asked_at < self._queue_every_s:
-            return known
-        told = _run("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%N|%r")
-        known = read_queue(told)
-        self._known[name] = (time.monotonic(), known)
-        return known
+            return statuses
+        command = ("squeue", "--noheader", "--array", "--states=all", f"--name={name}", "--format=%K|%i|%T|%N|%r")
+        statuses = read_queue(_run(*command))
+        self._answers[name] = (time.monotonic(), statuses)
+        return statuses
 
     def cancel(self, name: str) -> None:
-        """Tell the controller."""
+        """Have the controller cancel the jobs."""
         _run("scancel", f"--name={name}")
 
     def close(self) -> None:
-        """Do nothing: jobs end where they are."""
+        """Do nothing: the jobs are no processes of this machine."""
 
 
 @contextlib.contextmanager
 def _outside_of_any_job() -> Iterator[None]:
-    """Hide from sbatch, and so from the new job, what Slurm has told this process of the job that it is in."""
-    told = ("SLURM_", "SLURMD_", "SUBMITIT_")
-    hidden = {name: value for name, value in os.environ.items() if name.startswith(told) and name != "SLURM_CONF"}
+    """Hide the variables that describe the job of this process from sbatch, which would pass them on to the new job."""
+    prefixes = ("SLURM_", "SLURMD_", "SUBMITIT_")
+    hidden = {name: value for name, value in os.environ.items() if name.startswith(prefixes) and name != "SLURM_CONF"}
     for name in hidden:
         del os.environ[name]
     try:
@@ -281,22 +280,22 @@ def _outside_of_any_job() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def read_queue(told: str) -> dict[int, Status]:
-    """Return statuses by place in the array, from lines of `index|id|state|node|reason`.
+def read_queue(output: str) -> dict[int, JobStatus]:
+    """Return statuses by index in the array, from lines of `index|id|state|node|reason`.
 
-    A job outside an array has no index, and place 0. Neither has the rest of an array that was cancelled before it began:
-    it must not hide what is known of those that had begun.
+    A plain job has no index, and counts as index 0. The jobs of an array that were cancelled before they began share a line
+    without an index; it must not hide what is known of a job that had begun.
     """
-    lines = [line.split("|", 4) for line in told.splitlines()]
+    lines = [line.split("|", 4) for line in output.splitlines()]
     return {
         int(index) if index.isdecimal() else 0: _status(job, state, node, reason)
         for index, job, state, node, reason in sorted(lines, key=lambda line: line[0].isdecimal())
     }
 
 
-def _status(job: str, state: str, node: str, reason: str) -> Status:
+def _status(job: str, state: str, node: str, reason: str) -> JobStatus:
     phase = Phase.ENDED if state in ENDED else Phase.RUNNING if state in {"RUNNING", "COMPLETING"} else Phase.WAITING
-    return Status(job=job, phase=phase, state=state if reason in {"None", ""} else f"{state} ({reason})", node=node)
+    return JobStatus(job=job, phase=phase, state=state if reason in {"None", ""} else f"{state} ({reason})", node=node)
 
 
 def _run(*command: str) -> str:
@@ -310,7 +309,7 @@ def _run(*command: str) -> str:
 
 
 def _parameters(profile: Profile, *, spread: bool) -> dict[str, Any]:
-    """Return what submitit is told of a job of one task, or of all that the profile gives to a job."""
+    """Return submitit's parameters for jobs of one task, or, with `spread`, of all the tasks of the profile."""
     return {
         "nodes": profile.nodes if spread else 1,
         "tasks_per_node": profile.tasks_per_node if spread else 1,

@@ -1,4 +1,4 @@
-"""A profile: what a cluster wants to be told with every job, as one TOML file in `slurm/profiles/`."""
+"""A profile: the options that a cluster needs with every job, as one TOML file in `slurm/profiles/`."""
 
 import os
 import tomllib
@@ -11,24 +11,24 @@ from course_env.errors import UsageError, did_you_mean
 
 PROFILES = Path(__file__).parent / "profiles"
 LEAST_MINUTES = 5
-"""submitit has a job signalled half a minute before its limit, and Slurm does so up to a minute early: the rest is for work."""
+"""A job is signalled half a minute before its limit, and Slurm may do so a minute early; the rest is for work."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How jobs are sent to one cluster. Empty text: the option is not given, so the cluster's default holds."""
+    """How jobs are sent to one cluster. An option that is empty is not given, so the cluster's default holds."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
     comment: str = ""
     gres: str = ""
-    """Of each node of a job whose ranks are spread over all its tasks, like `gpu:4`."""
+    """Of each node, for jobs whose ranks are spread over all tasks, like `gpu:4`."""
 
     gres_of_one_task: str = ""
-    """Of every other job: a class is graded by many, each with one task on one node."""
+    """Of all other jobs: a class is graded by many jobs, each with one task on one node."""
 
     nodes: int = 1
-    """Of a job whose ranks are spread over nodes; other jobs take one."""
+    """Of a job whose ranks are spread over nodes; other jobs have one."""
 
     tasks_per_node: int = 1
     cpus_per_task: int = 2
@@ -36,24 +36,24 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Time limit of a job."""
 
     worthwhile_minutes: float = 5.0
-    """What a job should have to do, at least, to be worth its wait in the queue."""
+    """How much work a job should have, at least, to be worth its wait in the queue."""
 
     setup: tuple[str, ...] = ()
-    """Lines of shell before the job's own work: modules, conda."""
+    """Lines of shell that a job runs before its work: modules, conda."""
 
     python: str = ""
     """The interpreter on the nodes; empty: the one that sends the job."""
 
     folder: str = ""
-    """Every node sees this folder, and what jobs read and write must lie in it; `~` and `$USER` are understood.
+    """The folder that every node sees; what jobs read and write must lie in it. `~` and `$USER` are replaced.
 
     Empty: all nodes see everything."""
 
     settle_s: float = 70.0
-    """How long what was written on a node may take to be seen elsewhere: with NFS, a minute."""
+    """How long it may take until a file that a node wrote is visible elsewhere: with NFS, a minute."""
 
     queue_every_s: float = 5.0
-    """How often the controller is asked what has become of jobs, at most."""
+    """How many seconds pass, at least, between two questions to the controller."""
 
     sbatch: dict[str, str | int | bool] = {}
     """Further options of sbatch, by their long name."""
@@ -66,12 +66,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def shared_folder(self) -> Path | None:
-        """The folder that all nodes see, if not everything is."""
+        """The folder that all nodes see, or None if they see everything."""
         return Path(os.path.expandvars(self.folder)).expanduser() if self.folder else None
 
 
 THIS_MACHINE = Profile(tasks_per_node=2, cpus_per_task=1, worthwhile_minutes=0.5, settle_s=0.0)
-"""Of the executors that need no cluster."""
+"""What holds for the executors that need no cluster."""
 
 
 def known_profiles() -> list[str]:
@@ -80,9 +80,9 @@ def known_profiles() -> list[str]:
 
 
 def load_profile(name: str) -> Profile:
-    """Return the profile of that name, or that is written in that file, if it ends in `.toml`.
+    """Return the profile of that name, or, if the name ends in `.toml`, the one in that file.
 
-    Raises: UsageError if there is none, or it cannot be used.
+    Raises: UsageError if there is no such profile, or it cannot be used.
     """
     path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
     if not path.is_file():
@@ -96,7 +96,7 @@ def load_profile(name: str) -> Profile:
 def parse_profile(text: str) -> Profile:
     """Return the profile that `text` describes.
 
-    Raises: ValueError, in one sentence without a full stop, if it describes none.
+    Raises: ValueError if it describes none; the message is a sentence without a full stop.
     """
     try:
         values: dict[str, Any] = tomllib.loads(text)

@@ -1,4 +1,4 @@
-"""The task that this process is, of a job that an executor has started."""
+"""The task of a job that this process is, if an executor started it."""
 
 import os
 import socket
@@ -9,29 +9,32 @@ import submitit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One of the processes that a job makes its call in.
-
-    rank: from 0
-    node: the name of its machine
-    run: how often the job was requeued before
-    first_node: an address or the name of the machine where the job began, by which all its machines reach each other
-    """
+    """One of the processes in which a job makes its call."""
 
     rank: int
+    """From 0."""
+
     num_tasks: int
+    """Of the job."""
+
     node: str
+    """The name of its machine."""
+
     run: int
+    """How often the job was requeued before."""
+
     first_node: str
+    """An address or the name of the machine where the job began, by which all machines of the job reach each other."""
 
 
 def current_task() -> Task:
-    """Return this task; outside a job it is the only one."""
+    """Return this task; outside a job, the only task there is."""
     try:
         environment = submitit.JobEnvironment()
     except RuntimeError:
         return Task(rank=0, num_tasks=1, node=socket.gethostname(), run=0, first_node="127.0.0.1")
     address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "")
-    if not address or ":" in address:  # not every Slurm says it, and gloo is told an interface by its IPv4 address
+    if not address or ":" in address:  # not every Slurm sets it, and gloo needs an IPv4 address to find its interface
         address = environment.hostnames[0] if "SLURM_JOB_NODELIST" in os.environ else "127.0.0.1"
     return Task(
         rank=environment.global_rank,

@@ -19,22 +19,26 @@ class Batch:
 
     course: Course
     chapters: tuple[Chapter, ...]
-    """The ones to grade; each counts, whether it was handed in or not."""
+    """Those to grade; each counts, even if it was not handed in."""
 
     seed: int
     wall: Wall
-    """What every submission runs behind."""
+    """The kind of sandbox that every submission runs in."""
 
     out: Path
-    digests: Mapping[str, str]
-    """Of what each chapter grades with, by chapter id."""
+    """The folder that everything is written to."""
 
-    judges: RunningJudges
+    digests: Mapping[str, str]
+    """Of the files that each chapter is graded with, by chapter id."""
+
+    running_judges: RunningJudges
+    """The processes that this process has started, so that they can be ended."""
+
     agents: Path | None = None
-    """Where the agents meet that run the ranks, if those are spread over the tasks of a job."""
+    """The folder in which the agents of a job find each other, if ranks are spread over its tasks."""
 
     judge_limit_s: float = JUDGE_LIMIT_S
-    """Every launch has its own deadline; this is the belt round a judge that is itself at fault."""
+    """How long a judge may run. Every launch has its own deadline; this one is for a judge that is itself at fault."""
 
     @property
     def results(self) -> Path:
@@ -48,20 +52,20 @@ class Batch:
 
     @property
     def desk(self) -> Path:
-        """The folder that the batch shares with its jobs, if it is dispatched."""
+        """The folder of the desks that batches share with their jobs, if they are graded in jobs."""
         return self.out / "jobs"
 
     @property
     def job_logs(self) -> Path:
-        """The folder of what those jobs print."""
+        """The folder of what its jobs print."""
         return self.out / "job_logs"
 
     def feedback_path(self, submission: Submission) -> Path:
-        """Return where that part of a submission's result is kept which the student may read."""
+        """Return the file of a submission's feedback, which is what the student may read of the result."""
         return self.out / "feedback" / f"{submission.name}.md"
 
     def result_path(self, submission: Submission) -> Path:
-        """Return where the result of a submission is kept."""
+        """Return the file of a submission's result."""
         return self.results / f"{submission.name}.json"
 
 
@@ -77,6 +81,6 @@ def plan_batch(
         wall=wall,
         out=out,
         digests=digests,
-        judges=RunningJudges(),
+        running_judges=RunningJudges(),
         agents=agents,
     )

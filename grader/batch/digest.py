@@ -1,4 +1,4 @@
-"""A fingerprint of what a chapter grades with, so that a resumed batch grades again what an edited course would change."""
+"""A hash of a chapter's tests and programs: if they were edited, a resumed batch grades the chapter again."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ from grader.course.catalog import Chapter
 def course_digest(chapter: Chapter) -> str:
     """Return one hash over the chapter's declaration, programs and tests, hidden ones included.
 
-    Student files and solutions are left out: they do not decide a score.
+    Student files and solutions are left out, because they do not decide a score.
     """
     total = hashlib.sha256()
     for path in _grading_files(chapter):

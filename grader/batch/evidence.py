@@ -1,4 +1,4 @@
-"""One chapter of one submission before the judge, and what is made of a judge that dies: another run, then nothing."""
+"""One chapter of one submission is judged. If the judge dies it runs once more; then what has no evidence earns nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,11 @@ class Evidence:
 
     judge: JudgeState = "not_run"
     exit_code: int | None = None
+    """Of the judge's last run."""
+
     runs: int = 0
+    """How often the judge was run."""
+
     trouble: str = ""
     """How the judge ended, if it did not end as it should."""
 
@@ -50,7 +54,7 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
         if end.in_order and records and not unfinished:
             return Evidence(intake=intake, records=tuple(records), judge="ended", exit_code=end.exit_code, runs=number)
     _require_sound_course(chapter, runnable, folder, batch)
-    trouble = f"{end} That happened in {MAX_RUNS} runs, so what it had not seen by then earns nothing."
+    trouble = f"{end} That happened in {MAX_RUNS} runs, so tests that had not finished earn nothing."
     return Evidence(
         intake=intake,
         records=tuple(_crashed(record, trouble) if record in unfinished else record for record in records),
@@ -71,7 +75,7 @@ def _run(
         wall=batch.wall,
         seed=batch.seed,
         options=(*agents, *options),
-        judges=batch.judges,
+        judges=batch.running_judges,
         watch=watch,
     )
     try:
@@ -93,5 +97,5 @@ def _require_sound_course(chapter: Chapter, selected: Sequence[Selected], folder
     if not end.in_order:
         raise CatalogError(
             f"The tests of {chapter.id} cannot be collected, so no submission can be graded. {end} "
-            f"Mend them, then run `grade check {chapter.short}`. The judge's last lines:\n{end.tail}"
+            f"Fix them, then run `grade check {chapter.short}`. The judge's last lines:\n{end.tail}"
         )

@@ -1,7 +1,7 @@
-"""What a student reads of a result: a Markdown page that shows hidden tests as little as it lets its texts act.
+"""What a student reads of a result: a Markdown page that says little of hidden tests, and in which no text is markup.
 
-Files, names and explanations hold what students wrote, so each stands in an indented code block, where Markdown knows no
-markup, no HTML, no link and no fence that a text could close, and each character that is not plain text is its escape.
+Files, names and explanations hold what students wrote. So each stands in an indented code block, in which Markdown
+interprets nothing and which no text can close. Characters that are not plain text are escaped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +14,9 @@ from grader.harness.wording import shown
 INDENT = " " * 4
 
 WALLS = {
-    Wall.NESTED: "in a sandbox, each launch in one of its own",
+    Wall.NESTED: "with a separate sandbox for each launch",
     Wall.FLAT: "in one sandbox for all launches",
-    Wall.LANDLOCK: "with no files but its own, in the machine's network",
+    Wall.LANDLOCK: "without access to other files, but on the machine's network",
     Wall.NONE: "without a sandbox",
 }
 
@@ -24,7 +24,7 @@ WALLS = {
 def feedback(result: SubmissionResult) -> str:
     """Return the page for the student whose submission this is.
 
-    Of a hidden test it holds `ResultOfTest.told` and nothing else. The seed is left out, because hidden inputs follow from it.
+    Of a hidden test it holds only `ResultOfTest.for_student`. The seed is left out, because hidden inputs follow from it.
     """
     head = [
         f"{result.submission}: {_of(result.score, result.points)} points",
@@ -56,12 +56,12 @@ def _chapter(chapter: ResultOfChapter) -> Iterator[str]:
 
 
 def _exercise(exercise: ResultOfExercise) -> Iterator[str]:
-    """Yield what is wrong with an exercise: public tests each in full, hidden ones that are told alike only once."""
+    """Yield what is wrong with an exercise: each public test in full, and each different text of hidden ones once."""
     yield f"### `{exercise.exercise}`"
     failed = [test for test in exercise.tests if test.outcome is not Outcome.PASSED]
     yield from map(_block, _public(failed))
-    hidden = dict.fromkeys(test.told for test in failed if test.hidden)
-    yield from (_block([told]) for told in hidden)
+    hidden = dict.fromkeys(test.for_student for test in failed if test.hidden)
+    yield from (_block([text]) for text in hidden)
     if not failed:
         yield _block([exercise.explanation])
 
@@ -69,7 +69,7 @@ def _exercise(exercise: ResultOfExercise) -> Iterator[str]:
 def _public(tests: Sequence[ResultOfTest]) -> Iterator[list[str]]:
     for test in tests:
         if not test.hidden:
-            yield [f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.told]
+            yield [f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.for_student]
 
 
 def _earned(exercise: ResultOfExercise) -> str:
@@ -81,7 +81,7 @@ def _of(score: float | None, points: int) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a text that belongs on one line, such as a file's name, as one line."""
+    """Return a text that belongs on one line, such as a file's name, without line ends."""
     return shown(text).replace("\n", "\\n")
 
 

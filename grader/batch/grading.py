@@ -11,7 +11,7 @@ from grader.batch.batch import Batch
 from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.feedback import feedback
 from grader.batch.intake.find import ChapterFolders, Submission, find_chapters
-from grader.batch.intake.take import Intake, list_beside, nothing_to_take, take_chapter
+from grader.batch.intake.take import Intake, list_others, nothing_to_take, take_chapter
 from grader.batch.result import ResultOfChapter, SubmissionResult, write_result
 from grader.batch.scores import chapter_result, score_exercises, total
 from grader.course.catalog import Chapter
@@ -59,7 +59,7 @@ def _take(found: ChapterFolders, batch: Batch) -> tuple[Intake, ...]:
         for chapter in batch.chapters
     )
     # Where files lie flat, the chapter has listed them itself.
-    outside = () if found.top in found.folders.values() else list_beside(found.top, set(present))
+    outside = () if found.top in found.folders.values() else list_others(found.top, set(present))
     return (replace(first, left_out=(*first.left_out, *found.left_out, *outside)), *rest)
 
 

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 ROUNDING = 0.05  # scores have one decimal
 
 JudgeState = Literal["ended", "died", "cut", "not_run"]
-"""How a chapter's judge ended: in order, on its own account, at its time limit, or it had nothing to do."""
+"""How a chapter's judge ended: in order, by dying, by being cut at its time limit; or it had nothing to do."""
 
 _ENDED = {
     Outcome.FAILED: "fails",
@@ -42,20 +42,20 @@ class ResultOfTest(_ResultStruct, frozen=True):
     hidden: bool
     outcome: Outcome
     explanation: str
-    """Empty when the test passed. Of a hidden test for staff only: it may hold inputs, values and texts of the test."""
+    """Empty if the test passed. If the test is hidden, for staff only: it may hold the test's inputs, values and texts."""
 
     mistake: Mistake | None
-    """What kind of mistake it is, for everybody; None when the test passed, or when nobody knows how it ended."""
+    """The kind of mistake, for everybody; None if the test passed, or if it is not known how it ended."""
 
     world_sizes: tuple[int, ...]
     seconds: float
 
     @property
-    def told(self) -> str:
+    def for_student(self) -> str:
         """What the student may read about how it ended.
 
-        Student code runs inside hidden tests and can put what it finds there into any message, so of these nothing is
-        told that was made while they ran: the claim is the author's, the kind of mistake one of a closed list.
+        Student code runs inside hidden tests and can put what it finds there into any message. So of a hidden test the
+        student reads no text that was made while it ran: the claim is the author's, the kind of mistake is from a closed list.
         """
         if not self.hidden or self.outcome is Outcome.PASSED:
             return self.explanation
@@ -73,16 +73,16 @@ class ResultOfExercise(_ResultStruct, frozen=True):
 
     outcome: Outcome
     explanation: str
-    """Why the exercise did not pass, for its student: a fault of the file, or what may be told of the deciding test.
+    """Why the exercise did not pass, for its student: a fault of the file, or what they may read of the deciding test.
 
-    That is the first public test that ended with the exercise's outcome; where only hidden ones did, the first of them.
+    That is the first public test with the exercise's outcome or, if only hidden ones have it, the first of those.
     """
 
     hidden_explanation: str
-    """Where a hidden test decided, its whole explanation, for staff only; else empty."""
+    """If a hidden test decided, its whole explanation, for staff only; otherwise empty."""
 
     caveat: str
-    """What weakens the score, whatever it is: empty behind a wall that counts what ranks send each other."""
+    """What weakens the score; empty if the kernel counted the bytes that ranks sent each other."""
 
     world_sizes: tuple[int, ...]
     seconds: float
@@ -101,21 +101,21 @@ class ResultOfChapter(_ResultStruct, frozen=True):
 
     chapter: str
     course_digest: str
-    """Of the tests, programs and declarations that it was graded with."""
+    """Of the tests, programs and declarations that the chapter was graded with."""
 
     judge: JudgeState
     judge_exit_code: int | None
     judge_runs: int
     taken: tuple[TakenFile, ...]
     left_out: tuple[LeftOut, ...]
-    """The first chapter also lists what lies beside the chapters."""
+    """The first chapter also lists what lies next to the chapters."""
 
     points: int
     score: float
     exercises: tuple[ResultOfExercise, ...]
 
     def __post_init__(self) -> None:
-        """Refuse totals that are not the exercises'."""
+        """Refuse totals that are not the sums of the exercises."""
         _check_totals(self.chapter, self.exercises, self.points, self.score)
 
 
@@ -128,18 +128,18 @@ class SubmissionResult(_ResultStruct, frozen=True):
     """The same for all submissions of a batch, so that all got the same inputs."""
 
     wall: Wall
-    """What stood between the submission and the machine; "none": it ran with the grader's own rights."""
+    """The kind of sandbox; "none": the submission ran with the grader's rights."""
 
     points: int
     score: float
     undecided_points: int
-    """Worth of the exercises that this machine could not decide; they are in `points` and not in `score`."""
+    """The points of the exercises that this machine could not decide; they are in `points` and not in `score`."""
 
     seconds: float
     chapters: tuple[ResultOfChapter, ...]
 
     def __post_init__(self) -> None:
-        """Refuse totals that are not the chapters'."""
+        """Refuse totals that are not the sums of the chapters."""
         _check_totals(self.submission, self.chapters, self.points, self.score)
 
     @property
@@ -171,7 +171,7 @@ def read_result(path: Path) -> SubmissionResult:
 
 
 def write_result(result: SubmissionResult, path: Path) -> None:
-    """Write a result so that at any moment, even after a power cut, the file is whole or as it was before."""
+    """Write a result; whenever this is interrupted, even by a power cut, the file is whole or as it was before."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 

@@ -9,13 +9,13 @@ from grader.course.judging.record import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
 
-UNCOUNTED = "Its ranks had no network of their own, so nobody counted what they sent each other: the score takes their word for it."
+UNCOUNTED = "Its ranks shared a network, so their traffic could not be checked: the score relies on what they recorded."
 
 
 def score_exercises(evidence: Evidence) -> tuple[ExerciseScore, ...]:
     """Return a score for each exercise of the chapter, in its order.
 
-    An exercise whose file has a fault was not run, and one that a dying judge never came to has no evidence: they earn
+    An exercise whose file has a fault was not run, and one that a dying judge did not reach has no evidence: both earn
     nothing.
     """
     return tuple(_score(exercise, evidence) for exercise in evidence.intake.chapter.exercises)
@@ -34,7 +34,7 @@ def _score(exercise: Exercise, evidence: Evidence) -> ExerciseScore:
 def chapter_result(
     evidence: Evidence, scores: Sequence[ExerciseScore], *, course_digest: str, counted: bool
 ) -> ResultOfChapter:
-    """Return the chapter's part of the result; `counted`: the kernel counted what ranks sent each other."""
+    """Return the chapter's part of the result; `counted`: the kernel counted the bytes that ranks sent each other."""
     pairs = zip(evidence.intake.chapter.exercises, scores, strict=True)
     exercises = tuple(_exercise_result(exercise, score, evidence, counted=counted) for exercise, score in pairs)
     return ResultOfChapter(
@@ -52,7 +52,7 @@ def chapter_result(
 
 
 def total(parts: Sequence[ResultOfExercise | ResultOfChapter]) -> float:
-    """Return the sum of the scores that are decided."""
+    """Return the sum of the scores, without those that could not be decided."""
     return round(sum(part.score or 0.0 for part in parts), 1)
 
 
@@ -68,7 +68,7 @@ def _exercise_result(
         points=score.points,
         score=score.score,
         outcome=score.outcome,
-        explanation=deciding.told if deciding else _untested(exercise, score, evidence),
+        explanation=deciding.for_student if deciding else _untested(exercise, score, evidence),
         hidden_explanation=deciding.explanation if deciding and deciding.hidden else "",
         caveat=UNCOUNTED if uncounted else "",
         world_sizes=world_sizes,
@@ -78,13 +78,13 @@ def _exercise_result(
 
 
 def _deciding(tests: Sequence[ResultOfTest], outcome: Outcome) -> ResultOfTest | None:
-    """Return the test that says why the exercise ended as it did: the first that ended so too, a public one if any."""
+    """Return the test that says why the exercise ended as it did: the first with its outcome, public ones before hidden."""
     alike = [test for test in tests if test.outcome is outcome is not Outcome.PASSED]
     return min(alike, key=lambda test: test.hidden, default=None)
 
 
 def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> str:
-    """Return why an exercise of which no test decided did not pass."""
+    """Return why an exercise did not pass, if no test decided it."""
     if score.outcome is Outcome.PASSED:
         return ""
     fault = evidence.intake.faults.get(exercise.file)

@@ -1,20 +1,17 @@
-"""A class of submissions as a queue over workers: in any order, with the same results, and resumable."""
+"""A class of submissions as a queue over workers: in any order, with the same results."""
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from grader.batch.batch import Batch
-from grader.batch.grading import Tell, grade, read_files
+from grader.batch.grading import Tell, grade
 from grader.batch.intake.find import Submission
-from grader.batch.result import InvalidResultError, SubmissionResult, read_result, write_schema
+from grader.batch.result import SubmissionResult
+from grader.batch.resume import earlier_result, write_batch_files
 from grader.course.judging.judge_process import RunningJudges
-from grader.harness.protocol.files import write_whole
 
 _Task = TypeVar("_Task")
 _Done = TypeVar("_Done")
@@ -27,7 +24,7 @@ class Graded:
     submission: Submission
     result: SubmissionResult
     kept: bool
-    """Whether the result is an earlier run's."""
+    """Whether the result is that of an earlier run."""
 
 
 def default_workers() -> int:
@@ -40,8 +37,8 @@ def grade_all(
 ) -> Generator[Graded, None, None]:
     """Yield each submission as its result is recorded.
 
-    With `resume`, results are kept whose submission and course are still the same.
-    Raises: the first error that no submission is to blame for, after all judges have ended.
+    With `resume`, results are kept if submission and course are still the same.
+    Raises: the first error that is not a submission's fault, after all judges have ended.
     """
     write_batch_files(batch)
 
@@ -51,15 +48,15 @@ def grade_all(
             return Graded(submission=submission, result=earlier, kept=True)
         return Graded(submission=submission, result=grade(submission, batch, tell), kept=False)
 
-    yield from in_threads(work, submissions, batch.judges, workers=workers)
+    yield from in_threads(work, submissions, batch.running_judges, workers=workers)
 
 
 def in_threads(
     work: Callable[[_Task], _Done], tasks: Iterable[_Task], judges: RunningJudges, *, workers: int
 ) -> Generator[_Done, None, None]:
-    """Yield what `work` makes of each task, in the order in which they are done.
+    """Yield what `work` returns for each task, in the order in which the tasks are done.
 
-    Raises: the first error of any of them, after all judges have ended.
+    Raises: the first error of a task, after all judges have ended.
     """
     pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="grade")
     try:
@@ -70,38 +67,3 @@ def in_threads(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def write_batch_files(batch: Batch) -> None:
-    """Write what a batch keeps beside its results: their schema, and the seed for those who resume it."""
-    write_schema(batch.schema)
-    write_whole(seed_path(batch.out), msgspec.json.encode({"seed": batch.seed}) + b"\n")
-
-
-def seed_path(out: Path) -> Path:
-    """Return the file in which a batch keeps its seed, for those who resume it."""
-    return out / "batch.json"
-
-
-def earlier_seed(out: Path) -> int | None:
-    """Return the seed of the batch that wrote to `out`, if there is one."""
-    try:
-        return msgspec.json.decode(seed_path(out).read_bytes(), type=dict[str, int]).get("seed")
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-def earlier_result(submission: Submission, batch: Batch) -> SubmissionResult | None:
-    """Return the recorded result if grading again would give the same."""
-    try:
-        result = read_result(batch.result_path(submission))
-    except (OSError, InvalidResultError):
-        return None
-    now = [
-        (intake.chapter.id, batch.digests[intake.chapter.id], intake.taken, intake.left_out)
-        for intake in read_files(submission, batch)
-    ]
-    then = [(chapter.chapter, chapter.course_digest, chapter.taken, chapter.left_out) for chapter in result.chapters]
-    is_whole = all(chapter.judge in {"ended", "not_run"} for chapter in result.chapters)
-    same_batch = (result.seed, result.wall) == (batch.seed, batch.wall)
-    return result if is_whole and now == then and same_batch else None

@@ -1,19 +1,19 @@
 """The folder that a dispatched batch and its jobs share: the plan, what was begun, and the verdicts.
 
-Each batch has one of its own, named by its token, beside those of the batches that wrote to the same --out before: a job
-that is late harms no other batch. `current` names the one that counts.
+Each batch has its own desk, named by its token, next to those of earlier batches with the same --out: so a late job of one
+batch cannot harm another. `current` names the desk that counts.
 
     plan.json                                what every job reads; written once
-    key                                      makes verdicts known as the jobs' own; for this user's eyes only
+    key                                      proves that a job wrote a verdict; only this user can read it
     rounds/0.json                            the packs of the first array, written before it is sent; 1.json: ...
     items/<submission>/<chapter>/begun-*     one for each time that a job began with the item
-    items/<submission>/<chapter>/verdict     what came of it; the first that is written stays
+    items/<submission>/<chapter>/verdict     the item's result; the first that is written stays
     crews/0-1/                               where the agents of the first array's second job meet, if ranks are spread
-    losses/0.json                            which items lost their job, and why, as noticed at one time; 1.json: ...
+    losses/0.json                            the items found at one time to have lost their job, and why; 1.json: ...
     failures/0-1                             why the first array's second job could grade nothing, in its own words
 
-A verdict is a line with a code over the rest and then JSON. Nothing here is a pickle, and what has not the right code
-is as good as not there.
+The first line of a verdict is a code computed over the rest, which is JSON. Nothing here is a pickle, and a verdict
+without a valid code is ignored.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from pathlib import Path
 import msgspec
 
 from grader.batch.result import ResultOfChapter
-from grader.cluster.packing import Item, Pack
+from grader.cluster.packing import Item, JobId, Pack
 from grader.harness.protocol.files import KEY_BYTES, make_key, write_whole
 from grader.harness.protocol.wall import Wall
 
@@ -38,33 +38,38 @@ class _DeskStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Handed(_DeskStruct, frozen=True):
-    """A submission as it was when the batch was planned. digest: of what would be graded of it."""
+    """A submission as it was when the batch was planned."""
 
     path: str
     digest: str
+    """Of everything in it that is graded or listed as left out."""
 
 
 class BatchPlan(_DeskStruct, frozen=True):
-    """What every job of a batch is told."""
+    """What every job of a batch reads."""
 
     token: str
     """Names the batch's jobs, and its desk."""
 
-    place: str
-    """Where they are sent: a profile, or this machine."""
+    sent_to: str
+    """Where the jobs run, as `--on` names it: a profile, or this machine."""
 
     root: str
     """Of the course."""
 
     chapters: tuple[str, ...]
+    """Their ids, in the order of the results."""
+
     digests: dict[str, str]
+    """Of the files that each chapter is graded with, by chapter id."""
+
     seed: int
     wall: Wall
     spread: bool
     """Whether ranks run in all tasks of a job, or in the one that grades."""
 
-    judges: int
-    """How many a job has at a time."""
+    judges_per_job: int
+    """How many a job runs at a time."""
 
     submissions: dict[str, Handed]
     """By name."""
@@ -75,42 +80,54 @@ class BatchPlan(_DeskStruct, frozen=True):
 
 
 class Begun(_DeskStruct, frozen=True):
-    """A job began with an item. restarts: how often it had been requeued before, which lost what it had begun."""
+    """A job began with an item."""
 
     job: str
+    """Its id in the queue, like in every other file here."""
+
     node: str
     restarts: int = 0
+    """How often the job had been requeued before; each time it lost what it had begun."""
 
 
 class Verdict(_DeskStruct, frozen=True):
-    """What came of an item."""
+    """The result of an item, and the job that it comes from."""
 
     item: Item
     token: str
+    """Of the batch."""
+
     job: str
     node: str
     seconds: float
+    """How long grading took."""
+
     result: ResultOfChapter
 
 
 class Loss(_DeskStruct, frozen=True):
-    """A job ended and left no verdict on an item that was its own. reason: what the job, or the place, says of it."""
+    """A job ended without a verdict on one of its items."""
 
     item: Item
     round: int
     job: str
+    """"?" if the queue does not know it any more."""
+
     state: str
+    """How the job ended, in the cluster's words."""
+
     node: str = ""
     reason: str = ""
+    """Why it could grade nothing, in its own words, or why the cluster did not take it."""
 
     def __str__(self) -> str:
-        """Return it as a person reads it."""
+        """Return the loss as a person reads it."""
         where = f" on {self.node}" if self.node else ""
         return f"job {self.job}{where} {self.state}{f': {self.reason}' if self.reason else ''}"
 
 
 def current_desk(desks: Path) -> "Desk | None":
-    """Return the desk of the batch that was planned last, if there is one."""
+    """Return the desk of the batch that was planned last, or None."""
     try:
         return Desk(desks / (desks / "current").read_text())
     except OSError:
@@ -143,31 +160,32 @@ class Desk:
         write_whole(self.folder / "plan.json", msgspec.json.encode(plan))
 
     def read_plan(self) -> BatchPlan | None:
-        """Return the plan, or None where there is none that could be read."""
+        """Return the plan, or None if it is missing, torn, or of a version of this program that wrote something else."""
         try:
             return msgspec.json.decode((self.folder / "plan.json").read_bytes(), type=BatchPlan)
         except (OSError, msgspec.MsgspecError):
             return None
 
-    def add_round(self, number: int, packs: Sequence[Pack]) -> None:
+    def add_round(self, round_number: int, packs: Sequence[Pack]) -> None:
         """Write down what is about to be sent."""
-        write_whole(self._rounds / f"{number}.json", msgspec.json.encode(packs))
+        write_whole(self._round(round_number), msgspec.json.encode(packs))
 
     def rounds(self) -> list[tuple[Pack, ...]]:
         """Return the packs of every round so far."""
-        return [msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]) for path in _numbered(self._rounds)]
+        folder = self.folder / "rounds"
+        return [msgspec.json.decode(path.read_bytes(), type=tuple[Pack, ...]) for path in _numbered(folder)]
 
-    def crew(self, round_number: int, number: int) -> Path:
-        """Return the folder by which the tasks of one job find each other."""
-        return self.folder / "crews" / f"{round_number}-{number}"
+    def crew(self, job: JobId) -> Path:
+        """Return the folder in which the tasks of a job find each other."""
+        return self.folder / "crews" / str(job)
 
     def add_losses(self, losses: Sequence[Loss]) -> None:
-        """Write down what ended without a verdict."""
-        number = len(list(_numbered(self._losses)))
-        write_whole(self._losses / f"{number}.json", msgspec.json.encode(losses))
+        """Write down which items lost their job."""
+        times = len(list(_numbered(self._losses)))
+        write_whole(self._losses / f"{times}.json", msgspec.json.encode(losses))
 
     def losses(self) -> list[Loss]:
-        """Return what ended without a verdict, in the order in which it was noticed."""
+        """Return all losses, in the order in which they were noticed."""
         return [
             loss
             for path in _numbered(self._losses)
@@ -186,16 +204,16 @@ class Desk:
 
     # What jobs read and write.
 
-    def pack_of(self, token: str, round_number: int, number: int) -> tuple[BatchPlan, Pack] | None:
-        """Return the plan that has this token, and a pack; None while the folder does not show all that a job needs."""
+    def pack_of(self, token: str, job: JobId) -> tuple[BatchPlan, Pack] | None:
+        """Return the plan that has this token, and a job's pack; None while not all that the job needs is visible here."""
         plan = self.read_plan()
         try:
-            packs = msgspec.json.decode((self._rounds / f"{round_number}.json").read_bytes(), type=tuple[Pack, ...])
+            packs = msgspec.json.decode(self._round(job.round).read_bytes(), type=tuple[Pack, ...])
             has_key = len(self._key()) == KEY_BYTES
         except (OSError, msgspec.MsgspecError):
             return None
-        # A batch that lay here before may be shown for a while, too.
-        return (plan, packs[number]) if plan is not None and plan.token == token and has_key else None
+        # The plan of a batch that lay here before may be visible for a while.
+        return (plan, packs[job.index]) if plan is not None and plan.token == token and has_key else None
 
     def begin(self, item: Item, begun: Begun) -> None:
         """Write down that a job begins with an item."""
@@ -207,23 +225,23 @@ class Desk:
         return len(list(self._item(item).glob("begun-*")))
 
     def begun_by(self, items: Sequence[Item]) -> set[str]:
-        """Return the jobs that began with any of these items."""
+        """Return the ids, in the queue, of the jobs that began with any of these items."""
         marks = [mark for item in items for mark in self._item(item).glob("begun-*")]
         return {msgspec.json.decode(mark.read_bytes(), type=Begun).job for mark in marks}
 
-    def add_failure(self, round_number: int, number: int, reason: str) -> None:
+    def add_failure(self, job: JobId, reason: str) -> None:
         """Write down why a job can grade nothing."""
-        write_whole(self._failure(round_number, number), reason.encode())
+        write_whole(self._failure(job), reason.encode())
 
-    def failure(self, round_number: int, number: int) -> str:
-        """Return why a job could grade nothing, if it has said so."""
+    def failure(self, job: JobId) -> str:
+        """Return why a job could grade nothing, or "" if it has not said."""
         try:
-            return self._failure(round_number, number).read_text(errors="replace")
+            return self._failure(job).read_text(errors="replace")
         except OSError:
             return ""
 
     def deliver(self, verdict: Verdict) -> bool:
-        """Write a verdict; return False if there was one, which then stays."""
+        """Write a verdict; return False if there is one already, which stays."""
         path = self._item(verdict.item) / "verdict"
         content = msgspec.json.encode(verdict)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,9 +251,9 @@ class Desk:
                 file.write(self._code(content) + b"\n" + content)
                 file.flush()
                 os.fsync(file.fileno())
-            # In this order: what comes to lie there from now on may be another job's, and the first.
+            # In this order: a file that appears there from now on may be another job's verdict, and the first.
             if path.exists() and self.verdict(verdict.item, verdict.token) is None:
-                path.unlink(missing_ok=True)  # whatever lies there, no job has written it
+                path.unlink(missing_ok=True)  # not written by a job
             os.link(temporary, path)
         except FileExistsError:
             return False
@@ -244,7 +262,7 @@ class Desk:
         return True
 
     def verdict(self, item: Item, token: str) -> Verdict | None:
-        """Return the verdict on an item, or None where there is none that a job of this batch has written."""
+        """Return the verdict on an item, or None if no job of this batch has written one."""
         try:
             code, _, content = (self._item(item) / "verdict").read_bytes().partition(b"\n")
         except OSError:
@@ -258,15 +276,14 @@ class Desk:
         return verdict if (verdict.item, verdict.token) == (item, token) else None
 
     @property
-    def _rounds(self) -> Path:
-        return self.folder / "rounds"
-
-    @property
     def _losses(self) -> Path:
         return self.folder / "losses"
 
-    def _failure(self, round_number: int, number: int) -> Path:
-        return self.folder / "failures" / f"{round_number}-{number}"
+    def _round(self, round_number: int) -> Path:
+        return self.folder / "rounds" / f"{round_number}.json"
+
+    def _failure(self, job: JobId) -> Path:
+        return self.folder / "failures" / str(job)
 
     def _item(self, item: Item) -> Path:
         return self.folder / "items" / item.submission / item.chapter
@@ -279,7 +296,7 @@ class Desk:
 
 
 def _numbered(folder: Path) -> Iterator[Path]:
-    """Yield 0.json, 1.json, ... as far as they are there."""
+    """Yield 0.json, 1.json, ... up to the first that does not exist."""
     number = 0
     while (path := folder / f"{number}.json").exists():
         yield path

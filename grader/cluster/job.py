@@ -1,4 +1,4 @@
-"""What one job of a dispatched batch does, on a node: grade the items of its pack that have no verdict yet."""
+"""What one job of a batch does on a node: it grades the items of its pack that have no verdict yet."""
 
 import contextlib
 import os
@@ -14,48 +14,47 @@ from grader.batch.intake.find import Submission
 from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import in_threads
 from grader.cluster.desk import BatchPlan, Begun, Desk, Verdict
-from grader.cluster.packing import Item, Pack
-from grader.cluster.seat import own_seat
+from grader.cluster.packing import Item, JobId, Pack
 from grader.course.catalog import load_course
 from grader.harness.agents.allocation import be_agent
 from grader.harness.trials.walls import problem
 from slurm.task import Task, current_task
 
 SHOWN_WITHIN_S = 120.0
-"""Network file systems may believe for a minute that what they looked for in vain is still not there."""
+"""A network file system may say for a minute that a file does not exist after it was written."""
 
 POLL_S = 0.5
 MAX_BEGUN = 3
-"""How often an item is begun: one that ends its job each time is not tried for ever."""
+"""How often jobs begin with an item, so that one which ends its job each time is not tried for ever."""
 
 
-def run_pack(folder: str, token: str, round_number: int, number: int) -> None:
-    """Grade a pack of the batch in `folder` that has this token. Verdicts are files there; nothing is returned.
+def run_pack(folder: str, token: str, job: JobId) -> None:
+    """Grade a job's pack of the batch in `folder` that has this token. Verdicts are files there; nothing is returned.
 
-    Raises: LaunchError where the batch's wall is not to be had, or the folder does not show what the command wrote;
-        CatalogError if the course is another than was planned.
+    Raises: LaunchError where the batch's wall is not available, or what the command wrote is not visible in the folder;
+        CatalogError if the course is not the one that was planned with.
     """
     desk = Desk(Path(folder))
     try:
-        plan, pack = _wait_for_pack(desk, token, round_number, number)
+        plan, pack = _wait_for_pack(desk, token, job)
         if plan.spread:
-            crew = desk.crew(round_number, number)
-            be_agent(crew, own_seat(), partial(_grade_pack, pack, desk, plan, crew))
+            crew = desk.crew(job)
+            be_agent(crew, current_task(), partial(_grade_pack, pack, desk, plan, crew))
         else:
             _grade_pack(pack, desk, plan, None)
     except CourseError as error:
-        with contextlib.suppress(OSError):  # it is in the log, too
-            desk.add_failure(round_number, number, str(error))
+        with contextlib.suppress(OSError):  # the log also has it
+            desk.add_failure(job, str(error))
         raise
 
 
-def _wait_for_pack(desk: Desk, token: str, round_number: int, number: int) -> tuple[BatchPlan, Pack]:
+def _wait_for_pack(desk: Desk, token: str, job: JobId) -> tuple[BatchPlan, Pack]:
     end = time.monotonic() + SHOWN_WITHIN_S
-    while (found := desk.pack_of(token, round_number, number)) is None:
+    while (found := desk.pack_of(token, job)) is None:
         if time.monotonic() >= end:
             raise LaunchError(
                 f"{desk.folder} shows on {socket.gethostname()}, after {SHOWN_WITHIN_S:g} s, no batch {token} with round "
-                f"{round_number} and a key. Does every node see that folder? `course doctor --profile NAME` tells."
+                f"{job.round} and a key. Does every node see that folder? `course doctor --profile NAME` tells."
             )
         time.sleep(POLL_S)
     return found
@@ -65,14 +64,14 @@ def _grade_pack(pack: Pack, desk: Desk, plan: BatchPlan, crew: Path | None) -> N
     task = current_task()
     if (reason := problem(plan.wall)) is not None:
         raise LaunchError(
-            f"The wall '{plan.wall}' is not to be had on {task.node}. {reason} "
+            f"The wall '{plan.wall}' is not available on {task.node}. {reason} "
             "`course doctor --profile NAME` tells which walls the nodes have, and `--wall` asks for one."
         )
     batch = _batch(plan, crew)
-    mine = [item for item in pack if _is_due(item, desk, plan)]
+    items = [item for item in pack if _is_due(item, desk, plan)]
     work = partial(_grade, desk=desk, plan=plan, batch=batch, task=task)
-    with stopped_by_signals(batch.judges):
-        for _ in in_threads(work, mine, batch.judges, workers=plan.judges):
+    with stopped_by_signals(batch.running_judges):
+        for _ in in_threads(work, items, batch.running_judges, workers=plan.judges_per_job):
             pass
 
 
@@ -90,9 +89,9 @@ def _is_due(item: Item, desk: Desk, plan: BatchPlan) -> bool:
 
 
 def _grade(item: Item, desk: Desk, plan: BatchPlan, batch: Batch, task: Task) -> None:
-    if not _is_due(item, desk, plan):  # an earlier run of this very job may have lasted until now
+    if not _is_due(item, desk, plan):  # an earlier run of the same job may have ended only now
         return
-    job = job_id()
+    job = queue_id()
     desk.begin(item, Begun(job=job, node=task.node, restarts=task.run))
     start = time.monotonic()
     submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission].path))
@@ -101,7 +100,7 @@ def _grade(item: Item, desk: Desk, plan: BatchPlan, batch: Batch, task: Task) ->
     desk.deliver(Verdict(item=item, token=plan.token, job=job, node=task.node, seconds=seconds, result=result))
 
 
-def job_id() -> str:
-    """Return the id of the job that this process belongs to, as `squeue` shows it; of a local one, its process id."""
+def queue_id() -> str:
+    """Return the id of this process's job, as `squeue` shows it; outside a queue, the id of the process."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID") or str(os.getpid())

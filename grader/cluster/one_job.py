@@ -1,4 +1,4 @@
-"""A job that answers one question, by files in a folder: what `course check --on` and `course doctor --profile` send."""
+"""A job that answers one question by files in a folder, as `course check --on` and `course doctor --profile` send it."""
 
 import contextlib
 import secrets
@@ -13,7 +13,7 @@ from slurm.executors import Call, Executor, Phase, wait_for_end
 from slurm.profile import Profile
 
 POLL_S = 0.5
-END_S = 15.0  # until a job that has said everything is gone
+END_S = 15.0  # for a job that has answered to end
 TAIL_LINES = 30
 
 Answer = TypeVar("Answer")
@@ -21,9 +21,9 @@ Answer = TypeVar("Answer")
 
 @contextlib.contextmanager
 def sent(executor: Executor, prefix: str, call: Call, folder: Path) -> Iterator[str]:
-    """Send a job, and give its name; when the block is left, the job has ended, and what it wrote to `folder` is gone.
+    """Send a job, and give its name; with the end of the block, the job has ended and `folder` is removed.
 
-    After an error that a person must look into, the logs stay. Whatever interrupts the block cancels the job.
+    An error in the block cancels the job; if it is one that a person must look into, the job's logs stay.
     Raises: ExecutorError if the job is not taken.
     """
     name = f"{prefix}-{secrets.token_hex(4)}"
@@ -56,9 +56,9 @@ def wait_for(
     folder: Path,
     tell: Callable[[str], None],
 ) -> Answer:
-    """Return the job's answer, as soon as there is one; tell the state of the job meanwhile.
+    """Return the job's answer as soon as there is one; `tell` is called with the job's state meanwhile.
 
-    Raises: ExecutorError, with the last lines that it printed, if the job has ended without one.
+    Raises: ExecutorError, with the last lines that the job printed, if it has ended without an answer.
     """
     ended_at: float | None = None
     while (answer := read()) is None:

@@ -10,11 +10,11 @@ from grader.batch.batch import Batch
 from grader.batch.intake.find import Submission
 
 SECONDS_PER_EXERCISE = 4.0
-"""Of a judge, roughly: what a packing is planned with."""
+"""How long a judge takes, roughly; packs are planned with it."""
 
 
 class Item(NamedTuple):
-    """One chapter of one submission: what is graded whole, once, by one judge."""
+    """One chapter of one submission: graded as a whole, once, by one judge."""
 
     submission: str
     chapter: str
@@ -27,20 +27,35 @@ class Item(NamedTuple):
 Pack = tuple[Item, ...]
 """What one job grades, in this order."""
 
+
+@dataclass(frozen=True, slots=True)
+class JobId:
+    """Names a job among all that a batch sends."""
+
+    round: int
+    """Rounds are numbered from 0, in the order in which they are sent."""
+
+    index: int
+    """Of the job in the array of its round, from 0."""
+
+    def __str__(self) -> str:
+        """Return it as the desk's files are named, such as `0-1`."""
+        return f"{self.round}-{self.index}"
+
+
 MOST_PACKS = 1000
-"""Of one job array: Slurm's own default for its largest index is one more."""
+"""In one job array; by default Slurm allows one more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLength:
-    """How much of a judge's time a job should hold.
-
-    worthwhile_s: so much at least, to be worth its wait in the queue
-    longest_s: so much at most, to be done before its time limit
-    """
+    """How much of a judge's time a job should hold."""
 
     worthwhile_s: float
+    """At least this much, to be worth its wait in the queue."""
+
     longest_s: float
+    """At most this much, to be done before its time limit."""
 
 
 def items_of(submissions: Sequence[Submission], batch: Batch) -> tuple[Item, ...]:
@@ -56,11 +71,10 @@ def estimates(batch: Batch) -> dict[str, float]:
 def pack(
     items: Sequence[Item], seconds: dict[str, float], *, max_jobs: int, length: JobLength, alone: frozenset[Item]
 ) -> tuple[Pack, ...]:
-    """Return items as packs of about the same length, each worth its wait in the queue.
+    """Return at most `max_jobs` packs of about the same length, each worth its wait in the queue.
 
-    At most `max_jobs`, unless these would be too long.
-
-    alone: items that were in a job that was lost, and may be why; each has a job of its own, as far as there are jobs
+    There are more where these would be too long. `alone`: items whose job was lost, perhaps because of them; as long as
+    there are enough jobs, each gets one to itself.
     """
     suspects = [item for item in items if item in alone]
     others = [item for item in items if item not in alone]
@@ -76,10 +90,10 @@ def pack(
 
 
 def _even(items: Sequence[Item], seconds: dict[str, float], jobs: int) -> list[Pack]:
-    """Give the longest item that is left to the job that has least, until none is left."""
-    heap: list[tuple[float, int, list[Item]]] = [(0.0, number, []) for number in range(jobs)]
-    for item in sorted(items, key=lambda one: -seconds[one.chapter]):
-        length, number, mine = heapq.heappop(heap)
-        mine.append(item)
-        heapq.heappush(heap, (length + seconds[item.chapter], number, mine))
-    return [tuple(mine) for _, _, mine in sorted(heap)]
+    """Give the longest remaining item to the shortest job, until no item remains."""
+    heap: list[tuple[float, int, list[Item]]] = [(0.0, index, []) for index in range(jobs)]
+    for item in sorted(items, key=lambda item: -seconds[item.chapter]):
+        length, index, chosen = heapq.heappop(heap)
+        chosen.append(item)
+        heapq.heappush(heap, (length + seconds[item.chapter], index, chosen))
+    return [tuple(chosen) for _, _, chosen in sorted(heap)]

@@ -61,13 +61,13 @@ def _status(_options: Namespace, cluster: DevCluster) -> int:
         print(f"No cluster runs in {cluster.folder}.")
         return 1
     print(f"{shape(state.plan)}. Files: {cluster.folder}")
-    for node, said in node_states(cluster).items():
-        print(f"{node}: {said}")
+    for node, node_state in node_states(cluster).items():
+        print(f"{node}: {node_state}")
     return 0
 
 
 def _run(options: Namespace, cluster: DevCluster) -> int:
-    command = [word for number, word in enumerate(options.command) if (number, word) != (0, "--")]
+    command = [word for index, word in enumerate(options.command) if (index, word) != (0, "--")]
     entered = cluster.enter(command or [os.environ.get("SHELL", "/bin/sh")])
     sys.stdout.flush()
     os.execvpe(entered[0], entered, environment(cluster.folder))  # noqa: S606 - the command is the user's own

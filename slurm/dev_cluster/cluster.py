@@ -29,10 +29,11 @@ MAX_FOLDER_BYTES = 80  # a socket's path has room for 107
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """A process, told from a later one with the same id by when it started."""
+    """A process. When it started tells it apart from a later one with the same id."""
 
     pid: int
     started: int
+    """In clock ticks since boot, as /proc gives it."""
 
     @classmethod
     def of(cls, pid: int) -> "Process":
@@ -65,12 +66,15 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster that was started: its plan, the `unshare` that holds it, and its first process, by ids out here."""
+class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster that was started."""
 
     plan: ClusterPlan
     holder: Process
+    """The `unshare` that made its namespaces; if it dies, the cluster ends."""
+
     first: Process
+    """The first process in its namespaces, by its id outside them."""
 
 
 def missing_programs() -> list[str]:
@@ -80,7 +84,7 @@ def missing_programs() -> list[str]:
 
 
 def default_folder() -> Path:
-    """Return where this user's cluster lies unless told otherwise."""
+    """Return the folder of this user's cluster if no other was given."""
     return Path(tempfile.gettempdir(), f"slurm-dev-{os.getuid()}")
 
 
@@ -91,18 +95,18 @@ class DevCluster:
         self.folder = folder.resolve()
 
     @property
-    def state(self) -> State | None:
-        """What runs, or None."""
+    def state(self) -> ClusterState | None:
+        """The cluster that runs in the folder, or None."""
         try:
-            state = msgspec.json.decode((self.folder / "state.json").read_bytes(), type=State)
+            state = msgspec.json.decode((self.folder / "state.json").read_bytes(), type=ClusterState)
         except FileNotFoundError:
             return None
         return state if state.first.is_alive() else None
 
-    def up(self, *, nodes: int, cpus: int, gpus: int) -> State:
-        """Start the cluster; if it runs, start those of its daemons that do not.
+    def up(self, *, nodes: int, cpus: int, gpus: int) -> ClusterState:
+        """Start the cluster; if it runs, start those of its daemons that do not run.
 
-        Raises: UsageError for a cluster that cannot be; ExecutorError if it does not come up.
+        Raises: UsageError for a size or folder that is not allowed; ExecutorError if it does not come up.
         """
         self._check(nodes=nodes, cpus=cpus, gpus=gpus)
         self._own_folder()
@@ -143,14 +147,14 @@ class DevCluster:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _start(self, plan: ClusterPlan) -> State:
+    def _start(self, plan: ClusterPlan) -> ClusterState:
         self._clear()
         self._write_sacct()
         (self.folder / "plan.json").write_bytes(msgspec.json.encode(plan))
         ids = [] if os.getuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
         command = [
             *("unshare", *ids, "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"),
-            *(sys.executable, "-m", "slurm.dev_cluster.inside", str(self.folder / "plan.json")),
+            *(sys.executable, "-m", "slurm.dev_cluster.init_process", str(self.folder / "plan.json")),
         ]
         root = str(Path(__file__).parents[2])
         pid = os.posix_spawnp(
@@ -159,7 +163,7 @@ class DevCluster:
             {**environment(self.folder), "PYTHONPATH": os.pathsep.join([root, *_python_path()])},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(self.folder / "inside.log"), os.O_WRONLY | os.O_CREAT, 0o600),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.folder / "init_process.log"), os.O_WRONLY | os.O_CREAT, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
@@ -168,7 +172,7 @@ class DevCluster:
         try:
             self._wait_until_ready(holder)
             first = Process.of(int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text()))
-            state = State(plan=plan, holder=holder, first=first)
+            state = ClusterState(plan=plan, holder=holder, first=first)
             (self.folder / "state.json").write_bytes(msgspec.json.encode(state))
         except BaseException:
             if holder.is_alive():
@@ -177,7 +181,7 @@ class DevCluster:
         return state
 
     def _clear(self) -> None:
-        """Remove what an earlier cluster left: job numbers start again, so its files would pass for the new one's."""
+        """Remove what an earlier cluster left: job ids start again, so its files would be taken for those of the new one."""
         for entry in self.folder.iterdir():
             if entry.name == "lock":
                 continue
@@ -197,14 +201,14 @@ class DevCluster:
         while not (self.folder / "ready").exists():
             _collect(holder.pid)
             if not holder.is_alive() or time.monotonic() > end:
-                log = (self.folder / "inside.log").read_text(errors="replace")[-MAX_LAST_WORDS:].strip()
+                log = (self.folder / "init_process.log").read_text(errors="replace")[-MAX_LAST_WORDS:].strip()
                 raise ExecutorError(
                     f"The development cluster did not come up. Its logs are in {self.folder}. Its last words:\n{log}"
                 )
             time.sleep(0.02)
 
     def down(self) -> bool:
-        """End the cluster and everything in it; return whether there was one."""
+        """End the cluster and everything in it; return whether one was running."""
         state = self.state
         if state is None:
             return False
@@ -214,12 +218,12 @@ class DevCluster:
             _collect(state.holder.pid)
             time.sleep(0.02)
         if state.holder.is_alive():
-            os.kill(state.holder.pid, signal.SIGKILL)  # its child dies with it, and takes the rest along
+            os.kill(state.holder.pid, signal.SIGKILL)  # its child dies with it, and so does the rest
         (self.folder / "state.json").unlink()
         return True
 
     def enter(self, command: Sequence[str], folder: Path | None = None) -> list[str]:
-        """Return `command` as it must be started to run inside, in `folder` or where it is started, with `environment`.
+        """Return the command that runs `command` inside, in `folder` or else in this process's; start it with `environment`.
 
         Raises: ExecutorError if the cluster does not run.
         """
@@ -233,7 +237,7 @@ class DevCluster:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a command that runs inside: without traces of a job of another cluster."""
+    """Return the environment of a command that runs inside, without variables of a job of another cluster."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
     path = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", os.defpath), *SBIN])
     return {**kept, "PATH": path, "SLURM_CONF": str(folder / "etc" / "slurm.conf")}
@@ -251,7 +255,7 @@ def shape(plan: ClusterPlan) -> str:
 def node_states(cluster: DevCluster) -> Mapping[str, str]:
     """Return the state of each node, by name, as Slurm calls it.
 
-    Raises: ExecutorError if the controller does not say.
+    Raises: ExecutorError if the controller does not answer.
     """
     command = cluster.enter(["sinfo", "-hN", "-o", "%N %T"])
     done = subprocess.run(command, env=environment(cluster.folder), capture_output=True, text=True, check=False)
@@ -261,6 +265,6 @@ def node_states(cluster: DevCluster) -> Mapping[str, str]:
 
 
 def _collect(pid: int) -> None:
-    """Let a child of this very process go, so that it does not look alive."""
+    """Collect a child of this process if it has ended, so that it does not look alive."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""What a cluster is made of: names, addresses and the text of every configuration file. Nothing happens here."""
+"""The names, addresses and configuration files of a cluster, as values; nothing is written or started here."""
 
 from pathlib import Path
 
@@ -11,22 +11,26 @@ FIRST_NODE = 10  # last number of the first node's address
 MAX_NODES = 64
 MAX_GPUS = 64
 CONTROLLER_PORT = 26817
-NODE_PORT = 26820  # the same on every node, because each has a network of its own
+NODE_PORT = 26820  # the same on every node, because each has a separate network
 
 
 class ClusterPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One cluster.
-
-    folder: holds its configuration, logs, sockets and state
-    cpus, gpus: of each node, as Slurm is told
-    user: name of whoever starts it
-    """
+    """One cluster."""
 
     folder: str
+    """Holds its configuration, logs, sockets and state."""
+
     nodes: int
+    """How many."""
+
     cpus: int
+    """Of each node, as Slurm believes."""
+
     gpus: int
+    """Of each node, as Slurm believes."""
+
     user: str
+    """The name of the user who starts it."""
 
     @property
     def node_names(self) -> tuple[str, ...]:
@@ -59,7 +63,7 @@ def configuration_files(plan: ClusterPlan) -> dict[str, str]:
 
 
 def slurm_conf(plan: ClusterPlan) -> str:
-    """Return slurm.conf: everything in the plan's folder, nothing that needs cgroups, accounting or root."""
+    """Return slurm.conf: all files are in the plan's folder, and nothing needs cgroups, accounting or root."""
     folder, last = plan.folder, plan.nodes - 1
     gres = f" Gres=gpu:{plan.gpus}" if plan.gpus else ""
     return f"""\
@@ -113,7 +117,7 @@ PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=5 State=UP PriorityTier=2
 
 
 def _gres_conf(plan: ClusterPlan) -> str:
-    """Return gres.conf. Slurm wants a device file for each GPU and only numbers them: terminals will do."""
+    """Return gres.conf. Slurm needs a device file for each GPU, but only to number them, so terminals will do."""
     return f"Name=gpu File=/dev/tty[0-{plan.gpus - 1}]\n" if plan.gpus else ""
 
 

@@ -1,7 +1,7 @@
-"""What submitit asks of `sacct`, answered by the controller: a cluster without accounting has no other.
+"""A `sacct` that asks the controller, for a cluster without accounting.
 
 submitit polls `sacct -o JobID,State,NodeList --parsable2 -j ID ...`; without an answer it waits for ever for a job that
-was killed. `dev_cluster` puts this first in PATH under that name.
+was killed. `dev_cluster` puts this program first in PATH under that name.
 """
 
 import subprocess
@@ -13,20 +13,20 @@ HEADER = "JobID|State|NodeList"
 
 
 def jobs_asked_for(arguments: Sequence[str]) -> list[str]:
-    """Return the job ids behind each `-j`; the number of an array task is not part of them."""
-    following = [after for option, after in pairwise(arguments) if option == "-j"]
-    ids = [one.strip().split("_")[0].split(".")[0] for after in following for one in after.split(",")]
+    """Return the job ids after each `-j`, without the number of an array task."""
+    lists = [value for option, value in pairwise(arguments) if option == "-j"]
+    ids = [job.strip().split("_")[0].split(".")[0] for value in lists for job in value.split(",")]
     return list(dict.fromkeys(ids))
 
 
-def rows(shown: str) -> Iterator[str]:
+def rows(output: str) -> Iterator[str]:
     """Yield a row for each job in the output of `scontrol --oneliner show job`."""
-    for line in shown.splitlines():
+    for line in output.splitlines():
         fields = dict(word.partition("=")[::2] for word in line.split())
         if "JobId" not in fields:
             continue
         task = fields.get("ArrayTaskId", "")
-        pending = any(sign in task for sign in "-,%")  # the tasks of an array that have not begun are one record
+        pending = any(sign in task for sign in "-,%")  # all tasks of an array that have not begun share a record
         name = f"{fields['ArrayJobId']}_{f'[{task}]' if pending else task}" if task else fields["JobId"]
         yield f"{name}|{fields['JobState']}|{fields.get('NodeList', '')}"
 
@@ -35,10 +35,10 @@ def main() -> None:
     """Print the rows of the jobs asked for, like `sacct --parsable2`."""
     print(HEADER)
     for job in jobs_asked_for(sys.argv[1:]):
-        shown = subprocess.run(
+        done = subprocess.run(
             ["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=False
         )
-        for row in rows(shown.stdout):
+        for row in rows(done.stdout):
             print(row)
 
 

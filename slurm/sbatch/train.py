@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - a script for torchrun; nothing imports it
-"""Train a small GPT on all ranks that torchrun starts; told to stop, save a checkpoint, and go on from it another time.
+"""Train a small GPT on all ranks that torchrun starts; at SIGTERM save a checkpoint, and go on from it in the next run.
 
-The batch of a step depends on nothing but the step and the rank, so a run that was interrupted ends with the same numbers
-as one that was not, as long as the number of ranks stays the same.
+The batch of a step depends only on the step and the rank, so a run that was interrupted ends with the same numbers as one
+that was not, as long as the number of ranks stays the same.
 """
 
 import os
@@ -36,24 +36,24 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    # A handler only takes notice: a collective that it interrupted would leave the other ranks waiting.
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: told_to_stop.set())
+    # The handler only notes the signal: if it interrupted a collective, the other ranks would be left waiting.
+    stop_requested = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop_requested.set())
 
-    # One GPU for each rank of the node, or none for anybody: two ranks cannot share one under NCCL.
+    # Either every rank of the node has a GPU or none has: two ranks cannot share one under NCCL.
     on_gpu = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
     try:
-        train(options, device, told_to_stop)
+        train(options, device, stop_requested)
     finally:
         dist.destroy_process_group()
 
 
-def train(options: Namespace, device: torch.device, told_to_stop: threading.Event) -> None:
-    """Do the steps that the checkpoint in `options.folder` has not done, until the last or until a rank is told to stop."""
+def train(options: Namespace, device: torch.device, stop_requested: threading.Event) -> None:
+    """Do the steps after the checkpoint in `options.folder`, up to the last or until a rank is asked to stop."""
     torch.manual_seed(0)
     model = TinyGPT(CONFIG).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -70,11 +70,11 @@ def train(options: Namespace, device: torch.device, told_to_stop: threading.Even
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-        # The signal reaches ranks at different steps. They agree in the message that also adds up the loss: whoever left
-        # the loop alone would let the others wait for its gradients.
-        told = torch.stack([loss.detach(), loss.new_tensor(told_to_stop.is_set())])
-        dist.all_reduce(told)
-        mean_loss, stop = told[0].item() / ranks, told[1].item() > 0
+        # The signal reaches ranks at different steps. They agree by the all-reduce that also adds up the loss: if one
+        # left the loop alone, the others would wait for its gradients.
+        sums = torch.stack([loss.detach(), loss.new_tensor(stop_requested.is_set())])
+        dist.all_reduce(sums)
+        mean_loss, stop = sums[0].item() / ranks, sums[1].item() > 0
         done = step + 1
         if rank == 0:
             print(f"step {done}: loss {mean_loss:.9f}", flush=True)
@@ -86,7 +86,7 @@ def train(options: Namespace, device: torch.device, told_to_stop: threading.Even
 
 
 def batch(step: int, rank: int, ranks: int) -> Tensor:
-    """Return this rank's sequences of a step: each counts up by a stride of its own, from a start of its own."""
+    """Return this rank's sequences of a step: each counts up from its own start by its own stride."""
     generator = torch.Generator().manual_seed(step * ranks + rank)
     start = torch.randint(CONFIG.vocab_size, (SEQUENCES, 1), generator=generator)
     stride = torch.randint(STRIDES, (SEQUENCES, 1), generator=generator)
@@ -95,7 +95,7 @@ def batch(step: int, rank: int, ranks: int) -> Tensor:
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Replace the checkpoint; return, on every rank, when the new one is there."""
+    """Replace the checkpoint; return on every rank only when the new one is written."""
     if dist.get_rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         new = folder / "checkpoint.pt.new"
@@ -103,13 +103,13 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step:
             torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(folder / "checkpoint.pt")  # the old one or the new one, whenever the job is killed
-    # The first launcher to end after a signal makes srun kill the rest, and rank 0 must not still be writing then.
+        new.replace(folder / "checkpoint.pt")  # whenever the job is killed, one of the two is whole
+    # After a signal, the first launcher to end makes srun kill the others, and rank 0 must not be writing then.
     dist.barrier()
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
-    """Take over the checkpoint, if there is one; return the number of steps that are done."""
+    """Load the checkpoint, if there is one; return the number of steps that are done."""
     path = folder / "checkpoint.pt"
     if not path.exists():
         return 0

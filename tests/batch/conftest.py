@@ -13,7 +13,7 @@ from grader.batch.workers import grade_all
 from grader.cluster import rounds
 from grader.course.catalog import Course, load_course
 from grader.harness.protocol.wall import Wall
-from tests.batch.places import CASES
+from tests.batch.fake_executors import CASES
 
 TESTS = Path(__file__).parent.parent
 SUBMISSIONS = TESTS / "batch" / "submissions"
@@ -75,7 +75,7 @@ def grade(batch: Batch, *folders: Path, workers: int = 2, resume: bool = False) 
     """Grade folders and return the results by name."""
     submissions = find_submissions(folders, batch.course)
     graded = grade_all(submissions, batch, workers=workers, resume=resume, tell=lambda _submission, _done: None)
-    return {one.submission.name: one.result for one in graded}
+    return {done.submission.name: done.result for done in graded}
 
 
 @pytest.fixture
@@ -103,6 +103,6 @@ def quick(monkeypatch) -> None:
 
 @pytest.fixture
 def class_(course, golden, tmp_path):
-    """Return the submissions in `places.CASES`, and a batch that grades them."""
+    """Return the submissions in `fake_executors.CASES`, and a batch that grades them."""
     submissions = find_submissions([golden(case) for case in CASES], course)
     return submissions, plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What of a zip or tar file is taken, and that no archive, however forged, does more than lose its own points."""
+"""What is taken of a zip or tar file; an archive, however forged, costs only its own submission points."""
 
 import bz2
 import gzip
@@ -136,7 +136,7 @@ def central(content, name):
     [f"{FOLDER}/", f"assignments/{FOLDER}/", "", "alice/", f"alice/{FOLDER}/", f"./alice/assignments/{FOLDER}/"],
 )
 def test_every_layout_of_a_folder_is_understood_in_every_kind_of_archive(take, suffix, folder):
-    """Students pack the chapter, the course, or its files, with or without a folder round them."""
+    """The chapter, the course or its files, with or without a folder around them, are found in every kind of archive."""
     intake = take(pack([(f"{folder}tally.py", b"x = 1\n"), (f"{folder}test_tally.py", b"")], suffix), suffix)
 
     assert {"tally.py": b"x = 1\n"} == intake.contents
@@ -145,7 +145,7 @@ def test_every_layout_of_a_folder_is_understood_in_every_kind_of_archive(take, s
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 def test_an_archive_is_taken_as_the_folder_that_it_was_made_of(take, submit, chapter, suffix):
-    """The two ways to hand in the same files give the same files, faults and left-overs."""
+    """A folder and the archive made of it give the same files, faults and lists of what was left out."""
     files = {"tally.py": b"\xff", "notes.txt": b"", "more/a.txt": b"", "inner.zip": b"PK"}
     folder = submit("alice", {f"{FOLDER}/{name}": content for name, content in files.items()})
     entries = [(f"{FOLDER}/{name}", content) for name, content in files.items()]
@@ -153,8 +153,8 @@ def test_an_archive_is_taken_as_the_folder_that_it_was_made_of(take, submit, cha
     assert take_chapter(chapter, folder_on_disk(folder / FOLDER)) == take(pack(entries, suffix), suffix)
 
 
-def test_what_an_archive_holds_beside_the_chapters_is_listed(take):
-    """The student sees what was left out, and why."""
+def test_what_an_archive_holds_next_to_the_chapters_is_listed(take):
+    """Entries next to the chapters are listed as left out, each with its reason."""
     intake = take(zipped((FILE, b""), ("notes.txt", b""), ("old.zip", b""), ("../up.py", b"")), ".zip")
 
     assert (
@@ -165,7 +165,7 @@ def test_what_an_archive_holds_beside_the_chapters_is_listed(take):
 
 
 def test_what_was_refused_outside_the_wrapping_folder_is_listed(take):
-    """A folder round everything hides nothing."""
+    """Refused entries are listed although everything else lies in one folder."""
     intake = take(zipped((f"alice/{FILE}", b""), ("/etc/passwd", b"")), ".zip")
 
     assert ["tally.py"] == list(intake.contents)
@@ -173,7 +173,7 @@ def test_what_was_refused_outside_the_wrapping_folder_is_listed(take):
 
 
 def test_an_archive_from_a_mac_is_taken(take):
-    """Its finder packs a shadow of every file."""
+    """The shadow files that a Mac packs are neither taken nor listed."""
     shadows = [("__MACOSX/._alice", b"\0"), (f"__MACOSX/alice/{FOLDER}/._tally.py", b"\0"), ("alice/.DS_Store", b"\0")]
 
     intake = take(zipped(("alice/", b""), (f"alice/{FOLDER}/", b""), (f"alice/{FILE}", b"x = 1"), *shadows), ".zip")
@@ -183,7 +183,7 @@ def test_an_archive_from_a_mac_is_taken(take):
 
 
 def test_an_archive_from_an_old_windows_is_taken(take):
-    """Names that are not marked as UTF-8 are of an old code page; a student's own folder may have such a name."""
+    """A folder whose name is in an old code page does not keep files from being taken."""
     content = zipped((f"alice-{'x' * 3}/{FILE}", b"x = 1")).replace(b"alice-xxx", b"\x87a va\x82-12")
 
     assert {"tally.py": b"x = 1"} == take(content, ".zip").contents
@@ -191,7 +191,7 @@ def test_an_archive_from_an_old_windows_is_taken(take):
 
 @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_long_names_and_foreign_letters_are_read_in_every_dialect_of_tar(take, tar_format):
-    """A name that does not fit its field is kept elsewhere, in three ways."""
+    """Long and foreign names are read in each of the three ways in which tar files keep them."""
     folder = "과제/" if tar_format != tarfile.USTAR_FORMAT else "homework/"
     other = f"{folder}{FOLDER}/{'d' * 80}/{'n' * 90}.txt"
 
@@ -202,7 +202,7 @@ def test_long_names_and_foreign_letters_are_read_in_every_dialect_of_tar(take, t
 
 
 def test_an_archive_of_git_is_taken(take):
-    """It starts with a header about all entries, which holds the commit."""
+    """The global header with which `git archive` begins is skipped."""
     buffer = io.BytesIO()
     with tarfile.open(
         fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a" * 40}
@@ -213,7 +213,7 @@ def test_an_archive_of_git_is_taken(take):
 
 
 def test_a_tar_file_without_its_closing_blocks_is_taken(take):
-    """Some tools do not write them."""
+    """A tar file that ends after its last entry is taken, because some tools write it so."""
     assert {"tally.py": b""} == take(tar_block(FILE, 0), ".tar").contents
 
 
@@ -222,7 +222,7 @@ def test_a_tar_file_without_its_closing_blocks_is_taken(take):
     "names", [(FILE, FILE), (FILE, f"./{FILE}"), (FILE, f"{FOLDER}//tally.py"), (FILE, f"{FILE}/x")]
 )
 def test_a_name_that_two_entries_claim_is_refused(take, suffix, names):
-    """Tools differ in which of the two they unpack, so neither is taken."""
+    """If two entries have one name, neither is taken, because tools differ in which they unpack."""
     for order in (names, names[::-1]):
         content = pack([(name, str(number).encode()) for number, name in enumerate(order)], suffix)
 
@@ -233,7 +233,7 @@ def test_a_name_that_two_entries_claim_is_refused(take, suffix, names):
 
 
 def test_a_file_with_a_double_is_not_guessed(take):
-    """Where case does not count, one would be unpacked over the other."""
+    """Two files that differ only by case are both refused: on some file systems one would overwrite the other."""
     intake = take(zipped((FILE, b"x = 1"), (f"{FOLDER}/TALLY.py", b"x = 2")), ".zip")
 
     assert "tally.py has a double: 'TALLY.py' differs only by case" in why(intake)
@@ -252,7 +252,7 @@ def test_a_file_with_a_double_is_not_guessed(take):
 )
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 def test_a_name_that_leads_elsewhere_is_not_followed(take, name, fault, suffix):
-    """No such name is taken for one that it resembles."""
+    """Absolute names, and names that lead out of the archive, are refused."""
     intake = take(pack([(name, b"x = 1")], suffix), suffix)
 
     assert f"The submission holds only {printable(name)} ({fault})." == why_nothing(intake)
@@ -260,7 +260,7 @@ def test_a_name_that_leads_elsewhere_is_not_followed(take, name, fault, suffix):
 
 
 def test_a_name_that_ends_at_a_nul_is_not_cut_there(take):
-    """The zipfile module would call it tally.py, other tools something else."""
+    """A name with a NUL is refused, because zipfile would cut it and other tools would not."""
     content = zipped((f"{FILE}?.txt", b"x = 1")).replace(b"tally.py?", b"tally.py\0")
 
     assert "has a control character in its name" in why_nothing(take(content, ".zip"))
@@ -282,7 +282,7 @@ def test_special_files_in_a_tar_are_refused(take, kind):
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "arithmetic.py", f"../../solutions/{FOLDER}/tally.py"])
 def test_links_are_refused(take, target):
-    """Also those that stay inside: a file is handed in as itself."""
+    """A link is refused, even if it points into the archive."""
     other = (f"{FOLDER}/arithmetic.py", b"x = 1")
     contents = [
         (zipped(other, (zip_entry(FILE, stat.S_IFLNK | 0o777), target)), ".zip"),
@@ -298,7 +298,7 @@ def test_links_are_refused(take, target):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_link_in_a_folders_place_leads_nowhere(take, first):
-    """Unpacking a link and then a file below it would write wherever the link points."""
+    """A file below a link is refused: unpacking it would write where the link points."""
     link, file = (zip_entry(FOLDER, stat.S_IFLNK), "/tmp"), (FILE, "x = 1")
 
     intake = take(zipped(*([link, file] if first else [file, link])), ".zip")
@@ -308,7 +308,7 @@ def test_a_link_in_a_folders_place_leads_nowhere(take, first):
 
 @pytest.mark.parametrize("bit", [0x1, 0x40, 0x2000])
 def test_encrypted_entries_are_refused(take, bit):
-    """Nobody is asked for a password."""
+    """An encrypted entry is refused, and the message says so."""
     content = bytearray(zipped((FILE, b"x = 1")))
     content[central(content, FILE) + 8 : central(content, FILE) + 10] = struct.pack("<H", bit)
 
@@ -317,7 +317,7 @@ def test_encrypted_entries_are_refused(take, bit):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_rare_compressions_of_zip_are_refused(take, method):
-    """They take memory by the archive's word."""
+    """Compressions for which the archive decides how much memory is needed are refused."""
     content = zipped((FILE, b"x = 1"), compression=method)
 
     assert f"tally.py is compressed in a way that is not read. {AGAIN}" == why(take(content, ".zip"))
@@ -325,7 +325,7 @@ def test_rare_compressions_of_zip_are_refused(take, method):
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
 def test_a_file_of_the_largest_size_is_taken_and_no_larger_one(take, suffix):
-    """The cap is the same as for a folder."""
+    """An archive has the same limit as a folder."""
     noise = random.Random(0).randbytes(MAX_FILE_BYTES // 2).hex().encode()
 
     largest = take(pack([(FILE, noise)], suffix), suffix)
@@ -340,7 +340,7 @@ def test_a_file_of_the_largest_size_is_taken_and_no_larger_one(take, suffix):
 
 @pytest.mark.parametrize("claimed", [0, 10, 1 << 31])
 def test_a_zip_bomb_whose_header_lies_is_read_no_further_than_the_cap(take, claimed):
-    """What the header claims is not trusted: neither little, to get past a check, nor much."""
+    """A zip bomb is read only up to the limit, whether its header claims too little or too much."""
     content = bytearray(zipped((FILE, bytes(64 << 20))))
     content[central(content, FILE) + 24 : central(content, FILE) + 28] = struct.pack("<I", claimed)
     tracemalloc.start()
@@ -360,7 +360,7 @@ def test_a_zip_bomb_whose_header_lies_is_read_no_further_than_the_cap(take, clai
 
 @pytest.mark.parametrize("claimed", [4, 6])
 def test_a_size_that_is_slightly_wrong_is_refused(take, claimed):
-    """A file that other tools would cut or fill elsewhere is not taken."""
+    """A file is refused if its size differs from the header's, even by one byte."""
     content = bytearray(zipped((FILE, b"x = 1")))
     content[central(content, FILE) + 24 : central(content, FILE) + 28] = struct.pack("<I", claimed)
 
@@ -370,14 +370,14 @@ def test_a_size_that_is_slightly_wrong_is_refused(take, claimed):
 
 
 def test_a_wrong_checksum_is_refused(take):
-    """What came out is not what went in."""
+    """A file whose checksum is wrong is refused."""
     content = zipped((FILE, b"x = 1"), compression=zipfile.ZIP_STORED).replace(b"x = 1", b"x = 2")
 
     assert f"tally.py is damaged in the archive. {AGAIN}" == why(take(content, ".zip"))
 
 
 def test_a_name_that_differs_between_a_zips_two_headers_is_refused(take):
-    """Tools differ in which of the two they believe."""
+    """If the two headers of an entry disagree about its name, it is refused."""
     content = zipped((f"{FOLDER}/other.py", b"x = 1"))
     at = content.rindex(b"other.py")
 
@@ -387,7 +387,7 @@ def test_a_name_that_differs_between_a_zips_two_headers_is_refused(take):
 
 
 def test_entries_that_overlap_are_refused(take):
-    """Many names for the same bytes are how a small zip becomes huge."""
+    """Entries that share bytes are refused, because they can make a small zip huge."""
     content = bytearray(zipped((FILE, b"x" * 100), (f"{FOLDER}/arithmetic.py", b"x" * 100)))
     at = central(content, "arithmetic.py") - len(FOLDER) - 1
     content[at + 42 : at + 46] = struct.pack("<I", 10)
@@ -397,7 +397,7 @@ def test_entries_that_overlap_are_refused(take):
 
 @pytest.mark.parametrize("suffix", [".zip", *PACK])
 def test_an_archive_that_unpacks_to_too_much_is_refused(take, suffix):
-    """A bomb costs no more memory than the largest honest archive."""
+    """A bomb is refused, and needs no more memory than the largest honest archive."""
     zeros = bytes(2 * MAX_UNPACKED_BYTES)
     content = zipped(("zeros", zeros)) if suffix == ".zip" else PACK[suffix](tarred(("zeros", zeros)))
 
@@ -408,7 +408,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(take, suffix):
 
 
 def test_a_large_archive_is_refused(take):
-    """It is not read further than the cap."""
+    """An archive above the limit is refused without being read further."""
     assert (
         f"alice.tar has {MAX_ARCHIVE_BYTES + 512} bytes, and at most {MAX_ARCHIVE_BYTES} are taken. "
         "Remove what is not code and hand it in again." == why_nothing(take(bytes(MAX_ARCHIVE_BYTES + 512), ".tar"))
@@ -417,7 +417,7 @@ def test_a_large_archive_is_refused(take):
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 def test_an_archive_of_many_entries_is_refused(take, suffix):
-    """The cap is the same as for a folder."""
+    """An archive has the same limit as a folder."""
     content = pack([(f"{number}", b"") for number in range(MAX_ENTRIES + 1)], suffix)
 
     assert (
@@ -427,7 +427,7 @@ def test_an_archive_of_many_entries_is_refused(take, suffix):
 
 
 def test_folders_within_folders_cost_nothing(take):
-    """What lies deeper than any declared file is not even remembered."""
+    """Entries deeper than any declared file take no memory."""
     content = pack([(f"{FOLDER}/{number}/{'d/' * 2000}x", b"") for number in range(500)], ".tar.xz")
     tracemalloc.start()
 
@@ -440,7 +440,7 @@ def test_folders_within_folders_cost_nothing(take):
 
 @pytest.mark.parametrize("size", [-1, -512, -1024, 1 << 40, (1 << 63) - 1])
 def test_a_tar_header_whose_size_leads_elsewhere_is_refused(take, size):
-    """The tarfile module goes back to the same header for ever if the size is negative."""
+    """A negative or huge size is refused, on which the tarfile module would loop or read elsewhere."""
     content = tar_block("notes.txt", size) + tar_block(FILE, 0)
 
     assert f"alice.tar {DAMAGED}" == why_nothing(take(content, ".tar"))
@@ -450,7 +450,7 @@ def test_a_tar_header_whose_size_leads_elsewhere_is_refused(take, size):
     "record", [b"16 size=9999999\n", b"13 size=-512\n", b"24 GNU.sparse.realsize=1\n", b"23 GNU.sparse.name=x.py\n"]
 )
 def test_extensions_of_tar_that_move_or_rename_content_are_refused(take, record):
-    """The record of an entry would say something else than its header."""
+    """Extended headers that give an entry another size or name, are refused."""
     record = b"%d %s" % (len(record.partition(b" ")[2]) + 3, record.partition(b" ")[2])
     content = tar_block("x", len(record), tarfile.XHDTYPE) + record.ljust(512, b"\0") + tar_block(FILE, 0)
 
@@ -460,7 +460,7 @@ def test_extensions_of_tar_that_move_or_rename_content_are_refused(take, record)
 
 
 def test_a_name_for_all_entries_is_refused(take):
-    """One global record would give every entry the name of a declared file."""
+    """A global name is refused, because it would give every entry the name of a declared file."""
     record = b"%d path=%s\n" % (len(FILE) + 9, FILE.encode())
     content = tar_block("x", len(record), tarfile.XGLTYPE) + record.ljust(512, b"\0") + tar_block("y", 0)
 
@@ -468,7 +468,7 @@ def test_a_name_for_all_entries_is_refused(take):
 
 
 def test_a_sparse_file_is_refused(take):
-    """It may claim terabytes."""
+    """A sparse file is refused, because it may claim terabytes."""
     content = tar_block(FILE, 0, tarfile.GNUTYPE_SPARSE)
 
     assert "alice.tar holds a sparse file." in why_nothing(take(content, ".tar"))
@@ -478,7 +478,7 @@ def test_a_sparse_file_is_refused(take):
     "data", [b"9999999 path=x\n", b"0 path=x\n", b"-1 path=x\n", b"path=x\n", b"1" * 60_000, b"1" * 70_000]
 )
 def test_a_damaged_extended_header_is_refused(take, data):
-    """Also one on which a slow pattern would match for hours."""
+    """A damaged extended header is refused, even one on which a slow pattern would match for hours."""
     padded = data + bytes(-len(data) % 512)
     content = tar_block("x", len(data), tarfile.XHDTYPE) + padded + tar_block(FILE, 0)
 
@@ -487,7 +487,7 @@ def test_a_damaged_extended_header_is_refused(take, data):
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_long_chain_of_extended_headers_ends(take, kind):
-    """The tarfile module calls itself for each of them."""
+    """A long chain of extended headers is read without recursion."""
     content = tar_block("x", 0, kind) * 20_000 + tar_block(FILE, 0)
 
     assert {"tally.py": b""} == take(content, ".tar").contents
@@ -495,7 +495,7 @@ def test_a_long_chain_of_extended_headers_ends(take, kind):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_no_byte_that_is_lost_or_changed_ends_the_batch(take, suffix):
-    """Whatever a broken upload or a forger leaves, the student reads a sentence; what is taken is as it was."""
+    """For any lost or changed byte the student reads a sentence, and whatever is taken is unchanged."""
     whole = pack([(f"{FOLDER}/arithmetic.py", b"y = 2\n" * 20), (FILE, b"x = 1\n")], suffix)
     dice = random.Random(suffix)
     cut = [whole[:end] for end in range(0, len(whole), max(1, len(whole) // 60))]
@@ -515,20 +515,20 @@ def test_no_byte_that_is_lost_or_changed_ends_the_batch(take, suffix):
     "content", [b"", b"not an archive", b"PK\x05\x06", b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\0" + bytes(9)]
 )
 def test_what_is_no_archive_is_refused(take, suffix, content):
-    """A file that was only renamed, or an upload that broke off."""
+    """A renamed file, or one whose upload broke off, is refused."""
     assert f"alice{suffix} {DAMAGED}" == why_nothing(take(content, suffix))
 
 
 @pytest.mark.parametrize("suffix", PACK)
 def test_data_after_the_end_is_refused(take, suffix):
-    """Some tools would read on, others not."""
+    """Data after the end is refused, because some tools would read it and others would not."""
     packed = pack([(FILE, b"")], suffix)
 
     assert f"alice{suffix} {DAMAGED}" == why_nothing(take(packed + packed, suffix))
 
 
 def test_xz_that_asks_for_much_memory_is_refused(take):
-    """Its header may ask for gigabytes before the first byte is unpacked."""
+    """An xz file whose header asks for much memory is refused before anything is unpacked."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]
 
     content = lzma.compress(tarred((FILE, b"")), filters=filters)
@@ -538,7 +538,7 @@ def test_xz_that_asks_for_much_memory_is_refused(take):
 
 @pytest.mark.parametrize("suffix", [".rar", ".7z", ".tar.zst"])
 def test_other_kinds_of_archives_lose_their_own_points_only(take, suffix):
-    """The rest of a class is graded."""
+    """An archive of a kind that is not read earns nothing, and the message says so."""
     intake = take(b"Rar!", suffix)
 
     assert f"alice{suffix} is an archive of a kind that is not read. Hand in a .zip or a .tar.gz file." == why_nothing(
@@ -548,14 +548,14 @@ def test_other_kinds_of_archives_lose_their_own_points_only(take, suffix):
 
 
 def test_names_in_no_encoding_can_be_written(take):
-    """A result is text, and JSON."""
+    """A result can be written although a name has no valid encoding."""
     content = tarred((FILE, b""), ("\udcff\u202e.txt", b""), tar_format=tarfile.GNU_FORMAT)
 
     assert ["\\udcff\\u202e.txt"] == [left.path for left in take(content, ".tar").left_out]
 
 
 def test_a_bad_archive_costs_its_own_points_and_its_neighbour_none(batch, golden, grade_class):
-    """The batch goes on, and so does `--resume`: a result is kept until its archive changes."""
+    """After a bad archive the batch goes on, and --resume keeps its result until the archive changes."""
     right = golden("right")
     files = [(path.relative_to(right).as_posix(), path.read_bytes()) for path in right.rglob("*.py")]
     alice, mallory = right.parent / "alice.zip", right.parent / "mallory.tar.gz"
@@ -565,9 +565,9 @@ def test_a_bad_archive_costs_its_own_points_and_its_neighbour_none(batch, golden
     first = grade_class(batch, alice, mallory)
     again = grade_class(batch, alice, mallory, resume=True)
     mallory.write_bytes(pack(files, ".tar.gz"))
-    mended = grade_class(batch, alice, mallory, resume=True)
+    fixed = grade_class(batch, alice, mallory, resume=True)
 
     assert (15.0, 0.0) == (first["alice"].score, first["mallory"].score)
     assert first == again
-    assert first["alice"] == mended["alice"]
-    assert 15.0 == mended["mallory"].score
+    assert first["alice"] == fixed["alice"]
+    assert 15.0 == fixed["mallory"].score

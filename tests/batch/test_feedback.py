@@ -102,7 +102,7 @@ def test_nothing_that_runs_in_a_hidden_test_reaches_the_student(batch, submit, g
 
 
 def test_a_page_says_what_was_graded_how_and_what_is_wrong(batch, submit, grade_class):
-    """Files taken and left out, the wall, points, and the whole explanation of each failed public test."""
+    """The page holds the files taken and left out, the wall, points, and the whole explanation of each failed public test."""
     wrong = LARGE.replace("return a\n", "return 1\n")
     result = grade_class(batch, submit("alice", {"ch01_arithmetic/arithmetic.py": wrong, "notes.txt": ""}))["alice"]
 
@@ -119,15 +119,15 @@ def test_a_page_says_what_was_graded_how_and_what_is_wrong(batch, submit, grade_
 
 
 def test_a_perfect_page_is_short():
-    """Who passed everything reads their points."""
+    """If everything passed, the page holds only points, the wall and the graded files."""
     page = feedback(made(tests=[made_test(outcome=Outcome.PASSED)], outcome=Outcome.PASSED, score=4.0))
 
-    assert "    alice: 4 of 4 points\n    Graded in a sandbox, each launch in one of its own (nested).\n" in page
+    assert "    alice: 4 of 4 points\n    Graded with a separate sandbox for each launch (nested).\n" in page
     assert page.endswith("    gcd  4 of 4 passed\n\nGraded files:\n\n    arithmetic.py, 5 bytes\n")
 
 
 def test_hidden_tests_told_alike_are_told_once():
-    """How many inputs a hidden test tries is nobody's business."""
+    """Hidden tests with the same text appear once, so that nobody can count how many inputs they try."""
     tests = [made_test(hidden=True, test=f"test_hidden.py::test_x[{number}]") for number in range(5)]
 
     assert 1 == feedback(made(tests=tests)).count("A hidden test")
@@ -135,7 +135,7 @@ def test_hidden_tests_told_alike_are_told_once():
 
 @pytest.mark.parametrize("wall", Wall)
 def test_every_wall_is_named(wall):
-    """The student reads behind what their code ran."""
+    """The page names the kind of sandbox that the code ran in."""
     assert f" ({wall}).\n" in feedback(made(wall=wall))
 
 
@@ -171,7 +171,7 @@ MARKUP = {
 @pytest.mark.parametrize("place", ["explanation", "test", "file", "reason", "submission"])
 @pytest.mark.parametrize("text", MARKUP.values(), ids=MARKUP.keys())
 def test_no_text_of_a_student_acts_on_a_page(text, place):
-    """Whatever stands in a message or a name, a renderer finds no markup in it, and a terminal no order."""
+    """In no text of a student does a renderer find markup, or a terminal a control sequence."""
     page = feedback(
         made(
             tests=[made_test(**{place: text})] if place in {"explanation", "test"} else [],
@@ -190,14 +190,14 @@ def test_no_text_of_a_student_acts_on_a_page(text, place):
 
 
 def test_a_name_stays_on_its_line():
-    """A file's name with a line end in it cannot pass for a line of ours."""
+    """A file name with a line end in it cannot be taken for a line of the page."""
     page = feedback(made(left_out=[LeftOut(path="x\ngcd  4 of 4 passed", reason="is a link")]))
 
     assert "\n    x\\ngcd  4 of 4 passed: is a link\n" in page
 
 
 def test_a_message_of_any_length_makes_a_page_of_some_pages():
-    """Ten megabytes on one line are cut, in no time."""
+    """Ten megabytes on one line are cut, and quickly."""
     tests = [made_test(explanation="x" * 10_000_000, test="t" * 10_000_000, claim="c" * 10_000_000)]
     start = time.process_time()
 

@@ -18,14 +18,14 @@ def names_found(submission, course):
 
 
 def test_submissions_are_sorted_by_name(course, submit):
-    """The order on the command line does not matter."""
+    """Submissions come sorted by name, in whatever order they are given."""
     folders = [submit(name, {FILE: ""}) for name in ("carol", "alice", "Bob")]
 
     assert ["Bob", "alice", "carol"] == [submission.name for submission in find_submissions(folders, course)]
 
 
 def test_a_chapters_folder_is_named_after_the_folder_it_lies_in(course, submit):
-    """`submitted/alice/ch01_arithmetic` is Alice's."""
+    """The folder `submitted/alice/ch01_arithmetic` is the submission `alice`."""
     folder = submit("alice", {FILE: ""}) / "ch01_arithmetic"
 
     (submission,) = find_submissions([folder], course)
@@ -35,7 +35,7 @@ def test_a_chapters_folder_is_named_after_the_folder_it_lies_in(course, submit):
 
 
 def test_two_submissions_of_one_name_are_refused(course, submit):
-    """Results are kept by name, so one of the two would be lost."""
+    """Two submissions of one name are refused, because results are kept by name."""
     one, other = submit("monday/alice", {FILE: ""}), submit("tuesday/alice", {FILE: ""})
 
     with pytest.raises(UsageError) as raised:
@@ -49,7 +49,7 @@ def test_two_submissions_of_one_name_are_refused(course, submit):
 
 @pytest.mark.parametrize("name", ["-rf", ".hidden", "a\nb", "a:b", "x" * 201])
 def test_a_name_that_is_not_safe_as_a_file_name_is_refused(course, submit, name):
-    """A name is a file's name, and is printed."""
+    """A name is refused if it is not safe as a file name or to print."""
     folder = submit(name, {FILE: ""})
 
     with pytest.raises(UsageError, match="is not safe as a file name"):
@@ -58,12 +58,12 @@ def test_a_name_that_is_not_safe_as_a_file_name_is_refused(course, submit, name)
 
 @pytest.mark.parametrize("name", ["José García", "s1234567", "ann-marie.o_neil+2@example.org"])
 def test_names_of_people_are_accepted(course, submit, name):
-    """Students are called what they are called."""
+    """Names with letters of any script, spaces and common signs are accepted."""
     assert name == find_submissions([submit(name, {FILE: ""})], course)[0].name
 
 
 def test_what_is_no_folder_and_no_archive_is_refused(course, submit, tmp_path):
-    """Any other file, or a path that does not exist, is a slip of the person who types."""
+    """Any other file, and a path that does not exist, is refused before anything is graded."""
     file = submit("alice", {"alice.txt": ""}) / "alice.txt"
 
     with pytest.raises(UsageError) as of_file:
@@ -80,21 +80,21 @@ def test_what_is_no_folder_and_no_archive_is_refused(course, submit, tmp_path):
 
 @pytest.mark.parametrize("file", ["alice.zip", "alice.tar", "alice.TAR.GZ", "alice.tgz", "alice.rar"])
 def test_an_archive_is_named_after_its_student(course, submit, file):
-    """The suffix is no part of a name, also where the archive will turn out to be of a kind that is not read."""
+    """An archive's suffix is not part of the name, even if archives of that kind are not read."""
     folder = submit("week1", {file: b""})
 
     assert "alice" == find_submissions([folder / file], course)[0].name
 
 
 def test_a_chapters_archive_is_named_after_the_folder_it_lies_in(course, submit):
-    """`submitted/alice/ch01_arithmetic.zip` is Alice's, as the folder of that name would be."""
+    """The archive `submitted/alice/ch01_arithmetic.zip` is the submission `alice`, as the folder of that name would be."""
     folder = submit("alice", {"ch01_arithmetic.zip": b""})
 
     assert "alice" == find_submissions([folder / "ch01_arithmetic.zip"], course)[0].name
 
 
 def test_a_folder_and_an_archive_of_one_name_are_refused(course, submit):
-    """Which of the two Alice means is not guessed."""
+    """A folder and an archive of one name are refused, because either may be meant."""
     folder = submit("alice", {FILE: ""})
     (folder.parent / "alice.zip").write_bytes(b"")
 
@@ -103,7 +103,7 @@ def test_a_folder_and_an_archive_of_one_name_are_refused(course, submit):
 
 
 def test_a_link_on_the_command_line_is_followed_and_keeps_its_name(course, submit):
-    """Who types a path means what lies there; the student is called what the link is called."""
+    """A link on the command line is followed, and the submission has the link's name."""
     folder = submit("upload-81723", {FILE: ""})
     (folder.parent / "alice").symlink_to(folder)
 
@@ -114,43 +114,41 @@ def test_a_link_on_the_command_line_is_followed_and_keeps_its_name(course, submi
 
 
 def test_files_that_fit_two_chapters_are_not_guessed(course, submit):
-    """Files that lie flat belong to a chapter only if they can be no other's."""
+    """Files without a chapter's folder are not taken if two chapters have files of that name."""
     (submission,) = find_submissions([submit("alice", {"tally.py": "", "cipher.py": ""})], course)
 
-    layout = find_chapters(submission, course)
+    found = find_chapters(submission, course)
 
-    assert {} == layout.folders
-    assert (
-        "The files could be those of ch01_arithmetic and ch02_text: put them into folders so named." == layout.problem
-    )
+    assert {} == found.folders
+    assert "The files could be those of ch01_arithmetic and ch02_text: put them into folders so named." == found.problem
 
 
 def test_a_linked_chapter_is_not_followed(course, submit):
-    """A link could show somebody else's work."""
+    """A chapter that is a link is refused, because it could point to somebody else's work."""
     alice = submit("alice", {FILE: ""})
     mallory = submit("mallory", {})
     (mallory / "ch01_arithmetic").symlink_to(alice / "ch01_arithmetic")
 
     (submission,) = find_submissions([mallory], course)
 
-    layout = find_chapters(submission, course)
-    assert {} == layout.folders
-    assert "ch01_arithmetic is a link. Hand in what it points to." == layout.problem
+    found = find_chapters(submission, course)
+    assert {} == found.folders
+    assert "ch01_arithmetic is a link. Hand in what it points to." == found.problem
 
 
 def test_a_link_on_the_way_to_a_chapter_is_not_followed(course, submit):
-    """A link called `assignments` could show the solutions, which are laid out like them."""
+    """A link called `assignments` is not followed, because it could point to the solutions."""
     mallory = submit("mallory", {})
     (mallory / "assignments").symlink_to(course.root / "solutions")
 
-    layout = find_chapters(find_submissions([mallory], course)[0], course)
+    found = find_chapters(find_submissions([mallory], course)[0], course)
 
-    assert {} == layout.folders
-    assert "The submission holds only assignments (is a link)." == layout.problem
+    assert {} == found.folders
+    assert "The submission holds only assignments (is a link)." == found.problem
 
 
 def test_a_folder_that_becomes_a_link_is_not_followed(course, submit):
-    """Whoever may write to a submission may swap a folder after it was looked at."""
+    """A link that replaces a folder after the listing is not followed."""
     alice = submit("alice", {FILE: "secret"})
     mallory = submit("mallory", {FILE: ""})
     entries = find_chapters(find_submissions([mallory], course)[0], course).folders["ch01_arithmetic"].entries()
@@ -163,59 +161,59 @@ def test_a_folder_that_becomes_a_link_is_not_followed(course, submit):
 
 
 def test_a_chapter_with_a_double_is_not_guessed(course, submit):
-    """Where case does not count the two would be one folder, and which of them was meant nobody knows."""
+    """Two chapter folders that differ only by case are both refused, because either may be meant."""
     folder = submit("alice", {FILE: "", "Ch01_Arithmetic/tally.py": "", "ch02_text/cipher.py": ""})
 
-    layout = find_chapters(find_submissions([folder], course)[0], course)
+    found = find_chapters(find_submissions([folder], course)[0], course)
 
-    assert ["ch02_text"] == list(layout.folders)
+    assert ["ch02_text"] == list(found.folders)
     assert (
         "ch01_arithmetic has a double: 'Ch01_Arithmetic' differs only by case or by Unicode form. "
-        "Keep one of the two, named ch01_arithmetic." == layout.problem
+        "Keep one of the two, named ch01_arithmetic." == found.problem
     )
 
 
 def test_a_chapter_of_another_case_is_named(course, submit):
-    """A student whose file system ignores case reads what to rename."""
+    """A folder whose name differs only by case is named, with what to rename it to."""
     folder = submit("alice", {"CH01_ARITHMETIC/tally.py": "", "ch02_text/cipher.py": ""})
 
-    layout = find_chapters(find_submissions([folder], course)[0], course)
+    found = find_chapters(find_submissions([folder], course)[0], course)
 
-    assert "There is a 'CH01_ARITHMETIC': rename it to ch01_arithmetic." == layout.problem
+    assert "There is a 'CH01_ARITHMETIC': rename it to ch01_arithmetic." == found.problem
 
 
 def test_one_folder_round_everything_is_looked_through(course, submit):
-    """Tools put one more folder round what they pack or unpack."""
+    """A chapter is found in one more folder, as tools that pack or unpack add it."""
     folder = submit("alice", {"homework/" + FILE: "", "__MACOSX/x": "", ".DS_Store": ""})
 
     assert {"ch01_arithmetic": {"tally.py"}} == names_found(find_submissions([folder], course)[0], course)
 
 
 def test_an_archive_in_a_folder_is_not_opened_and_that_is_said(course, submit):
-    """Course platforms hand out a folder for each student with the archive in it."""
+    """The message names an archive that is alone in a submission's folder, and says that it was not opened."""
     folder = submit("alice", {"homework.zip": b"PK"})
 
-    layout = find_chapters(find_submissions([folder], course)[0], course)
+    found = find_chapters(find_submissions([folder], course)[0], course)
 
     assert (
         "The submission holds only homework.zip (is an archive inside the submission, and those are not opened)."
-        == layout.problem
+        == found.problem
     )
 
 
 def test_a_huge_folder_is_refused(course, submit):
-    """A folder is listed only as far as one looks at it."""
+    """A folder with too many entries is refused without listing all of them."""
     folder = submit("alice", {FILE: ""})
     for number in range(MAX_ENTRIES):
         (folder / str(number)).touch()
 
-    layout = find_chapters(find_submissions([folder], course)[0], course)
+    found = find_chapters(find_submissions([folder], course)[0], course)
 
-    assert "alice holds more than 10000 entries. Hand in the chapters' folders and nothing else." == layout.problem
+    assert "alice holds more than 10000 entries. Hand in the chapters' folders and nothing else." == found.problem
 
 
 def test_a_folder_without_read_permission_is_said(course, submit, monkeypatch):
-    """The student, or who copied the submission, reads what is wrong."""
+    """The message says that the folder cannot be read, and why."""
     (submission,) = find_submissions([submit("alice", {FILE: ""})], course)
 
     def refuse(*_args, **_kwargs):

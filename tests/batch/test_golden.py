@@ -1,4 +1,4 @@
-"""Golden submissions: every folder beside this file is graded, and must end as its expected.json says."""
+"""Golden submissions: every folder in submissions/ is graded, and must end as its expected.json says."""
 
 import json
 from pathlib import Path
@@ -35,20 +35,20 @@ def test_submission_ends_as_expected(graded_golden, case):
 
 
 def test_an_empty_folder_has_a_result_too(batch, submit, golden, grade_class):
-    """It is worth nothing, says what was expected, and the rest of the batch goes on."""
+    """An empty folder earns nothing, its explanation says what was expected, and the rest of the batch goes on."""
     results = grade_class(batch, submit("empty", {}), golden("right"))
 
     assert 0.0 == results["empty"].score
-    said = (
+    explanation = (
         "Nothing was handed in for ch01_arithmetic. The submission is an empty folder. "
         "Expected: ch01_arithmetic/ with arithmetic.py, tally.py."
     )
-    assert {said} == {exercise.explanation for exercise in results["empty"].chapters[0].exercises}
+    assert {explanation} == {exercise.explanation for exercise in results["empty"].chapters[0].exercises}
     assert 15.0 == results["right"].score
 
 
 def test_a_result_says_what_was_run(graded_golden):
-    """World sizes, hidden tests, files, seed, the judge's end and the wall are written down."""
+    """A result holds world sizes, hidden tests, files, the seed, the judge's end and the wall."""
     result = read_result(graded_golden.results / "right.json")
     (chapter,) = result.chapters
     tally = chapter.exercises[2]
@@ -61,7 +61,7 @@ def test_a_result_says_what_was_run(graded_golden):
 
 
 def test_a_chapter_that_was_not_handed_in_counts(course, batch, golden, grade_class):
-    """Everybody is graded out of the same points."""
+    """A missing chapter earns nothing and its points count, so that all are graded out of the same points."""
     whole = plan_batch(course, course.chapters, seed=7, wall=Wall.NONE, out=batch.out)
 
     result = grade_class(whole, golden("right"))["right"]

@@ -1,4 +1,4 @@
-"""Judges that die, and judges that are told to end."""
+"""Judges that die, and judges that are ended."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ def descendants(pid: int) -> list[int]:
 
 def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class):
     """A kill -9 of a judge in the middle of a batch costs a second run and nothing else."""
-    killer = threading.Thread(target=lambda: os.kill(wait_for_judge(batch.judges), signal.SIGKILL))
+    killer = threading.Thread(target=lambda: os.kill(wait_for_judge(batch.running_judges), signal.SIGKILL))
     killer.start()
 
     results = grade_class(batch, golden("missing_file"), golden("right"), workers=1)
@@ -66,7 +66,7 @@ def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class
 
 
 def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, golden, grade_class):
-    """After a second death what has no evidence earns nothing, is explained, and the batch goes on."""
+    """After a second death, tests without evidence earn nothing and say why, and the batch goes on."""
     files = {"arithmetic.py": KILLS_ITS_JUDGE, "tally.py": ""}
     folder = submit("killer", {f"ch01_arithmetic/{name}": text for name, text in files.items()})
 
@@ -75,11 +75,11 @@ def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, g
     (chapter,) = results["killer"].chapters
     assert ("died", -9, 2) == (chapter.judge, chapter.judge_exit_code, chapter.judge_runs)
     assert ["crashed"] * 3 == [exercise.outcome.value for exercise in chapter.exercises]
-    said = (
-        "This test has no result. The judge was ended by signal SIGKILL. That happened in 2 runs, so what it had not "
-        "seen by then earns nothing."
+    explanation = (
+        "This test has no result. The judge was ended by signal SIGKILL. That happened in 2 runs, so tests that had "
+        "not finished earn nothing."
     )
-    assert {said} == {exercise.explanation for exercise in chapter.exercises}
+    assert {explanation} == {exercise.explanation for exercise in chapter.exercises}
     assert 0.0 == results["killer"].score
     assert 15.0 == results["right"].score
 
@@ -93,14 +93,14 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golde
 
     assert str(raised.value).startswith(
         "The tests of ch01_arithmetic cannot be collected, so no submission can be graded. "
-        "The judge ended with exit code 2. Mend them, then run `grade check ch01`. The judge's last lines:\n"
+        "The judge ended with exit code 2. Fix them, then run `grade check ch01`. The judge's last lines:\n"
     )
     assert "nothing_of_that_name" in str(raised.value)
     assert not (batch.results / "right.json").exists()
 
 
 def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
-    """The belt round a judge that is itself at fault: it is ended, and the record says so."""
+    """A judge that runs past its limit is ended, and the records say so."""
     judges = RunningJudges()
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=4.0)
 
@@ -144,7 +144,7 @@ def test_stop_ends_every_judge_with_its_ranks(course, golden):
 
 
 def test_a_watched_judge_tells_how_far_it_is(course, submit):
-    """The numbers of finished and of all tests grow to the same."""
+    """The last report says that all tests are finished."""
     told = []
     folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
     judge = SubprocessJudge(
@@ -158,7 +158,7 @@ def test_a_watched_judge_tells_how_far_it_is(course, submit):
 
 
 def test_public_only_leaves_hidden_tests_out(course):
-    """A student's check runs what a student has, in the course's own repository too."""
+    """A student's check runs only public tests, also in the repository that holds the hidden ones."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=RunningJudges(), public_only=True)
 
     records = judge(course.root / "solutions", course.select(["ch01/tally"]))

@@ -18,13 +18,13 @@ def written(graded_golden, tmp_path):
 
 
 def test_a_result_reads_back_as_it_was_written(written):
-    """Nothing is lost on the way through the file."""
+    """A result that was written and read is the same."""
     result, path = written
 
     assert result == read_result(path)
 
 
-def test_a_result_fits_the_schema_that_lies_beside(written, graded_golden):
+def test_a_result_fits_the_schema_that_lies_next_to_it(written, graded_golden):
     """Every key that is written is in the schema, and every key that the schema requires is written."""
     _, path = written
     schema = json.loads(graded_golden.schema.read_text())
@@ -64,7 +64,7 @@ def test_a_file_that_grading_did_not_write_is_refused(written, old, new, fault):
 
 
 def test_a_write_that_fails_leaves_the_old_result(written, monkeypatch):
-    """Whatever happens while it is written, the file is the old or the new one, and nothing lies beside it."""
+    """If a write fails, the old file stays, and no other file is left."""
     result, path = written
 
     def full(_descriptor):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.batch.intake.take import MAX_LISTED, Intake, list_beside, take_chapter
+from grader.batch.intake.take import MAX_LISTED, Intake, list_others, take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
 from grader.harness.outcome import Outcome
 
@@ -27,7 +27,7 @@ def take(chapter) -> Callable[[Path], Intake]:
 
 
 def test_only_declared_files_are_taken(take, submit):
-    """Tests, programs and whatever else lies there stay where they are, and are listed."""
+    """Files that the chapter does not declare, such as tests and programs, are not taken, and are listed."""
     folder = submit("alice", {"tally.py": "x = 1\n", "conftest.py": "", "test_tally.py": "", "notes/idea.txt": ""})
 
     intake = take(folder)
@@ -39,7 +39,7 @@ def test_only_declared_files_are_taken(take, submit):
 
 
 def test_a_link_is_not_followed(take, submit):
-    """A link could point to any file that the grader may read."""
+    """A link is refused, because it could point to any file that the grader may read."""
     folder = submit("alice", {"arithmetic.py": ""})
     (folder / "tally.py").symlink_to("/etc/passwd")
 
@@ -51,7 +51,7 @@ def test_a_link_is_not_followed(take, submit):
 
 
 def test_a_pipe_does_not_block(take, submit):
-    """Only regular files are opened for good; a named pipe would wait for a writer for ever."""
+    """A named pipe is refused without waiting for a writer."""
     folder = submit("alice", {"arithmetic.py": ""})
     os.mkfifo(folder / "tally.py")
 
@@ -61,7 +61,7 @@ def test_a_pipe_does_not_block(take, submit):
 
 
 def test_a_folder_in_a_files_place_is_no_file(take, submit):
-    """A folder called tally.py is not read."""
+    """A folder with the name of a file is refused."""
     folder = submit("alice", {"tally.py/tally.py": ""})
 
     fault = take(folder).faults["tally.py"]
@@ -83,7 +83,7 @@ def test_a_file_of_the_largest_size_is_taken_and_no_larger_one(take, submit):
 
 
 def test_a_long_list_of_strangers_is_cut(take, submit):
-    """A submission of a thousand files makes no result of a thousand lines."""
+    """Only the first files of a long list are named, with the number of the others."""
     folder = submit("alice", {f"{number:04}.txt": "" for number in range(MAX_LISTED + 7)})
 
     intake = take(folder)
@@ -93,7 +93,7 @@ def test_a_long_list_of_strangers_is_cut(take, submit):
 
 
 def test_a_file_with_a_double_is_not_guessed(take, submit):
-    """Where case does not count the two would be one file, and which of them was meant nobody knows."""
+    """Two files that differ only by case are both refused, because either may be meant."""
     intake = take(submit("alice", {"arithmetic.py": "", "tally.py": "x = 1", "Tally.py": "x = 2"}))
 
     fault = "has a double: 'Tally.py' differs only by case or by Unicode form"
@@ -104,7 +104,7 @@ def test_a_file_with_a_double_is_not_guessed(take, submit):
 
 @pytest.mark.parametrize("name", ["TALLY.PY", "\uff54ally.py", "tally.py.txt"])
 def test_a_name_that_is_nearly_right_is_named(take, submit, name):
-    """By case, by a full-width letter, by what an editor appends."""
+    """The message names a file that differs from the missing one by case, a full-width letter or an editor's suffix."""
     intake = take(submit("alice", {"arithmetic.py": "", name: ""}))
 
     assert intake.faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
@@ -122,7 +122,7 @@ def test_a_name_that_is_nearly_right_is_named(take, submit, name):
     ],
 )
 def test_text_is_utf8(take, submit, content, fault):
-    """All who read a file must see the same text in it."""
+    """A file that is not UTF-8 text is refused, and the message says where."""
     assert f"tally.py {fault}" == take(submit("alice", {"tally.py": content})).faults["tally.py"].explanation
 
 
@@ -135,7 +135,7 @@ def test_text_is_utf8(take, submit, content, fault):
     ],
 )
 def test_a_declared_encoding_is_utf8_too(take, submit, content, encoding):
-    """Python would read another text than everybody else."""
+    """A file that declares another encoding is refused, because Python would read another text than a person does."""
     assert (
         f"tally.py declares another encoding than UTF-8 in its first two lines: {encoding}. "
         "Remove that comment, save the file as UTF-8 and hand it in again."
@@ -146,12 +146,12 @@ def test_a_declared_encoding_is_utf8_too(take, submit, content, encoding):
     "content", ["x = 1".encode("utf-8-sig"), b"# -*- coding: utf-8 -*-\r\n", b"# coding: ascii\n", "x = 'é한'".encode()]
 )
 def test_all_that_python_reads_as_utf8_is_taken(take, submit, content):
-    """A byte order mark, as some editors write it, is no fault; nor are line ends of Windows."""
+    """A byte order mark and Windows line ends are accepted."""
     assert content == take(submit("alice", {"tally.py": content})).contents["tally.py"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(take, submit, monkeypatch):
-    """Half of one version and half of another is nobody's work."""
+    """A file that changes while it is read is refused, because it could be half of each version."""
     folder = submit("alice", {"tally.py": "x = 1"})
     entry = folder_on_disk(folder).entries()["tally.py"]
     fdopen = os.fdopen
@@ -167,7 +167,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(take, submit, monkeypat
 
 
 def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
-    """Whoever may write to a submission may swap a file after it was looked at."""
+    """A pipe that replaces a file after the listing is refused without waiting for a writer."""
     folder = submit("alice", {"tally.py": ""})
     entry = folder_on_disk(folder).entries()["tally.py"]
     (folder / "tally.py").unlink()
@@ -178,7 +178,7 @@ def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
 
 
 def test_a_file_without_read_permission_is_said(submit, monkeypatch):
-    """The student, or who copied the submission, reads what is wrong."""
+    """The message says that the file cannot be read, and why."""
     entry = folder_on_disk(submit("alice", {"tally.py": ""})).entries()["tally.py"]
 
     def refuse(*_args, **_kwargs):
@@ -191,7 +191,7 @@ def test_a_file_without_read_permission_is_said(submit, monkeypatch):
 
 
 def test_a_huge_folder_is_refused(take, submit):
-    """A folder is listed only as far as one looks at it."""
+    """A folder with too many entries is refused without listing all of them."""
     folder = submit("alice", {"tally.py": ""})
     for number in range(MAX_ENTRIES):
         (folder / str(number)).touch()
@@ -200,32 +200,32 @@ def test_a_huge_folder_is_refused(take, submit):
 
 
 def test_what_a_desktop_wrote_by_itself_is_not_listed(take, submit):
-    """Nobody handed it in, so nobody need read about it."""
+    """Files that a desktop writes by itself are not listed as left out."""
     clutter = {"__MACOSX/._tally.py": b"", ".DS_Store": b"", "._tally.py": b"", "Thumbs.db": b""}
 
     assert () == take(submit("alice", {"tally.py": "", **clutter})).left_out
 
 
 def test_archives_inside_are_not_opened(take, submit):
-    """The list says so, lest a student think that they were."""
+    """The list says that an archive inside a submission was not opened."""
     (left,) = take(submit("alice", {"tally.py": "", "more.zip": b"PK"})).left_out
 
     assert LeftOut(path="more.zip", reason="is an archive inside the submission, and those are not opened") == left
 
 
 def test_long_names_are_cut(submit):
-    """A name can be as long as an archive likes."""
+    """A name of any length is cut to a fixed length."""
     folder = submit("alice", {"n" * 255: ""})
 
-    assert "n" * 200 + "..." == list_beside(folder_on_disk(folder), set())[0].path
+    assert "n" * 200 + "..." == list_others(folder_on_disk(folder), set())[0].path
 
 
 def test_names_that_cannot_be_printed_are_escaped(submit):
-    """File names are bytes that students choose; a result is text."""
+    """File names that are no text are escaped, because a result is text."""
     folder = submit("alice", {})
     for name in (b"\xff.txt", b"\x1b[2J"):
         (folder / os.fsdecode(name)).touch()
 
-    left_out = list_beside(folder_on_disk(folder), set())
+    left_out = list_others(folder_on_disk(folder), set())
 
     assert {"\\udcff.txt", "\\x1b[2J"} == {left.path for left in left_out}

@@ -100,5 +100,5 @@ class Class:
 def without_times(value):
     """Return JSON without the fields that differ from run to run."""
     if isinstance(value, dict):
-        return {name: without_times(one) for name, one in value.items() if name != "seconds"}
-    return [without_times(one) for one in value] if isinstance(value, list) else value
+        return {name: without_times(part) for name, part in value.items() if name != "seconds"}
+    return [without_times(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A class handed in for every chapter of the course is graded on two nodes as on this machine."""
+"""A class that handed in every chapter gets the same results on two nodes as on this machine."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def results(out):
 
 
 def test_every_chapter_is_graded_on_two_nodes_as_here(cluster, submitted, tmp_path):
-    """Field for field apart from times; each chapter of each student was judged once, and both nodes did some."""
+    """All fields but times are equal; each chapter of each student was judged once, and both nodes judged some."""
     profile = tmp_path / "profile.toml"
     profile.write_text(PROFILE)
     here, there = tmp_path / "here", tmp_path / "there"

@@ -1,4 +1,4 @@
-"""`course doctor --profile` says what a cluster has, and what to change."""
+"""`course doctor --profile` says what a cluster offers, and what to change."""
 
 import shutil
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.cluster.doctor_job import Told, findings
+from grader.cluster.doctor_job import TaskFindings
+from grader.cluster.doctor_request import findings
 from grader.harness.protocol.wall import Wall
 from slurm.profile import Profile
 
@@ -25,10 +26,10 @@ def doctor(profile):
 
 
 def test_a_good_cluster(cluster, mini):
-    """Both nodes, one Python, a network that reduces, a shared folder, clocks: and no GPU, which costs nothing yet."""
-    told = cluster.run(*doctor("dev"), cwd=mini)
+    """On a good cluster only the GPUs are missing, and nothing of the job is left."""
+    printed = cluster.run(*doctor("dev"), cwd=mini)
 
-    lines = {line[2:16].strip(): line for line in told.splitlines() if line[:1] in "✓✗"}
+    lines = {line[2:16].strip(): line for line in printed.splitlines() if line[:1] in "✓✗"}
     assert ["nodes", "python", "wall", "GPUs", "network", "shared folder", "clock"] == list(lines)
     assert "4 tasks on node0, node1." in lines["nodes"]
     assert "gloo over" in lines["network"]
@@ -40,20 +41,20 @@ def test_a_good_cluster(cluster, mini):
 
 
 def test_a_job_that_cannot_begin_says_where_to_look(cluster, mini):
-    """Whatever `setup` does wrong is in the log."""
+    """The error shows what the log says about a failing `setup`, and where the log is."""
     profile = mini / "broken.toml"
     profile.write_text('settle_s = 1.0\nsetup = ["echo no such module", "exit 3"]\n')
 
-    told = cluster.run(*doctor(str(profile)), cwd=mini, code=4, merged=True)
+    printed = cluster.run(*doctor(str(profile)), cwd=mini, code=4, merged=True)
 
-    assert "The job ended without an answer: FAILED" in told
-    assert "no such module" in told
-    assert "/out/doctor/" in told.replace("\n", "")
+    assert "The job ended without an answer: FAILED" in printed
+    assert "no such module" in printed
+    assert "/out/doctor/" in printed.replace("\n", "")
 
 
-def of(told, profile=None, here=100.0):
+def of(tasks, profile=None, here=100.0):
     """Return findings by name."""
-    return {finding.name: finding for finding in findings(told, profile or Profile(nodes=2), here=here)}
+    return {finding.name: finding for finding in findings(tasks, profile or Profile(nodes=2), here=here)}
 
 
 GOOD = {
@@ -67,14 +68,14 @@ GOOD = {
 
 
 def test_each_trouble_has_its_remedy():
-    """One node for two, other versions, no wall, a slow folder, a clock that is off, a task that failed."""
-    told = [
-        Told(rank=0, node="n0", **GOOD),
-        Told(rank=1, node="n0", **GOOD | {"torch": "2.4.0", "wall": Wall.NONE}, shared_s=7.0, clock_s=-3.0),
-        Told(rank=2, node="n1", python="3.11.7", problem="n1 has no way to n0."),
+    """Each of these has a finding: too few nodes, two versions, no wall, a slow folder, a wrong clock, a failed task."""
+    tasks = [
+        TaskFindings(rank=0, node="n0", **GOOD),
+        TaskFindings(rank=1, node="n0", **GOOD | {"torch": "2.4.0", "wall": Wall.NONE}, shared_s=7.0, clock_s=-3.0),
+        TaskFindings(rank=2, node="n1", python="3.11.7", problem="n1 has no way to n0."),
     ]
 
-    found = of(told, Profile(nodes=3, settle_s=2.0, gres="gpu:4"))
+    found = of(tasks, Profile(nodes=3, settle_s=2.0, gres="gpu:4"))
 
     assert "The profile asks for 3" in found["nodes"].cost_of_absence
     assert "torch 2.4.0" in found["python"].detail
@@ -87,13 +88,15 @@ def test_each_trouble_has_its_remedy():
 
 
 def test_gpus_are_named():
-    """With one for each task, ranks use NCCL."""
-    told = [
-        Told(rank=rank, node=f"n{rank}", **GOOD | {"backend": "nccl"}, gpus=("V100",), placement="NCCL on GPUs (so)")
+    """With a GPU for each task, the finding names GPUs and backend."""
+    tasks = [
+        TaskFindings(
+            rank=rank, node=f"n{rank}", **GOOD | {"backend": "nccl"}, gpus=("V100",), placement="NCCL on GPUs (so)"
+        )
         for rank in range(2)
     ]
 
-    found = of(told)
+    found = of(tasks)
 
     assert "2 (V100). Ranks: NCCL on GPUs (so)." == found["GPUs"].detail
     assert found["network"].detail.startswith("nccl over eth0")

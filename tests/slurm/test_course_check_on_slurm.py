@@ -35,13 +35,13 @@ def check(*words):
 
 
 def test_a_chapter_on_two_nodes_with_four_tasks(cluster, solved):
-    """Chapter 2 passes with its solutions; ranks were on both nodes; one job did it all."""
+    """Chapter 2 passes with its solutions, in one job whose ranks were on both nodes."""
     jobs_before = jobs(cluster)
 
-    told = cluster.run(*check("ch02", "--on", "dev"), cwd=solved)
+    output = cluster.run(*check("ch02", "--on", "dev"), cwd=solved)
 
-    assert "4 tasks on dev; ranks ran on node0, node1." in told, told
-    assert "Everything here has passed" in told
+    assert "4 tasks on dev; ranks ran on node0, node1." in output, output
+    assert "Everything here has passed" in output
     (job,) = jobs(cluster) - jobs_before
     assert "COMPLETED" == cluster.job_state(job)
     progress = json.loads((solved / "out" / "progress.json").read_text())
@@ -60,18 +60,18 @@ def mini(tmp_path):
     return shutil.copytree(MINI_COURSE, tmp_path / "course", ignore=IGNORED)
 
 
-def test_stubs_are_told_as_on_one_machine(cluster, mini):
-    """What is missing is what is missing; only the place differs."""
+def test_stubs_are_reported_as_on_one_machine(cluster, mini):
+    """For stubs the command prints the same as on one machine, but for the line about tasks."""
     here = cluster.run(*check("--seed", "3"), cwd=mini, code=1).splitlines()
 
     there = cluster.run(*check("--seed", "3", "--on", "dev"), cwd=mini, code=1).splitlines()
 
-    (place,) = (line for line in there if line.startswith("4 tasks on dev; "))
-    assert [line for line in here if line] == [line for line in there if line not in ("", place)]
+    (line_about_tasks,) = (line for line in there if line.startswith("4 tasks on dev; "))
+    assert [line for line in here if line] == [line for line in there if line not in ("", line_about_tasks)]
 
 
 def test_tasks_of_this_machine_do_as_well(mini, monkeypatch, capfd):
-    """Without a cluster: two tasks here."""
+    """Without a cluster the check runs in two tasks of this machine."""
     monkeypatch.chdir(mini)
 
     course_command.main(["check", "--on", "local"])
@@ -80,19 +80,19 @@ def test_tasks_of_this_machine_do_as_well(mini, monkeypatch, capfd):
 
 
 def test_a_job_that_cannot_begin_says_why(cluster, mini):
-    """Its last lines, in one message, with the way to look further."""
+    """The error holds the state and the last lines of the job."""
     profile = mini / "broken.toml"
     profile.write_text('minutes = 10\nsettle_s = 1.0\nsetup = ["echo there is no such module", "exit 3"]\n')
 
-    told = cluster.run(*check("--on", str(profile)), cwd=mini, code=4, merged=True)
+    output = cluster.run(*check("--on", str(profile)), cwd=mini, code=4, merged=True)
 
-    assert "The job ended without an answer: FAILED" in told
-    assert "there is no such module" in told
+    assert "The job ended without an answer: FAILED" in output
+    assert "there is no such module" in output
 
 
 @pytest.mark.parametrize("how", ["scancel", "Ctrl-C"])
 def test_a_check_that_is_cancelled_leaves_no_job(cluster, mini, how):
-    """Whoever cancels it, the command says so and nothing goes on."""
+    """After scancel or Ctrl-C the command ends, and no job and no key is left."""
     (mini / "assignments" / "ch01_arithmetic" / "arithmetic.py").write_text("import time\ntime.sleep(60)\n")
     before = jobs(cluster)
     command = cluster.start(*check("ch01", "--on", "dev"), cwd=mini)
@@ -107,10 +107,10 @@ def test_a_check_that_is_cancelled_leaves_no_job(cluster, mini, how):
         (inside,) = cluster.run("pgrep", "--full", f"{sys.executable} -m grader.cli.course check ch01 --on").split()
         cluster.run("kill", "-INT", inside)
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
-    assert (4 if how == "scancel" else 130) == command.returncode, told
+    output = command.communicate(timeout=PATIENCE_S)[0]
+    assert (4 if how == "scancel" else 130) == command.returncode, output
     assert "CANCELLED" == cluster.wait_for(*new, "CANCELLED")
     if how == "scancel":
-        assert "The job ended without an answer: CANCELLED" in told
+        assert "The job ended without an answer: CANCELLED" in output
     left = [path.name for path in (mini / "out" / "checks").glob("*/*")]
     assert (["logs"] if how == "scancel" else []) == left, "no key, and what it printed only where it is of use"

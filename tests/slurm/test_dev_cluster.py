@@ -1,4 +1,4 @@
-"""The development cluster, really run."""
+"""The development cluster, started for real."""
 
 import os
 import shutil
@@ -18,8 +18,8 @@ from tests.slurm.commands import processes_in
 
 def test_a_step_on_two_nodes(cluster):
     """Each node has its own name and address, and both reach each other by name."""
-    told = cluster.run("srun", "-N2", "--ntasks-per-node=1", "sh", "-c", 'echo "$(hostname) $(hostname -I)"')
-    assert ["node0 10.99.0.10", "node1 10.99.0.11"] == sorted(line.strip() for line in told.splitlines())
+    output = cluster.run("srun", "-N2", "--ntasks-per-node=1", "sh", "-c", 'echo "$(hostname) $(hostname -I)"')
+    assert ["node0 10.99.0.10", "node1 10.99.0.11"] == sorted(line.strip() for line in output.splitlines())
 
     listen = "import socket; s = socket.create_server(('', 5000)); c, a = s.accept(); print(a[0])"
     connect = (
@@ -42,13 +42,13 @@ def test_more_cpus_and_gpus_than_there_are(cluster):
 
 
 def test_a_job_can_make_a_sandbox(cluster):
-    """What submitted code runs behind can be had on a node, too."""
-    told = cluster.run("srun", "bwrap", "--unshare-all", "--ro-bind", "/", "/", "echo", "inside")
-    assert "inside\n" == told
+    """A job can start bubblewrap, which submitted code runs in."""
+    output = cluster.run("srun", "bwrap", "--unshare-all", "--ro-bind", "/", "/", "echo", "inside")
+    assert "inside\n" == output
 
 
 def test_what_is_mounted_in_it_is_on_every_node(own_cluster, tmp_path):
-    """Like the file system that a cluster shares; out here nothing is mounted."""
+    """A mount in the cluster is visible on every node, and not outside."""
     seen = own_cluster.mount(tmp_path, "1m")
 
     own_cluster.run("srun", "-N2", "--ntasks-per-node=1", "sh", "-c", f"touch {tmp_path}/$(hostname)")
@@ -58,18 +58,18 @@ def test_what_is_mounted_in_it_is_on_every_node(own_cluster, tmp_path):
 
 
 def test_sacct_knows_running_and_ended_jobs(cluster):
-    """Whoever asks is answered although there is no accounting."""
+    """The cluster's `sacct` answers although there is no accounting."""
     job = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=true", "--array=0-1").strip()
     cluster.wait_for(f"{job}_0", "COMPLETED")
     cluster.wait_for(f"{job}_1", "COMPLETED")
 
-    header, *told = cluster.run("sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", job).splitlines()
+    header, *rows = cluster.run("sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", job).splitlines()
     assert "JobID|State|NodeList" == header
-    assert {f"{job}_0|COMPLETED", f"{job}_1|COMPLETED"} == {line.rpartition("|")[0] for line in told}
+    assert {f"{job}_0|COMPLETED", f"{job}_1|COMPLETED"} == {line.rpartition("|")[0] for line in rows}
 
 
 def test_a_daemon_that_was_killed_is_started_again(own_cluster):
-    """`up` on a cluster that runs starts what is gone, and nothing else."""
+    """`up` starts the daemons that are gone, and restarts no other."""
     before = own_cluster.pid_inside("node0")
     own_cluster.kill("node1")
 
@@ -80,7 +80,7 @@ def test_a_daemon_that_was_killed_is_started_again(own_cluster):
 
 
 def test_down_ends_everything_and_nothing_else(own_cluster):
-    """After `down` no process of the cluster or of its jobs is there; one outside goes on."""
+    """After `down` no process of the cluster or of its jobs is left, and a process outside goes on."""
     bystander = subprocess.Popen(["sleep", "1000"])
     own_cluster.run("sbatch", "--output=/dev/null", "--wrap=sleep 1000")
     first = own_cluster.dev.state.first.pid
@@ -103,28 +103,28 @@ def test_a_second_cluster_of_another_shape_is_refused(own_cluster):
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "message"),
     [
         ({"nodes": 0}, "--nodes is 0, and must be from 1 to 64"),
         ({"gpus": 65}, "--gpus is 65"),
         ({"cpus": -1}, "--cpus"),
     ],
 )
-def test_a_cluster_that_cannot_be_is_refused(tmp_path, shape, said):
-    """Nothing is made of it."""
-    with pytest.raises(UsageError, match=said):
+def test_a_cluster_that_cannot_be_is_refused(tmp_path, shape, message):
+    """A size that is not allowed is refused, and nothing is created."""
+    with pytest.raises(UsageError, match=message):
         DevCluster(tmp_path / "dev").up(**{"nodes": 2, "cpus": 8, "gpus": 4} | shape)
     assert not (tmp_path / "dev").exists()
 
 
 def test_a_folder_with_a_long_path_is_refused(tmp_path):
-    """A socket in it could not be named."""
+    """A folder is refused if the path of a socket in it would be too long."""
     with pytest.raises(UsageError, match="Give a shorter --folder"):
         DevCluster(tmp_path / ("x" * 90)).up(nodes=2, cpus=8, gpus=4)
 
 
 def test_a_folder_of_other_people_is_refused(cluster, tmp_path):
-    """Who can write to the folder could have the key."""
+    """A folder that others can write to is refused, because they could read the key."""
     folder = tmp_path / "d"
     folder.mkdir()
     folder.chmod(0o777)
@@ -133,14 +133,14 @@ def test_a_folder_of_other_people_is_refused(cluster, tmp_path):
 
 
 def test_without_slurm_the_message_says_how_to_get_it(tmp_path, monkeypatch):
-    """It names what is missing."""
+    """The message names the missing program and how to install it."""
     monkeypatch.setattr(module, "NEEDED", ("slurmctld-of-nobody", "sh"))
     with pytest.raises(ExecutorError, match=r"needs slurmctld-of-nobody. Install them: apt install slurm-wlm munge"):
         DevCluster(tmp_path / "dev").up(nodes=2, cpus=8, gpus=4)
 
 
 def test_a_cluster_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path, monkeypatch, cluster):
-    """Its last words are in the message."""
+    """The error names the logs, and no cluster is left running."""
     broken = tmp_path / "bin" / "munged"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\nexit 1\n")  # so there will never be a socket
@@ -157,14 +157,14 @@ def test_a_cluster_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path, m
 
 
 def test_a_process_is_not_taken_for_a_later_one():
-    """An id alone says nothing: it may have been given again."""
+    """A process with the same id and another start time is another process."""
     own = Process.of(os.getpid())
     assert own.is_alive()
     assert not Process(pid=own.pid, started=own.started - 1).is_alive()
 
 
 def test_the_command(tmp_path, capfd, cluster):
-    """What a person types, and reads."""
+    """`up`, `status`, `run` and `down` print what a person needs, and exit with the right code."""
     folder = ["--folder", str(cluster.folder)]
     assert 0 == command.main([*folder, "up"])
     assert 0 == command.main([*folder, "status"])

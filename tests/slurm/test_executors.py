@@ -1,4 +1,4 @@
-"""The three places where jobs run, behind one interface."""
+"""The three executors run jobs behind one interface."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ import pytest
 
 from course_env.errors import ExecutorError
 from slurm import executors
-from slurm.executors import Phase, Status, make_executor, read_queue
+from slurm.executors import JobStatus, Phase, make_executor, read_queue
 from slurm.profile import Profile
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ getattr(tests, sys.argv[1])("slurm", Path(sys.argv[2]))
 
 
 def write(path):
-    """Say in a file that a job was there."""
+    """Leave a mark in a file."""
     with path.open("a") as file:
         file.write("x")
 
@@ -49,7 +49,7 @@ def ended(executor, name):
 
 
 def check_each_call_is_a_job(where, folder):
-    """Every call is made once, by a job of its own, and one that fails harms no other."""
+    """Check that every call is made once, by a separate job, and that one which fails harms no other."""
     executor = make_executor(where, PROFILE, folder / "logs")
     calls = [partial(write, folder / "0"), fail, partial(write, folder / "2")]
     executor.submit("three", calls)
@@ -66,7 +66,7 @@ def check_each_call_is_a_job(where, folder):
 
 
 def check_cancelled_jobs_end(where, folder):
-    """Cancelling a name ends its jobs and no others."""
+    """Check that cancelling a name ends its jobs and no others."""
     executor = make_executor(where, PROFILE, folder / "logs")
     executor.submit("long", [partial(time.sleep, 1000)] * 2)
     executor.submit("short", [partial(write, folder / "done")])
@@ -81,23 +81,23 @@ def check_cancelled_jobs_end(where, folder):
 
 @pytest.mark.parametrize("where", ["debug", "local"])
 def test_each_call_is_a_job(where, tmp_path):
-    """As said above, on this machine."""
+    """On this machine every call is made once, by a separate job, and one that fails harms no other."""
     check_each_call_is_a_job(where, tmp_path)
 
 
 def test_cancelled_jobs_end(tmp_path):
-    """As said above, on this machine."""
+    """On this machine cancelling a name ends its jobs and no others."""
     check_cancelled_jobs_end("local", tmp_path)
 
 
 @pytest.mark.parametrize("check", [check_each_call_is_a_job, check_cancelled_jobs_end])
 def test_on_a_cluster(cluster, check, tmp_path):
-    """As said above, on real nodes."""
+    """On the nodes of a cluster calls are jobs, and are cancelled, as on this machine."""
     cluster.run(sys.executable, "-c", ON_SLURM, check.__name__, str(tmp_path))
 
 
 def test_jobs_can_be_sent_from_within_a_job(cluster, tmp_path):
-    """Of an array, with bounds of memory: none of what Slurm tells that job is told to the new ones."""
+    """A job of an array with memory limits can send jobs, which inherit none of its Slurm variables."""
     program = tmp_path / "inner.py"
     program.write_text(ON_SLURM)
     words = ("--array=3", f"--output={tmp_path / 'outer.log'}", f"--chdir={ROOT}")
@@ -111,7 +111,7 @@ def test_jobs_can_be_sent_from_within_a_job(cluster, tmp_path):
 
 
 def test_the_controller_is_not_asked_all_the_time(tmp_path, monkeypatch):
-    """It serves everybody on the cluster; what it said holds for some seconds."""
+    """An answer of the controller is used for some seconds, for each name of jobs, until new jobs are sent."""
     asked = []
     monkeypatch.setattr(executors, "_run", lambda *command: asked.append(command) or "N/A|9|RUNNING|n0|None\n")
     monkeypatch.setattr(executors.submitit, "AutoExecutor", MagicMock())
@@ -126,8 +126,8 @@ def test_the_controller_is_not_asked_all_the_time(tmp_path, monkeypatch):
 
 
 def test_what_is_read_in_the_queue():
-    """Array tasks have their place; jobs that wait for a dependency, or are requeued, have not ended."""
-    told = """\
+    """Jobs of an array are known by their index; one that waits or is requeued has not ended."""
+    output = """\
 1|7_1|RUNNING|node1|None
 0|7_0|COMPLETED|node0|None
 3|7_3|NODE_FAIL|node0|NodeDown
@@ -135,32 +135,32 @@ N/A|7|CANCELLED||None
 2|7_2|PENDING||BeginTime
 """
     assert {
-        0: Status(job="7_0", phase=Phase.ENDED, state="COMPLETED", node="node0"),
-        1: Status(job="7_1", phase=Phase.RUNNING, state="RUNNING", node="node1"),
-        2: Status(job="7_2", phase=Phase.WAITING, state="PENDING (BeginTime)"),
-        3: Status(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)", node="node0"),
-    } == read_queue(told)
-    assert {0: Status(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING||None\n")
+        0: JobStatus(job="7_0", phase=Phase.ENDED, state="COMPLETED", node="node0"),
+        1: JobStatus(job="7_1", phase=Phase.RUNNING, state="RUNNING", node="node1"),
+        2: JobStatus(job="7_2", phase=Phase.WAITING, state="PENDING (BeginTime)"),
+        3: JobStatus(job="7_3", phase=Phase.ENDED, state="NODE_FAIL (NodeDown)", node="node0"),
+    } == read_queue(output)
+    assert {0: JobStatus(job="9", phase=Phase.RUNNING, state="RUNNING")} == read_queue("N/A|9|RUNNING||None\n")
     assert {} == read_queue("")
 
 
 def test_without_slurm_the_message_says_what_to_do(tmp_path, monkeypatch):
-    """It names what is missing, and the cluster that everybody can have."""
+    """The message names what is missing, and says how to start the development cluster."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ExecutorError, match=r"no Slurm here.*python -m slurm.dev_cluster up"):
         make_executor("slurm", PROFILE, tmp_path)
 
 
 def test_what_slurm_refuses_is_said_in_its_words(cluster, tmp_path):
-    """A partition that does not exist is the profile's fault."""
+    """If Slurm refuses jobs, the error holds its own words."""
     program = (
         "from pathlib import Path; from slurm.executors import make_executor; from slurm.profile import Profile\n"
         f"make_executor('slurm', Profile(partition='gold'), Path('{tmp_path}')).submit('one', [print])"
     )
-    told = cluster.run(
+    output = cluster.run(
         sys.executable,
         "-c",
         f"try:\n {program.replace(chr(10), chr(10) + ' ')}\nexcept Exception as e: print(type(e), e)",
     )
-    assert "ExecutorError" in told
-    assert "invalid partition specified: gold" in told
+    assert "ExecutorError" in output
+    assert "invalid partition specified: gold" in output

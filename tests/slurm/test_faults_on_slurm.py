@@ -16,14 +16,14 @@ from tests.slurm.small_class import CASES, CHAPTER, PATIENCE_S, PROFILE
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_command_may_end_before_its_jobs(cluster, class_, expected, number):
-    """Jobs go on without it, and a later command finds them: nothing is graded twice."""
+    """Jobs go on after the command has ended, and a later command finds them: nothing is graded twice."""
     command = cluster.start(*class_.command_on_slurm(), cwd=class_.course)
     class_.wait_until(lambda: any(class_.times_begun().values()))
     (inside,) = cluster.run("pgrep", "--full", f"grade run.*{class_.out}|grader.cli.grade run.*{class_.out}").split()
     cluster.run("kill", f"-{number.value}", inside)
-    told = command.communicate()[0]
+    output = command.communicate()[0]
     if number is signal.SIGINT:
-        assert "the jobs go on. Type the same command with --resume" in told
+        assert "the jobs go on. Type the same command with --resume" in output
 
     cluster.run(*class_.command_on_slurm("--resume"), code=1, cwd=class_.course)
 
@@ -32,10 +32,10 @@ def test_the_command_may_end_before_its_jobs(cluster, class_, expected, number):
 
 
 def test_an_array_task_that_is_cancelled_costs_only_what_it_had_not_finished(cluster, class_, expected):
-    """That is sent again, and why is written down; what it had finished, and what other tasks had, was begun once."""
+    """Its unfinished items are sent again, with the reason written down; all others were begun once."""
     go = class_.course / "go"
-    held = f'setup = ["until test -e {go}-$SLURM_ARRAY_TASK_ID; do sleep 0.1; done"]\n'
-    class_.profile.write_text(PROFILE.replace("exclusive = true", "") + held)  # all three tasks are there at once
+    setup = f'setup = ["until test -e {go}-$SLURM_ARRAY_TASK_ID; do sleep 0.1; done"]\n'
+    class_.profile.write_text(PROFILE.replace("exclusive = true", "") + setup)  # all three tasks are there at once
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "3"), cwd=class_.course)
     class_.wait_until(lambda: ["RUNNING"] * 3 == states(cluster, class_.name_of(0)))
     (number,) = (number for number, pack in enumerate(class_.rounds()[0]) if len(pack) == 2)
@@ -49,9 +49,9 @@ def test_an_array_task_that_is_cancelled_costs_only_what_it_had_not_finished(clu
     for other in (*range(3), ""):  # the job that is sent for the rest is no array
         Path(f"{go}-{other}").touch()
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
+    output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     (loss,) = class_.losses()
     assert (unfinished, task) == (loss.item, loss.job)
     assert loss.state.startswith("CANCELLED")
@@ -59,7 +59,7 @@ def test_an_array_task_that_is_cancelled_costs_only_what_it_had_not_finished(clu
 
 
 def test_a_job_that_runs_into_its_time_limit_is_sent_again(cluster, class_, expected):
-    """Slurm ends it in the middle of a judge, and the next one does what it had not done."""
+    """Slurm ends the job in the middle of a judge, and the next job grades what it had not finished."""
     late = class_.course / "late"
     (class_.course / "conftest.py").write_text(f"""
 import pathlib, time
@@ -73,9 +73,9 @@ if not late.exists():
     profile = PROFILE.replace("exclusive = true", 'exclusive = true, time = 1, signal = "CONT@1"')
     class_.profile.write_text(profile)
 
-    told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=1, cwd=class_.course)
+    output = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=1, cwd=class_.course)
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     assert {"TIMEOUT"} == {loss.state.split()[0] for loss in class_.losses()}
     assert 4 == len(class_.losses())
     assert [1, 1, 1, 2] == sorted(class_.times_begun().values()), "only what was cut was begun again"
@@ -96,15 +96,15 @@ def preempt(cluster, _name):
 
 @pytest.mark.parametrize("interrupt", [requeue, preempt])
 def test_jobs_that_begin_again_go_on_where_they_were(cluster, class_, expected, interrupt):
-    """What was graded stays, and nothing of it is begun again; what is says in which run of the job it was."""
+    """What was graded before a requeue is not begun again; each beginning says in which run of the job it was."""
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "2"), cwd=class_.course)
     class_.wait_until(class_.verdicts)
     before = class_.verdicts()
     interrupt(cluster, class_.name_of(0))
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
+    output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     assert before.items() <= class_.verdicts().items()
     assert {1} == {class_.times_begun()[case] for case in before}
     assert {2} == {run for case in CASES for run in class_.times_begun().values() if run != 1}
@@ -114,20 +114,20 @@ def test_jobs_that_begin_again_go_on_where_they_were(cluster, class_, expected, 
 
 @pytest.mark.parametrize("revived", [True, False])
 def test_a_slurmd_that_is_killed_costs_nothing(own_cluster, class_, expected, revived):
-    """Whatever becomes of its jobs, every submission has its result, whether the node comes back or not."""
+    """Every submission has its result, whether the node comes back or not."""
     command = own_cluster.start(*class_.command_on_slurm(), cwd=class_.course)
     class_.wait_until(lambda: any(class_.times_begun().values()))
     own_cluster.kill("node1")
     if revived:
         own_cluster.dev.up(nodes=2, cpus=8, gpus=4)
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
+    output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
 
 
 def test_a_forged_verdict_is_no_verdict(cluster, class_, expected):
-    """A file that no job wrote earns nothing, whoever it flatters, and is replaced."""
+    """A verdict that no job wrote for this item is ignored, and replaced."""
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "1"), cwd=class_.course)
     class_.wait_until(lambda: "right" in class_.verdicts())
     true = (class_.desk.folder / "items" / "right" / CHAPTER / "verdict").read_bytes()
@@ -143,9 +143,9 @@ def test_a_forged_verdict_is_no_verdict(cluster, class_, expected):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "verdict").write_bytes(forged)
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
+    output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
 
 
 BEFORE_JOBS_BEGIN = "before jobs begin"
@@ -154,7 +154,7 @@ WHEN_SOMETHING_IS_GRADED = "when something is graded"
 
 @pytest.mark.parametrize("moment", [BEFORE_JOBS_BEGIN, WHEN_SOMETHING_IS_GRADED])
 def test_a_full_folder_costs_only_time(own_cluster, class_, expected, moment):
-    """Neither jobs nor command can write: the open items are named, and once there is room they are graded, and only they."""
+    """If nothing can be written, the open items are named; once there is room, they and no others are graded."""
     class_.out.mkdir()
     class_.seen = own_cluster.mount(class_.out, "2m")
     go = class_.course / "go"
@@ -165,15 +165,15 @@ def test_a_full_folder_costs_only_time(own_cluster, class_, expected, moment):
         fill(class_.seen)
     go.touch()
     class_.wait_until(lambda: moment == BEFORE_JOBS_BEGIN or class_.verdicts())
-    told = kept_full(class_.seen, command)
+    output = kept_full(class_.seen, command)
     before, begun = class_.verdicts(), class_.times_begun()
     (class_.seen / FILLER).unlink()
 
-    assert 4 == command.returncode, told
-    assert "No space left on device" in told
-    assert "type the same command with --resume" in told
+    assert 4 == command.returncode, output
+    assert "No space left on device" in output
+    assert "type the same command with --resume" in output
     results = class_.seen / "results"
-    assert {case for case in CASES if not (results / f"{case}.json").exists()} == set(named(told))
+    assert {case for case in CASES if not (results / f"{case}.json").exists()} == set(named(output))
     own_cluster.run(*class_.command_on_slurm("--resume"), code=1, cwd=class_.course)
     assert expected == class_.results()
     assert (moment == WHEN_SOMETHING_IS_GRADED) == bool(before)
@@ -206,17 +206,17 @@ def kept_full(folder, command):
     return command.communicate()[0]
 
 
-def named(told):
+def named(output):
     """Return the submissions whose items a message lists."""
-    return [line.partition("/")[0] for line in told.splitlines() if line.endswith(f"/{CHAPTER}")]
+    return [line.partition("/")[0] for line in output.splitlines() if line.endswith(f"/{CHAPTER}")]
 
 
 class SlowFolder:
-    """A folder of which each machine has its own view: what one of them writes shows in the others' only later.
+    """A folder of which each machine has its own view: what one machine writes is visible to the others only later.
 
-    As on a file server, of each file there is one: the first that is written. Others must give way to it.
+    As on a file server, only the first file that is written under a name stays; it replaces all others.
 
-    late: of a file, given its path in the folder and the seconds since it was first seen, whether it is still hidden
+    late: called with a file's path in the folder and the seconds since it was first seen; returns whether it is hidden
     """
 
     def __init__(self, views, late):
@@ -263,8 +263,8 @@ def files_in(folder):
 def slow_folder(cluster, class_, *options, late):
     """Start a command whose jobs see, at first, nothing on their desk; yield it, while files are carried to and fro."""
     go = class_.course / "go"
-    held = f'setup = ["until test -e {go}; do sleep 0.1; done"]\n'
-    class_.profile.write_text(class_.profile.read_text() + held)
+    setup = f'setup = ["until test -e {go}; do sleep 0.1; done"]\n'
+    class_.profile.write_text(class_.profile.read_text() + setup)
     command = cluster.start(*class_.command_on_slurm(*options), cwd=class_.course)
     class_.wait_until(class_.rounds)
     views = {node: class_.out.with_name(f"desk_of_{node}") for node in ("node0", "node1")}
@@ -277,20 +277,20 @@ def slow_folder(cluster, class_, *options, late):
 
 
 def test_a_folder_that_shows_files_late_costs_nothing(own_cluster, class_, expected):
-    """Jobs wait for the plan, and the command for verdicts: each item is begun once, and none counts as lost."""
+    """Jobs wait for the plan, and the command waits for verdicts: each item is begun once, and none counts as lost."""
     class_.profile.write_text(PROFILE.replace("settle_s = 1.0", "settle_s = 20.0"))
 
     with slow_folder(own_cluster, class_, late=lambda _name, age: age < 3) as command:
-        told = command.communicate(timeout=PATIENCE_S)[0]
+        output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     assert dict.fromkeys(CASES, 1) == class_.times_begun()
     assert {"node0", "node1"} == {verdict.node for verdict in class_.verdicts().values()}
     assert ([], 1) == (class_.losses(), len(class_.rounds()))
 
 
 def test_a_folder_that_shows_files_too_late_costs_only_time(own_cluster, class_, expected):
-    """Items are sent again, to a node that does not know of their verdicts: the first one counts, and no job fails."""
+    """Items are sent again to a node that does not see their verdicts: the first verdict counts, and no job fails."""
     class_.profile.write_text(PROFILE.replace("settle_s = 1.0", "settle_s = 0.0"))
 
     def late(name, age):
@@ -300,11 +300,11 @@ def test_a_folder_that_shows_files_too_late_costs_only_time(own_cluster, class_,
         class_.wait_until(lambda: jobs_that_began(class_))
         ((_, node),) = jobs_that_began(class_)
         own_cluster.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
-        told = command.communicate(timeout=PATIENCE_S)[0]
+        output = command.communicate(timeout=PATIENCE_S)[0]
         rounds = range(len(class_.rounds()))
         class_.wait_until(lambda: not {"RUNNING", "COMPLETING", "PENDING"} & ended(own_cluster, class_, rounds))
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     assert {"COMPLETED"} == ended(own_cluster, class_, rounds)
     assert 2 == len(jobs_that_began(class_))
     assert {"COMPLETED"} == {loss.state for loss in class_.losses()}
@@ -322,16 +322,16 @@ def ended(cluster, class_, rounds):
 
 
 def test_what_a_node_had_not_finished_when_it_died_is_graded_on_another(own_cluster, class_, expected):
-    """All its processes end at once and it stays away: Slurm's word for that is written down, and nothing else is lost."""
+    """If a node dies, its unfinished items are graded on another, with NODE_FAIL written down, and nothing else is lost."""
     class_.profile.write_text(PROFILE.replace("exclusive = true", "exclusive = true, no-requeue = true"))
     command = own_cluster.start(*class_.command_on_slurm("--max-jobs", "2"), cwd=class_.course)
     class_.wait_until(lambda: "node1" in {node for _, node in jobs_that_began(class_)})
     own_cluster.kill_node("node1")
     lost = {item for item in items_of("node1", class_) if item.submission not in class_.verdicts()}
 
-    told = command.communicate(timeout=PATIENCE_S)[0]
+    output = command.communicate(timeout=PATIENCE_S)[0]
 
-    assert expected == class_.results(), told
+    assert expected == class_.results(), output
     assert lost
     assert lost == {loss.item for loss in class_.losses()}
     assert {"NODE_FAIL"} == {loss.state.split()[0] for loss in class_.losses()}
@@ -342,5 +342,5 @@ def test_what_a_node_had_not_finished_when_it_died_is_graded_on_another(own_clus
 
 def items_of(node, class_):
     """Return the items of the first round's job that began on a node."""
-    (place,) = {int(job.partition("_")[2]) for job, where in jobs_that_began(class_) if where == node}
-    return class_.rounds()[0][place]
+    (index,) = {int(job.partition("_")[2]) for job, where in jobs_that_began(class_) if where == node}
+    return class_.rounds()[0][index]

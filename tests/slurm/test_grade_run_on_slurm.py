@@ -1,4 +1,4 @@
-"""A class is graded on a cluster: the results are those of this machine."""
+"""A class that is graded on a cluster has the same results as on this machine."""
 
 import signal
 import subprocess
@@ -14,10 +14,10 @@ from tests.slurm.small_class import CASES, PROFILE
 
 
 def test_results_are_those_of_this_machine(cluster, class_, expected):
-    """On two nodes every field is as here, apart from times; each submission was graded once, and both nodes did some."""
-    told = cluster.run(*class_.command_on_slurm(), code=1, cwd=class_.course)
+    """All fields but times are equal; each submission was graded once, and both nodes graded some."""
+    output = cluster.run(*class_.command_on_slurm(), code=1, cwd=class_.course)
 
-    assert "Grading 4 submissions on ch01: at most 64 jobs at a time on" in told
+    assert "Grading 4 submissions on ch01: at most 64 jobs at a time on" in output
     assert expected == class_.results()
     assert dict.fromkeys(CASES, 1) == class_.times_begun()
     assert {"node0", "node1"} == {verdict.node for verdict in class_.verdicts().values()}
@@ -26,7 +26,7 @@ def test_results_are_those_of_this_machine(cluster, class_, expected):
 
 
 def test_max_jobs_is_the_most_that_is_sent(cluster, class_, expected):
-    """Four items in one job are four verdicts of that job."""
+    """With --max-jobs 1 all four verdicts come from one job."""
     cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=1, cwd=class_.course)
 
     assert expected == class_.results()
@@ -34,18 +34,18 @@ def test_max_jobs_is_the_most_that_is_sent(cluster, class_, expected):
 
 
 def test_resume_keeps_what_is_done(cluster, class_, expected):
-    """A second command sends nothing, and says so."""
+    """A second command with --resume sends nothing, and says that all results are kept."""
     cluster.run(*class_.command_on_slurm(), code=1, cwd=class_.course)
 
-    told = cluster.run(*class_.command_on_slurm("--resume"), code=1, cwd=class_.course)
+    output = cluster.run(*class_.command_on_slurm("--resume"), code=1, cwd=class_.course)
 
-    assert 4 == told.count("(kept)")
+    assert 4 == output.count("(kept)")
     assert dict.fromkeys(CASES, 1) == class_.times_begun()
     assert expected == class_.results()
 
 
 def test_ranks_may_be_spread_over_the_nodes_of_a_job(cluster, class_, expected):
-    """The same scores; what was uncounted says so; every job had agents on both nodes."""
+    """Scores are the same except for the caveat about traffic, and every job had agents on both nodes."""
     spread = PROFILE.replace("cpus_per_task = 1", "cpus_per_task = 1\nnodes = 2\ntasks_per_node = 2")
     class_.profile.write_text(spread)
 
@@ -59,12 +59,12 @@ def test_ranks_may_be_spread_over_the_nodes_of_a_job(cluster, class_, expected):
 def without_caveats(value):
     """Return results as if bytes had been counted."""
     if isinstance(value, dict):
-        return {name: "" if name == "caveat" else without_caveats(one) for name, one in value.items()}
-    return [without_caveats(one) for one in value] if isinstance(value, list) else value
+        return {name: "" if name == "caveat" else without_caveats(part) for name, part in value.items()}
+    return [without_caveats(part) for part in value] if isinstance(value, list) else value
 
 
 def test_spread_is_about_jobs(class_, capfd):
-    """Here there are no tasks to spread over."""
+    """--spread without --on is refused, because there are no tasks to spread ranks over."""
     assert 2 == grade.main(class_.command("--spread"))
 
     assert "add --on PROFILE" in capfd.readouterr().err
@@ -82,7 +82,7 @@ def without_bubblewrap(tmp_path):
 
 
 def test_the_command_needs_no_sandbox_of_its_own(cluster, class_, expected, without_bubblewrap):
-    """On a login node there may be no bubblewrap: the nodes have it."""
+    """A class is graded although the machine of the command has no bubblewrap, if the nodes have it."""
     class_.profile.write_text(f'setup = ["export PATH=/usr/bin:/bin"]\n{PROFILE}')
     path = f"{cluster.folder / 'bin'}:{without_bubblewrap}"
 
@@ -92,18 +92,18 @@ def test_the_command_needs_no_sandbox_of_its_own(cluster, class_, expected, with
 
 
 def test_nodes_without_the_wall_say_so(cluster, class_, without_bubblewrap):
-    """The items are named, with why no job could grade them; nothing is graded without a wall."""
+    """If the nodes have no sandbox, nothing is graded, and the error says why."""
     class_.profile.write_text(f'setup = ["export PATH={without_bubblewrap}"]\n{PROFILE}')
 
-    told = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=4, cwd=class_.course, merged=True)
+    output = cluster.run(*class_.command_on_slurm("--max-jobs", "1"), code=4, cwd=class_.course, merged=True)
 
-    assert "4 of 4 items have no result" in told
-    assert "The wall 'nested' is not to be had on node" in told.replace("\n", " ")
-    assert "bubblewrap is not installed" in told.replace("\n", " ")
+    assert "4 of 4 items have no result" in output
+    assert "The wall 'nested' is not available on node" in output.replace("\n", " ")
+    assert "bubblewrap is not installed" in output.replace("\n", " ")
 
 
 def test_what_jobs_wait_for_is_told_without_a_terminal(cluster, class_):
-    """In a log, a batch that waits is not silent."""
+    """Without a terminal, too, the command prints what its jobs wait for."""
     class_.profile.write_text(PROFILE.replace("exclusive = true", "exclusive = true, hold = true"))
     command = cluster.start(*class_.command_on_slurm("--max-jobs", "1"), cwd=class_.course)
     with command:
@@ -115,7 +115,7 @@ def test_what_jobs_wait_for_is_told_without_a_terminal(cluster, class_):
 
 
 def test_jobs_of_this_machine_end_with_the_command(class_):
-    """Ctrl-C leaves nothing; what they had begun is begun again by the next command."""
+    """After Ctrl-C no process of a job on this machine is left."""
     (class_.course / "conftest.py").write_text("import time\ntime.sleep(60)\n")
     words = [sys.executable, "-m", "grader.cli.grade", *class_.command("--on", "local")]
     command = subprocess.Popen(words, cwd=class_.course, stdout=subprocess.PIPE, text=True)
@@ -125,15 +125,15 @@ def test_jobs_of_this_machine_end_with_the_command(class_):
 
     command.send_signal(signal.SIGINT)
 
-    told = command.communicate(timeout=60)[0]
+    output = command.communicate(timeout=60)[0]
     assert 130 == command.returncode
-    assert "Interrupted: 0 of 4 submissions are graded, all jobs have ended." in told.replace("\n", " ")
+    assert "Interrupted: 0 of 4 submissions are graded, all jobs have ended." in output.replace("\n", " ")
     assert eventually(lambda: not running(processes))
 
 
 @pytest.mark.parametrize("where", ["local", "debug"])
 def test_jobs_without_a_cluster(class_, expected, where, capfd):
-    """The same jobs run as processes of this machine, or in this very process."""
+    """The same jobs run in processes of this machine, or in the process of the command."""
     assert 1 == grade.main(class_.command("--on", where, "--max-jobs", 2))
 
     assert expected == class_.results(), capfd.readouterr().out

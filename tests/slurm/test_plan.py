@@ -13,7 +13,7 @@ def plan(**changed):
 
 
 def test_every_node_has_a_name_and_an_address():
-    """What the hosts file says of a node, slurm.conf says too."""
+    """The hosts file and slurm.conf agree about every node."""
     files = configuration_files(plan())
 
     assert "10.99.0.10 node0\n10.99.0.11 node1\n10.99.0.12 node2\n" in files["hosts"]
@@ -21,12 +21,12 @@ def test_every_node_has_a_name_and_an_address():
 
 
 def test_the_last_address_is_one():
-    """The largest cluster's addresses are addresses."""
+    """Even the last node of the largest cluster has a valid address."""
     assert int(plan(nodes=MAX_NODES).address(MAX_NODES - 1).split(".")[3]) < 255
 
 
 def test_a_job_without_a_partition_can_be_preempted():
-    """It goes to `main`, on every node of which `urgent` comes first."""
+    """A job without a partition goes to `main`; `urgent` has all its nodes, and a higher priority."""
     partitions = [line for line in configuration_files(plan())["slurm.conf"].splitlines() if line.startswith("Part")]
 
     assert [True, False] == ["Default=YES" in line for line in partitions]
@@ -36,7 +36,7 @@ def test_a_job_without_a_partition_can_be_preempted():
 
 @pytest.mark.parametrize(("gpus", "device"), [(4, "File=/dev/tty[0-3]"), (1, "File=/dev/tty[0-0]"), (0, "")])
 def test_gpus_are_device_files(gpus, device):
-    """There are as many device files as GPUs, and without GPUs there is nothing of them."""
+    """There are as many device files as GPUs, and without GPUs no file mentions them."""
     files = configuration_files(plan(gpus=gpus))
 
     assert device in files["gres.conf"]

@@ -1,4 +1,4 @@
-"""Profiles: what is understood, and what the rest is answered with."""
+"""Which profiles are understood, and what the errors say about others."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from slurm.profile import Profile, known_profiles, load_profile, parse_profile
 
 @pytest.mark.parametrize("name", known_profiles())
 def test_every_profile_of_the_course_can_be_read(name):
-    """Each of them, as it is."""
+    """Every profile in the repository can be read."""
     assert isinstance(load_profile(name), Profile)
 
 
 def test_neuron_asks_for_what_neuron_demands(monkeypatch):
-    """Jobs there have a comment, GPUs by gres, and files under /scratch."""
+    """Neuron's profile gives jobs a comment and GPUs, and names /scratch as the shared folder."""
     monkeypatch.setenv("USER", "alice")
     profile = load_profile("neuron")
 
@@ -25,7 +25,7 @@ def test_neuron_asks_for_what_neuron_demands(monkeypatch):
 
 
 def test_a_file_is_a_profile_too(tmp_path):
-    """Whoever has a cluster of their own writes one."""
+    """A path that ends in .toml is read as a profile."""
     path = tmp_path / "mine.toml"
     path.write_text('partition = "gpu"\nsbatch = { constraint = "a100" }\n')
 
@@ -33,13 +33,13 @@ def test_a_file_is_a_profile_too(tmp_path):
 
 
 def test_an_unknown_profile_is_answered_with_those_there_are():
-    """And with the one that was probably meant."""
+    """The error lists all profiles, and names the one that was probably meant."""
     with pytest.raises(UsageError, match=r"no profile 'neurom'. Known: dev, generic, neuron. Did you mean 'neuron'\?"):
         load_profile("neurom")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("partitions = 'gpu'", r"unknown key 'partitions'.*Did you mean 'partition'\?"),
         ("minutes = 'many'", "Expected `int`, got `str`, in `minutes`"),
@@ -49,12 +49,12 @@ def test_an_unknown_profile_is_answered_with_those_there_are():
         ("setup = 'module load cuda'", "Expected `array`, got `str`, in `setup`"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(tmp_path, text, said):
-    """With the file, the key and what is known."""
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path, text, message):
+    """The error names the file, and says what is wrong with which key."""
     path = tmp_path / "mine.toml"
     path.write_text(text)
 
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         parse_profile(text)
     with pytest.raises(UsageError, match=r"mine.toml: "):
         load_profile(str(path))

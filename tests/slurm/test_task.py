@@ -1,4 +1,4 @@
-"""What a process is told of the task that it is."""
+"""A process finds out which task of a job it is."""
 
 import pytest
 
@@ -20,7 +20,7 @@ OF_SLURM = {
 
 
 @pytest.fixture
-def told(monkeypatch):
+def slurm_says(monkeypatch):
     """Return a function by which Slurm tells this process something else than usual."""
 
     def tell(**changes):
@@ -33,24 +33,24 @@ def told(monkeypatch):
     return tell
 
 
-def test_a_task_of_slurm(told):
-    """As Slurm counts them."""
-    told()
+def test_a_task_of_slurm(slurm_says):
+    """Rank, number of tasks, node, run and first node come from Slurm's variables."""
+    slurm_says()
     task = current_task()
 
     assert (3, 4, "gpu07", 2, "10.0.0.5") == (task.rank, task.num_tasks, task.node, task.run, task.first_node)
 
 
 @pytest.mark.parametrize("address", [None, "fe80::1"])
-def test_where_no_address_is_told_the_name_of_the_first_node_will_do(told, address):
-    """Not the loopback, on which every node would only meet itself; nor an address that gloo cannot be given."""
-    told(SLURM_LAUNCH_NODE_IPADDR=address)
+def test_where_no_address_is_told_the_name_of_the_first_node_will_do(slurm_says, address):
+    """Without an IPv4 address the first node is known by its name, and not by the loopback address."""
+    slurm_says(SLURM_LAUNCH_NODE_IPADDR=address)
 
     assert "gpu05" == current_task().first_node
 
 
 def test_outside_of_any_job_there_is_one_task(monkeypatch):
-    """Of this machine."""
+    """Outside of a job this process is the only task, on this machine."""
     for name in OF_SLURM:
         monkeypatch.delenv(name, raising=False)
 

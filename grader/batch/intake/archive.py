@@ -1,6 +1,6 @@
-"""The tree in a zip or tar file: read into memory once, within limits, and never written to disk.
+"""The tree in a zip or tar file, which is read into memory once, within limits, and never written to disk.
 
-What is wrong with one entry concerns that entry only; what makes the whole archive doubtful refuses the archive.
+A fault in one entry refuses only that entry; a fault that makes the whole archive doubtful refuses the archive.
 """
 
 import bz2
@@ -51,10 +51,10 @@ ENCRYPTED = Refused(fault="is encrypted", remedy="Hand it in without a password.
 ODD_METHOD = Refused(fault="is compressed in a way that is not read", remedy=AGAIN)
 
 Member = tuple[str, File | Refused | None]
-"""A path in an archive and what lies there; None for a folder."""
+"""A path in an archive and what is there; None for a folder."""
 
 Branch = dict[str, "Branch | File | Refused"]
-"""A folder while its tree is built."""
+"""A folder of the tree while it is built."""
 
 
 _WITHOUT_DATA = {
@@ -90,7 +90,7 @@ _DECOMPRESSORS: tuple[tuple[bytes, Callable[[], _Decompressor]], ...] = (
 
 
 def archive_stem(name: str) -> str:
-    """Return an archive's name without its suffix, or "" for what is not named like an archive."""
+    """Return an archive's name without its suffix, or "" if the name is not that of an archive."""
     for suffix in (*UNREADABLE, *SUFFIXES):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -98,7 +98,10 @@ def archive_stem(name: str) -> str:
 
 
 def archive_folder(path: Path) -> Folder:
-    """Return the tree in an archive. Raises: RefusedError if the archive cannot be used."""
+    """Return the tree in an archive.
+
+    Raises: RefusedError if the archive cannot be used.
+    """
     name = path.name.lower()
     if name.endswith(UNREADABLE):
         raise RefusedError("is an archive of a kind that is not read", "Hand in a .zip or a .tar.gz file.")
@@ -158,7 +161,7 @@ def _folder(name: str, tree: Branch) -> Folder:
 
 
 def _require_unpacked(num_bytes: int, packed: int) -> None:
-    """Raise RefusedError for an archive that unpacks to more than it can honestly hold."""
+    """Raise RefusedError for an archive that unpacks to more than an honest one would."""
     if num_bytes > _max_unpacked(packed):
         fault = f"would unpack to more than {_max_unpacked(packed)} bytes"
         raise RefusedError(fault, "Remove what is not code and hand it in again.")
@@ -169,7 +172,7 @@ def _max_unpacked(packed: int) -> int:
 
 
 def _zip_members(content: bytes) -> Iterator[Member]:
-    # Every entry has this signature, so the count is an upper bound that is known before ZipFile reads a single one.
+    # Every entry has this signature, so their count is an upper bound, known before ZipFile reads the first one.
     if content.count(b"PK\x01\x02") > MAX_ENTRIES:
         raise too_many()
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -179,7 +182,7 @@ def _zip_members(content: bytes) -> Iterator[Member]:
         if info.header_offset + ZIP_HEADER_BYTES + info.compress_size > after.header_offset:
             raise RefusedError("has entries that overlap", AGAIN)
     for info in infos:
-        # `filename` is cut at a NUL; two entries could so get one name.
+        # `filename` is cut at a NUL, by which two entries could get one name.
         yield info.orig_filename, _zip_entry(archive, info)
 
 
@@ -193,7 +196,7 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> File | Refuse
         return None
     if info.flag_bits & 0x2041:  # by password, strongly, or with a masked header
         return ENCRYPTED
-    # Other methods need memory by the archive's word, and no common tool writes them unasked.
+    # With other methods the archive decides how much memory is needed; no common tool uses them by default.
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         return ODD_METHOD
     return File(read=partial(_read_zip_entry, archive, info))
@@ -203,7 +206,7 @@ def _read_zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > MAX_FILE_BYTES:
         raise too_large(info.file_size)
     untrusting = copy.copy(info)
-    untrusting.file_size = 2 * MAX_FILE_BYTES  # so that all there is gets read, whatever size the header claims
+    untrusting.file_size = 2 * MAX_FILE_BYTES  # so that all of it is read, whatever size the header claims
     try:
         with archive.open(untrusting) as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -220,7 +223,7 @@ def _count_up_to(content: bytes) -> str:
 
 
 def _tar_members(content: bytes) -> Iterator[Member]:
-    # tarfile's own walk follows sizes backwards and nested headers without end in Python versions that are still used.
+    # In Python versions that are still used, tarfile follows negative sizes and nested headers without end.
     unpacked = _decompress(content)
     offset, name = 0, ""
     while (header := _tar_header(unpacked, offset)) is not None:
@@ -250,14 +253,14 @@ def _decompress(content: bytes) -> bytes:
 
 def _tar_header(unpacked: bytes, offset: int) -> tarfile.TarInfo | None:
     block = unpacked[offset : offset + tarfile.BLOCKSIZE]
-    # The archive ends with a block of zeros, or, as some tools write it, after its last entry.
+    # The archive ends with a block of zeros or, with some tools, after its last entry.
     if (offset and not block) or block == bytes(tarfile.BLOCKSIZE):
         return None
     return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
 
 
 def _next_name(header: tarfile.TarInfo, data: bytes) -> str:
-    """Return the name that an extended header gives to the entry after it, or ""."""
+    """Return the name that an extended header gives to the next entry, or ""."""
     if len(data) > MAX_TAR_HEADER_BYTES:
         raise _damaged()
     if header.type == tarfile.GNUTYPE_LONGNAME:
@@ -294,7 +297,7 @@ def _tar_entry(header: tarfile.TarInfo, unpacked: bytes, start: int) -> File | R
     if header.type in {tarfile.LNKTYPE, tarfile.SYMTYPE}:
         return LINK
     if header.type == tarfile.GNUTYPE_SPARSE:
-        # Its size counts otherwise, so what follows it cannot be found.
+        # Its size is counted in another way, so the next entry cannot be found.
         raise RefusedError("holds a sparse file", "Make the archive again, without --sparse, and hand it in again.")
     if header.type not in {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE}:
         return NOT_REGULAR

@@ -1,4 +1,4 @@
-"""Which folders and archives are submissions, under which names, and where in them each chapter's files lie."""
+"""Finds submissions among folders and archives, their names, and the files of each chapter in them."""
 
 import os
 import re
@@ -20,10 +20,10 @@ WHAT_IS_ONE = f"A submission is a folder that holds chNN_name/<files>, or an arc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What one student handed in, not looked at yet."""
+    """What one student handed in; nothing of it has been read yet."""
 
     name: str
-    """Names the result file, so it is unique in a batch and safe as a file name."""
+    """Unique in a batch and safe as a file name, because the result file is named after it."""
 
     path: Path
     """A folder or an archive."""
@@ -34,29 +34,29 @@ class ChapterFolders:
     """Where the chapters of one submission lie."""
 
     top: Folder
-    """The folder whose entries are chapters, or that holds a chapter's files itself."""
+    """The folder that holds the chapters' folders, or directly the files of one chapter."""
 
     folders: Mapping[str, Folder] = field(default_factory=dict)
-    """By chapter id; a chapter that was not handed in is not here."""
+    """By chapter id, without those that were not handed in."""
 
     problem: str = ""
-    """Why nothing, or not every chapter, could be found."""
+    """Why not every chapter could be found; empty if there is nothing to say."""
 
     left_out: tuple[LeftOut, ...] = ()
-    """What outside `top` was refused."""
+    """What was refused outside `top`."""
 
 
 def find_submissions(paths: Sequence[Path], course: Course) -> tuple[Submission, ...]:
     """Return the submissions in `paths`, sorted by name.
 
-    A submission has the name of its folder, or of its archive without the suffix. What is named like a chapter, as
-    `submitted/alice/ch02_x` or `submitted/alice/ch02_x.zip`, belongs to the submission whose folder it lies in: `alice`.
-    Raises: UsageError if a path is no folder and no archive, or a name is unsafe or not unique.
+    A submission has the name of its folder, or of its archive without the suffix. If that is the name of a chapter, as in
+    `submitted/alice/ch02_x` or `submitted/alice/ch02_x.zip`, it has the name of the folder around it: `alice`.
+    Raises: UsageError if a path is neither a folder nor an archive, or a name is unsafe or not unique.
     """
     chapters = {chapter.id for chapter in course.chapters}
     submissions: dict[str, Submission] = {}
     for path in paths:
-        # A link that is given here is followed, but keeps its name: that is the student's.
+        # A link that is given here is followed, but keeps its own name, which is the student's.
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.resolve would give the name of what it points to
         own = absolute.name if path.is_dir() else archive_stem(absolute.name)
         name = absolute.parent.name if own in chapters else own
@@ -84,9 +84,9 @@ def _check(path: Path, name: str, known: Mapping[str, Submission]) -> None:
 def find_chapters(submission: Submission, course: Course) -> ChapterFolders:
     """Return where the course's chapters lie in a submission.
 
-    These are understood: `alice/ch02_x/<files>`, a copy of the whole course (`alice/assignments/ch02_x/<files>`), a
-    folder that is itself named like a chapter, and `alice/<files>` if the files are those of one chapter only. Each may
-    lie in one folder more, as tools that make archives put it.
+    Four layouts are understood: `alice/ch02_x/<files>`; a copy of the whole course, `alice/assignments/ch02_x/<files>`; a
+    folder that has the name of a chapter; and `alice/<files>` if only one chapter has such files. Each may lie in one
+    more folder, as some tools pack it.
     """
     try:
         return _find_in(_open(submission.path), course)
@@ -127,7 +127,7 @@ def _tops(bases: Iterable[Folder]) -> Iterator[Folder]:
 
 
 def _only_folder(root: Folder, chapters: Iterable[Chapter]) -> list[Folder]:
-    """Return the folder that holds everything, if there is one and it does not mean to be a chapter."""
+    """Return the only entry of `root` if it is a folder that is not meant to be a chapter, else nothing."""
     usable = [
         entry for name, entry in root.entries().items() if not is_clutter(name) and not isinstance(entry, Refused)
     ]
@@ -143,7 +143,7 @@ def _means(folder: Folder, chapter: Chapter) -> bool:
 
 
 def _unclear(chapter_id: str, entries: Mapping[str, Entry]) -> str:
-    """Return why a chapter cannot be taken although something much like it is there, or ""."""
+    """Return why a chapter cannot be taken although something like it was handed in, or ""."""
     entry = entries.get(chapter_id)
     if isinstance(entry, Refused):
         return f"{chapter_id} {entry.fault}. {entry.remedy}"
@@ -152,7 +152,7 @@ def _unclear(chapter_id: str, entries: Mapping[str, Entry]) -> str:
 
 
 def _refused(root: Folder, top: Folder) -> tuple[LeftOut, ...]:
-    """Return what was refused above `top`; in it, it is listed with everything else."""
+    """Return what was refused outside `top`; what is refused in it is listed later, with everything else."""
     if top is root:
         return ()
     return list_left_out({name: entry for name, entry in root.entries().items() if isinstance(entry, Refused)}, "")

@@ -1,6 +1,6 @@
-"""What of a submission is graded: the chapter's declared files, regular, small and UTF-8. All else is listed.
+"""What is graded of a submission: the chapter's declared files, if they are regular, small and UTF-8. The rest is listed.
 
-Files are read once, here; what is judged, recorded and compared on a later `--resume` are these bytes.
+Files are read once, here: these bytes are judged, recorded, and compared on a later `--resume`.
 """
 
 import difflib
@@ -22,7 +22,7 @@ CLUTTER = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Why an exercise cannot be run, as the student should read it."""
+    """Why an exercise cannot be run, in words for the student."""
 
     outcome: Outcome
     explanation: str
@@ -30,11 +30,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """One chapter of a submission: what was taken, what was left, and what is wrong with the rest."""
+    """One chapter of a submission: what was taken, what was left out, and what is wrong with the other files."""
 
     chapter: Chapter
     contents: Mapping[str, bytes]
-    """The accepted files."""
+    """The accepted files, by name."""
 
     faults: Mapping[str, Fault]
     """For each declared file that was not accepted."""
@@ -76,7 +76,7 @@ def take_chapter(chapter: Chapter, folder: Folder) -> Intake:
 
 
 def nothing_to_take(chapter: Chapter, problem: str) -> Intake:
-    """Return the intake of a chapter that was not handed in; `problem` says what is there instead."""
+    """Return the intake of a chapter that was not handed in; `problem` says what was handed in instead."""
     explanation = (
         f"Nothing was handed in for {chapter.id}. {problem} Expected: {chapter.id}/ with {_all_files(chapter)}."
     )
@@ -84,18 +84,18 @@ def nothing_to_take(chapter: Chapter, problem: str) -> Intake:
     return Intake(chapter=chapter, contents={}, faults=dict.fromkeys(chapter.files, fault), left_out=())
 
 
-def list_beside(top: Folder, expected: set[str]) -> tuple[LeftOut, ...]:
-    """Return what lies in `top` beside the chapters that are graded."""
+def list_others(top: Folder, expected: set[str]) -> tuple[LeftOut, ...]:
+    """Return what lies in `top` next to the chapters that are graded."""
     try:
         entries = top.entries()
     except RefusedError:
         return ()
-    beside = {name: entry for name, entry in entries.items() if name not in expected}
-    return list_left_out(beside, "is not one of the chapters to grade")
+    others = {name: entry for name, entry in entries.items() if name not in expected}
+    return list_left_out(others, "is not one of the chapters to grade")
 
 
 def list_left_out(entries: Mapping[str, Entry], reason: str) -> tuple[LeftOut, ...]:
-    """Return entries as a result lists them, each with its own reason if it has one."""
+    """Return entries as a result lists them; `reason` is for those that were not refused for another."""
     names = sorted(name for name in entries if not is_clutter(name))
     listed = [LeftOut(path=printable(name), reason=_reason(name, entries[name], reason)) for name in names[:MAX_LISTED]]
     if len(names) > MAX_LISTED:
@@ -110,7 +110,7 @@ def _reason(name: str, entry: Entry, reason: str) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a desktop wrote this by itself: nobody handed it in, so nobody is told that it was left out."""
+    """Return whether a desktop wrote this by itself. Nobody handed it in, so it is not listed as left out."""
     return name in CLUTTER or name.startswith("._")
 
 
@@ -137,7 +137,7 @@ def _take(entry: Entry) -> bytes:
 
 
 def _require_utf8(content: bytes) -> None:
-    """Raise RefusedError for what Python would not read, or not as UTF-8; a byte order mark of UTF-8 is no fault."""
+    """Raise RefusedError if Python would not read this as UTF-8 text. A byte order mark of UTF-8 is allowed."""
     remedy = "Save it as UTF-8 and hand it in again."
     try:
         content.decode("utf-8")

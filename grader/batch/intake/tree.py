@@ -1,6 +1,6 @@
-"""What was handed in as a tree: folders, files, and entries that are never taken. Nothing is read before it is asked for.
+"""What was handed in, as a tree of folders, files, and entries that are never taken. Each is read only when needed.
 
-Here is the tree of a folder on disk; `archive` makes the same of a zip or tar file.
+This module makes the tree of a folder on disk; `archive` makes that of a zip or tar file.
 """
 
 import os
@@ -22,7 +22,7 @@ Parts = tuple[str, ...]
 
 
 class RefusedError(Exception):
-    """Something cannot be taken: `fault` says what is wrong with it, `remedy` what the student should do."""
+    """Something cannot be taken: `fault` says what is wrong with it, and `remedy` what the student should do."""
 
     def __init__(self, fault: str, remedy: str) -> None:
         super().__init__(f"{fault}. {remedy}")
@@ -49,10 +49,13 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """What is never taken, whatever its name: a link, a device, a name that two entries claim."""
+    """What is never taken: a link, a device, a name that two entries have."""
 
     fault: str
+    """What is wrong with it, as the end of a sentence that begins with its name."""
+
     remedy: str
+    """What the student should do, as a sentence."""
 
 
 Entry = File | Folder | Refused
@@ -62,18 +65,18 @@ NOT_REGULAR = Refused(fault="is not a regular file", remedy="Hand in a file of t
 
 
 def too_large(num_bytes: int, limit: int = MAX_FILE_BYTES) -> RefusedError:
-    """Return the error for something of so many bytes, or of at least so many."""
+    """Return the error for something of `num_bytes` bytes or more."""
     fault = f"has {num_bytes} bytes, and at most {limit} are taken"
     return RefusedError(fault, "Remove what is not code and hand it in again.")
 
 
 def too_many() -> RefusedError:
-    """Return the error for a folder or an archive with more entries than are looked at."""
+    """Return the error for a folder or an archive with more than MAX_ENTRIES entries."""
     return RefusedError(f"holds more than {MAX_ENTRIES} entries", "Hand in the chapters' folders and nothing else.")
 
 
 def folder_on_disk(path: Path) -> Folder:
-    """Return the tree below a folder; `path` itself may be a link, nothing in it may."""
+    """Return the tree of a folder. `path` may be a link; links in the folder are refused."""
     return _folder(path, ())
 
 
@@ -83,7 +86,7 @@ def _folder(top: Path, parts: Parts) -> Folder:
 
 def _entries(top: Path, parts: Parts) -> dict[str, Entry]:
     with _opened(top, parts) as descriptor, os.scandir(descriptor) as found:
-        entries = {one.name: _entry(one, top, (*parts, one.name)) for one in islice(found, MAX_ENTRIES + 1)}
+        entries = {entry.name: _entry(entry, top, (*parts, entry.name)) for entry in islice(found, MAX_ENTRIES + 1)}
     if len(entries) > MAX_ENTRIES:
         raise too_many()
     return entries
@@ -103,16 +106,19 @@ def _read(top: Path, parts: Parts) -> bytes:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file of at most `limit` bytes; links are followed. Raises: RefusedError."""
+    """Return the content of a regular file of at most `limit` bytes; links are followed.
+
+    Raises: RefusedError.
+    """
     with _opened(path, ()) as descriptor:
         return _read_regular(descriptor, limit)
 
 
 @contextmanager
 def _opened(top: Path, parts: Parts) -> Iterator[int]:
-    """Open an entry, each name below the folder before it: one that was a folder may have become a link since."""
+    """Open an entry, name by name, each in the opened folder before it: a folder may have become a link in the meantime."""
     try:
-        # A pipe that has taken a file's place must not be waited for.
+        # Without O_NONBLOCK a pipe that replaced the file would be waited for.
         descriptor = os.open(top, os.O_RDONLY | os.O_NONBLOCK)
         try:
             for part in parts:
@@ -140,17 +146,17 @@ def _read_regular(descriptor: int, limit: int) -> bytes:
 
 
 def doubles(name: str, present: Iterable[str]) -> list[str]:
-    """Return the names that are not `name` and that some file systems take for it: by case or by Unicode form."""
+    """Return the names that some file systems take for `name`: they differ from it only by case or by Unicode form."""
     return sorted(other for other in present if other != name and _folded(other) == _folded(name))
 
 
 def _folded(name: str) -> str:
-    # Cut, because normalising takes quadratic time on a name made for that.
+    # Cut, because a name can be made so that normalising it takes quadratic time.
     return unicodedata.normalize("NFKC", name[:MAX_SHOWN_NAME]).casefold()
 
 
 def settle(entries: Mapping[str, Entry], expected: Iterable[str]) -> dict[str, Entry]:
-    """Return the entries, those refused that are expected and have a double: which of the two is meant is not guessed."""
+    """Return the entries, but refuse an expected one that has a double, because either of the two may be meant."""
     settled = dict(entries)
     for name in expected:
         if name in entries and (others := doubles(name, entries)):
@@ -160,6 +166,6 @@ def settle(entries: Mapping[str, Entry], expected: Iterable[str]) -> dict[str, E
 
 
 def printable(name: str) -> str:
-    """Return a file name as it can be shown and written: students choose names, of any bytes and length."""
+    """Return a file name made safe to show and write: students can choose names of any bytes and length."""
     shown = name if len(name) <= MAX_SHOWN_NAME else name[:MAX_SHOWN_NAME] + "..."
     return shown if shown.isprintable() else repr(shown)[1:-1]

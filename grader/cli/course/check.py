@@ -24,7 +24,8 @@ from grader.cli.command import (
     symbol,
 )
 from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
-from grader.cluster.check_job import CheckPlan, Stage, check_on
+from grader.cluster.check_job import CheckPlan, CheckProgress
+from grader.cluster.check_request import check_on
 from grader.cluster.dispatch import require_shared
 from grader.cluster.one_job import logs
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
@@ -121,15 +122,17 @@ def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, cons
     )
     with ExitStack() as stack:
         with console.status(f"sending a job to {name}") as status:
-            checking = check_on(executor, profile, folder, plan, lambda stage: status.update(_stage(stage, name)))
+            checking = check_on(
+                executor, profile, folder, plan, lambda progress: status.update(_progress_text(progress, name))
+            )
             checked = stack.enter_context(checking)
         if checked.wall is Wall.NONE:
             tell_of_no_wall(console)
         yield Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
 
 
-def _stage(stage: Stage, name: str) -> str:
-    return f"{stage.done} of {stage.every} tests" if stage.every else f"the job on {name} is {stage.state}"
+def _progress_text(progress: CheckProgress, name: str) -> str:
+    return f"{progress.done} of {progress.every} tests" if progress.every else f"the job on {name} is {progress.state}"
 
 
 def _where(found: Found, name: str) -> str:

@@ -13,7 +13,7 @@ from course_env.errors import ExecutorError
 from grader.cli.command import ALL_PASSED, indented, make_console
 from grader.cli.wall_choice import examine_walls
 from grader.cluster.dispatch import require_shared
-from grader.cluster.doctor_job import examine_cluster, short
+from grader.cluster.doctor_request import examine_cluster, short
 from grader.cluster.one_job import logs
 from grader.course.catalog import find_root
 from grader.doctor.machine import Finding, examine

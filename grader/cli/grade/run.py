@@ -17,7 +17,8 @@ from grader.batch.intake.find import Submission, find_submissions
 from grader.batch.judging import stopped_by_signals
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
-from grader.batch.workers import Graded, earlier_seed
+from grader.batch.resume import earlier_seed
+from grader.batch.workers import Graded
 from grader.cli.command import (
     ALL_PASSED,
     COURSE_BROKEN,
@@ -63,7 +64,7 @@ def _grade(batch: Batch, submissions: Sequence[Submission], where: Venue, consol
     results: dict[str, SubmissionResult] = {}
     try:
         with (
-            stopped_by_signals(batch.judges),
+            stopped_by_signals(batch.running_judges),
             BatchDisplay(console, submissions) as display,
             closing(where.grade(display)) as grading,
         ):

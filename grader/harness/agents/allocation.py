@@ -3,8 +3,8 @@
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from course_env.devices import visible_gpus
 from course_env.errors import LaunchError
@@ -18,15 +18,28 @@ TASKS_START_S = 120.0
 CONNECT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
-    """Which task of which run of a job this is, on which machine, and from where the others are reached."""
+class Seat(Protocol):
+    """Which task of a job this is, and on which machine."""
 
-    task: int
-    num_tasks: int
-    run: int
-    node: str
-    first_node: str
+    @property
+    def rank(self) -> int:
+        """The number of the task, from 0."""
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks the job has."""
+
+    @property
+    def run(self) -> int:
+        """How often the job was requeued before."""
+
+    @property
+    def node(self) -> str:
+        """The name of the machine."""
+
+    @property
+    def first_node(self) -> str:
+        """An address or the name of the machine where the job began, by which all machines of the job reach each other."""
 
 
 def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
@@ -38,9 +51,9 @@ def be_agent(folder: Path, seat: Seat, lead: Callable[[], None]) -> None:
     network = network_towards(seat.first_node)
     agent = Agent(secret, network)
     try:
-        member = Member(task=seat.task, node=seat.node, host=network.address, port=agent.port, gpus=visible_gpus())
+        member = Member(task=seat.rank, node=seat.node, host=network.address, port=agent.port, gpus=visible_gpus())
         enter(folder, seat.run, member)
-        if seat.task != 0:
+        if seat.rank != 0:
             agent.wait()
             return
         members = wait_for_members(folder, seat.run, seat.num_tasks, TASKS_START_S)

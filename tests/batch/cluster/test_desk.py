@@ -1,4 +1,4 @@
-"""The desk: the first verdict stays, and what no job has written is no verdict."""
+"""The desk keeps the first verdict on an item, and ignores what no job has written."""
 
 import threading
 
@@ -8,7 +8,7 @@ from grader.batch.batch import plan_batch
 from grader.batch.grading import grade_chapter
 from grader.batch.intake.find import Submission
 from grader.cluster.desk import BatchPlan, Begun, Desk, Handed, Loss, Verdict
-from grader.cluster.packing import Item
+from grader.cluster.packing import Item, JobId
 from grader.harness.protocol.wall import Wall
 
 CHAPTER = "ch01_arithmetic"
@@ -21,14 +21,14 @@ def plan(root):
     """Return the plan of a batch of two."""
     return BatchPlan(
         token="t",
-        place="here",
+        sent_to="here",
         root=str(root),
         chapters=(CHAPTER,),
         digests={},
         seed=1,
         wall=Wall.NONE,
         spread=False,
-        judges=1,
+        judges_per_job=1,
         submissions={name: Handed(path=f"/{name}", digest="d") for name in ("ann", "ben")},
     )
 
@@ -65,7 +65,7 @@ def path_of(desk, item):
 
 
 def test_the_first_verdict_stays(desk, verdict):
-    """A job that was requeued in the middle does no harm."""
+    """A second verdict, as a requeued job writes, changes nothing."""
     assert desk.deliver(verdict(job="1"))
     assert not desk.deliver(verdict(job="2"))
 
@@ -77,7 +77,7 @@ def test_the_first_verdict_stays(desk, verdict):
     "what", ["empty", "truncated", "changed", "without a code", "another item's", "another batch's"]
 )
 def test_what_no_job_has_written_is_no_verdict_and_gives_way(desk, verdict, what):
-    """Whatever it is; and the true one takes its place."""
+    """A file without a valid code is ignored, and a job's verdict replaces it."""
     desk.deliver(verdict(item=OTHER))
     true = path_of(desk, OTHER).read_bytes()
     forged = {
@@ -98,7 +98,7 @@ def test_what_no_job_has_written_is_no_verdict_and_gives_way(desk, verdict, what
 
 
 def test_of_jobs_at_the_same_moment_one_delivers(desk, verdict):
-    """And what is there is what that one wrote, whole."""
+    """Of eight jobs that deliver at once exactly one succeeds, and its verdict is there whole."""
     for number in range(30):
         item = Item(f"student{number}", CHAPTER)
         start = threading.Barrier(8)
@@ -119,12 +119,12 @@ def test_of_jobs_at_the_same_moment_one_delivers(desk, verdict):
 
 
 def test_the_key_is_for_its_owner_only(desk):
-    """Whoever has it can write verdicts."""
+    """Only the owner can read the key, because whoever has it can write verdicts."""
     assert 0o600 == (desk.folder / "key").stat().st_mode & 0o777
 
 
 def test_who_began_is_counted_until_it_is_forgiven(desk):
-    """For each item by itself."""
+    """Each item counts how often jobs began with it, until that is forgiven."""
     for job in ("1", "2"):
         desk.begin(ITEM, Begun(job=job, node="n0"))
 
@@ -134,7 +134,7 @@ def test_who_began_is_counted_until_it_is_forgiven(desk):
 
 
 def test_rounds_and_losses_are_read_in_their_order(desk):
-    """As they were written."""
+    """Rounds and losses come back in the order in which they were written."""
     desk.add_round(0, [(ITEM, OTHER)])
     desk.add_round(1, [(OTHER,)])
     losses = [Loss(item=OTHER, round=number, job="1", state="TIMEOUT") for number in range(3)]
@@ -146,25 +146,28 @@ def test_rounds_and_losses_are_read_in_their_order(desk):
 
 
 def test_a_job_finds_its_pack_once_all_that_it_needs_is_there(desk, plan):
-    """Plan, round and key may show in any order, and after those of a batch that lay there before."""
+    """A job gets no pack before it sees its own plan, round and key, which may appear in any order."""
     desk.add_round(0, [(ITEM,), (OTHER,)])
-    assert (plan, (OTHER,)) == desk.pack_of("t", 0, 1)
+    assert (plan, (OTHER,)) == desk.pack_of("t", JobId(0, 1))
 
-    assert desk.pack_of("another token", 0, 1) is None
-    assert desk.pack_of("t", 1, 0) is None
+    assert desk.pack_of("another token", JobId(0, 1)) is None
+    assert desk.pack_of("t", JobId(1, 0)) is None
     for name in ("plan.json", "key", "rounds/0.json"):
         path = desk.folder / name
         content = path.read_bytes()
         path.write_bytes(content[:5])
-        assert desk.pack_of("t", 0, 1) is None
+        assert desk.pack_of("t", JobId(0, 1)) is None
         path.unlink()
-        assert desk.pack_of("t", 0, 1) is None
+        assert desk.pack_of("t", JobId(0, 1)) is None
         path.write_bytes(content)
 
 
 def test_a_plan_that_cannot_be_read_is_none(desk, plan):
-    """A torn one is as good as not there."""
+    """A torn plan, a missing one, and one of an earlier version are all none, so that a new batch is planned."""
+    path = desk.folder / "plan.json"
     assert plan == desk.read_plan()
-    (desk.folder / "plan.json").write_bytes(b'{"token":')
+    path.write_bytes(path.read_bytes().replace(b'"sent_to"', b'"place"').replace(b'"judges_per_job"', b'"judges"'))
+    assert desk.read_plan() is None
+    path.write_bytes(b'{"token":')
     assert desk.read_plan() is None
     assert Desk(desk.folder / "nowhere").read_plan() is None

@@ -27,7 +27,7 @@ def length(items):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_item_is_in_one_pack(seed):
-    """Whatever the items, the limits and the suspects; no pack is empty, and there are not too many."""
+    """For any items, limits and suspects each item is in one pack, no pack is empty, and there are not too many."""
     draw = random.Random(seed)
     items = items_of(draw.choices(list(SECONDS), k=draw.randint(1, 40)))
     max_jobs = draw.randint(1, 12)
@@ -35,7 +35,7 @@ def test_every_item_is_in_one_pack(seed):
 
     packs = packed(items, max_jobs=max_jobs, worthwhile_s=draw.choice([0.1, 30, 1000]), alone=alone)
 
-    assert sorted(items) == sorted(item for one in packs for item in one)
+    assert sorted(items) == sorted(item for job in packs for item in job)
     assert 1 <= len(packs) <= max_jobs
     assert all(packs)
 
@@ -49,13 +49,13 @@ def test_jobs_are_about_equally_long():
     """No job is longer than the shortest by more than one item."""
     packs = packed(items_of(["long", "middle", "short"] * 8), max_jobs=4)
 
-    lengths = [length(one) for one in packs]
+    lengths = [length(job) for job in packs]
     assert 4 == len(packs)
     assert max(lengths) - min(lengths) <= max(SECONDS.values())
 
 
 def test_a_suspect_is_alone():
-    """What was in a job that was lost costs no other item its job again."""
+    """An item whose job was lost gets a job to itself, so that it cannot cost another item its job again."""
     items = items_of(["short"] * 10)
 
     packs = packed(items, worthwhile_s=1000, alone=items[:2])
@@ -64,7 +64,7 @@ def test_a_suspect_is_alone():
 
 
 def test_suspects_share_when_there_are_too_few_jobs():
-    """One job for the rest is always kept."""
+    """If there are more suspects than jobs, one job is still kept for all the rest."""
     items = items_of(["short"] * 10)
 
     packs = packed(items, max_jobs=3, alone=items[:5])
@@ -74,15 +74,15 @@ def test_suspects_share_when_there_are_too_few_jobs():
 
 
 def test_a_job_is_not_longer_than_its_limit_lets_it_be():
-    """However few jobs may run at a time: the rest of the array waits its turn."""
+    """However few jobs may run at a time, none is longer than the limit; the rest of the array waits its turn."""
     packs = packed(items_of(["long"] * 20), max_jobs=2, longest_s=130)
 
     assert 10 == len(packs)
-    assert all(length(one) <= 130 for one in packs)
+    assert all(length(job) <= 130 for job in packs)
 
 
 def test_an_array_is_not_larger_than_clusters_take():
-    """A class of any size is one array; what would be too many jobs are longer ones."""
+    """A class of any size is one array: instead of too many jobs there are longer ones."""
     packs = packed(items_of(["short"] * 3000), max_jobs=5000)
 
     assert MOST_PACKS == len(packs)

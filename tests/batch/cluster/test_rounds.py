@@ -1,4 +1,4 @@
-"""What has lost its job is sent again: when, how often, where to, and what a person is told of it."""
+"""An item that lost its job is sent again: when, how often, to which nodes, and what a person reads about it."""
 
 import itertools
 import shutil
@@ -15,28 +15,30 @@ from grader.cluster.dispatch import grade_all_on
 from grader.cluster.packing import Item
 from grader.cluster.rounds import MAX_SENT, UndecidedError
 from grader.cluster.site import Site
-from slurm.executors import Phase, Status
-from tests.batch.places import CASES, CHAPTER, QUICK, Hospital, Place, Queue, graded
+from slurm.executors import JobStatus, Phase
+from tests.batch.fake_executors import CASES, CHAPTER, QUICK, FakeExecutor, ScriptedExecutor, SickNodeExecutor, graded
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_a_submission_that_was_handed_in_again_is_graded_again(class_):
-    """Although there is a verdict on what lay there before, and the command that would have recorded it was killed."""
+    """A verdict on the submission as it was before does not count, even if no result was recorded from it."""
     submissions, batch = class_
-    before = graded(Place(batch.desk), class_)
+    before = graded(FakeExecutor(batch.desk), class_)
     shutil.rmtree(batch.results)  # as if no result had been recorded
-    better, worse = (next(one for one in submissions if one.name == name) for name in ("right", "missing_file"))
+    better, worse = (
+        next(handed_in for handed_in in submissions if handed_in.name == name) for name in ("right", "missing_file")
+    )
     shutil.rmtree(worse.path)
     shutil.copytree(better.path, worse.path)
 
-    scores = graded(Place(batch.desk), class_, QUICK, resume=True)
+    scores = graded(FakeExecutor(batch.desk), class_, QUICK, resume=True)
 
     assert before["missing_file"] < scores["missing_file"] == before["right"]
 
 
 def test_a_verdict_of_a_judge_that_died_does_not_stay(class_, monkeypatch):
-    """It may not die again: the next command has the item judged anew."""
+    """The next command has the item judged again, because the judge may not die this time."""
     dying = {"right"}
 
     def grade_or_die(submission, chapter, batch):
@@ -44,66 +46,69 @@ def test_a_verdict_of_a_judge_that_died_does_not_stay(class_, monkeypatch):
         return msgspec.structs.replace(result, judge="died") if submission.name in dying else result
 
     monkeypatch.setattr(job, "grade_chapter", grade_or_die)
-    graded(Place(class_[1].desk), class_)
+    graded(FakeExecutor(class_[1].desk), class_)
     dying.clear()
 
-    place = Place(class_[1].desk)
-    graded(place, class_, QUICK, resume=True)
+    executor = FakeExecutor(class_[1].desk)
+    graded(executor, class_, QUICK, resume=True)
 
-    assert [1] == [count for _, count in place.sent]
+    assert [1] == [count for _, count in executor.sent]
     assert "ended" == read_result(class_[1].result_path(class_[0][1])).chapters[0].judge
 
 
 def test_a_node_where_jobs_fail_at_once_is_avoided(class_):
-    """It would be free again soon, and be given all of them."""
-    place = Hospital(class_[1].desk)
+    """The second round avoids the node, which would otherwise be free soon and be given every job."""
+    executor = SickNodeExecutor(class_[1].desk)
 
-    assert set(CASES) == set(graded(place, class_, QUICK))
+    assert set(CASES) == set(graded(executor, class_, QUICK))
 
-    assert [set(), {"sick"}] == place.avoided
+    assert [set(), {"sick"}] == executor.avoided
     assert {("FAILED", "sick")} == {(loss.state, loss.node) for loss in current_desk(class_[1].desk).losses()}
 
 
-def test_a_place_of_which_no_node_is_left_is_used_all_the_same(class_):
-    """Perhaps it was not the node."""
-    place = Hospital(class_[1].desk)
-    place.refuses = True
+def test_a_cluster_with_no_other_node_is_used_all_the_same(class_):
+    """If no job can be sent away from the node, jobs are sent anywhere: the node may not have been at fault."""
+    executor = SickNodeExecutor(class_[1].desk)
+    executor.refuses = True
 
-    assert set(CASES) == set(graded(place, class_, QUICK))
+    assert set(CASES) == set(graded(executor, class_, QUICK))
 
-    assert [set(), set(), set()] == place.avoided
+    assert [set(), set(), set()] == executor.avoided
 
 
 def test_why_a_job_could_grade_nothing_is_told(class_, monkeypatch):
-    """In its own words, beside the place's."""
+    """The error holds the job's own words in addition to its state."""
 
     def refuse(*_):
-        raise LaunchError("The wall 'nested' is not to be had on n1.")
+        raise LaunchError("The wall 'nested' is not available on n1.")
 
     monkeypatch.setattr(job, "_grade_pack", refuse)
-    place = Place(class_[1].desk)
+    executor = FakeExecutor(class_[1].desk)
 
-    with pytest.raises(UndecidedError, match="job j0 COMPLETED: The wall 'nested' is not to be had on n1"):
-        graded(place, class_, QUICK)
+    with pytest.raises(UndecidedError, match="job j0 COMPLETED: The wall 'nested' is not available on n1"):
+        graded(executor, class_, QUICK)
 
 
 @pytest.fixture
 def watched(class_):
-    """Return a queue, what is to happen at which look at it, and the scores and what was told in the end."""
-    queue, told = Queue(), []
+    """Return an executor, a function that grades the class while a script acts on it, and the progress that was shown.
+
+    The script is one act for each look at the queue.
+    """
+    queue, shown = ScriptedExecutor(), []
 
     def play(*acts):
         script = iter(acts)
 
         def tell(progress):
-            told.append(progress)
+            shown.append(progress)
             for act in script:
                 act(queue)
                 return
 
         return graded(queue, class_, QUICK, tell=tell)
 
-    return queue, play, told
+    return queue, play, shown
 
 
 def first(queue):
@@ -112,7 +117,7 @@ def first(queue):
 
 
 def test_chances_are_each_items_own(class_, watched, monkeypatch):
-    """One that loses its job again and again uses up its own, and not those of an item that waits for its first to end."""
+    """An item that loses its job again and again uses up its own chances, and not those of the other item."""
     queue, play, _ = watched
     monkeypatch.setattr(rounds, "GATHER_S", 0.0)
 
@@ -139,7 +144,7 @@ def nothing(_queue):
 
 
 def test_what_loses_its_job_waits_for_others_to_be_sent_with(class_, watched, monkeypatch):
-    """A round for each of a thousand preempted jobs would be a thousand requests."""
+    """Two items that lose their jobs one after the other are sent in one round: each round is a request to the cluster."""
     queue, play, _ = watched
     monkeypatch.setattr(rounds, "GATHER_S", 60.0)
 
@@ -162,8 +167,8 @@ def test_what_loses_its_job_waits_for_others_to_be_sent_with(class_, watched, mo
 
 
 def test_a_round_that_is_refused_while_jobs_run_is_sent_later(class_, watched, monkeypatch):
-    """A busy controller costs nobody the watch over what it has taken."""
-    _, play, told = watched
+    """The command goes on watching the jobs that were taken, shows the refusal, and sends the item again later."""
+    _, play, shown = watched
     monkeypatch.setattr(rounds, "GATHER_S", 0.0)
 
     def lose_one_and_refuse(queue):
@@ -180,17 +185,17 @@ def test_a_round_that_is_refused_while_jobs_run_is_sent_later(class_, watched, m
     scores = play(nothing, lose_one_and_refuse, nothing, accept, nothing, nothing, finish)
 
     assert set(CASES) == set(scores)
-    assert any("Socket timed out" in progress.trouble for progress in told)
+    assert any("Socket timed out" in progress.trouble for progress in shown)
     assert "Socket timed out" in {loss.reason.partition(" on ")[0] for loss in current_desk(class_[1].desk).losses()}
 
 
 def test_a_batch_that_is_elsewhere_is_not_taken_over(class_):
-    """Its jobs go on there, and here nobody could see them."""
+    """With --resume a batch that was sent elsewhere is refused, because its jobs cannot be seen from here."""
     submissions, batch = class_
-    place = Place(batch.desk, vanish=True)
+    executor = FakeExecutor(batch.desk, vanish=True)
     with pytest.raises(UndecidedError):
-        graded(place, class_, QUICK)
-    site = Site(name="here", executor=Place(batch.desk), profile=QUICK, max_jobs=8, spread=False)
+        graded(executor, class_, QUICK)
+    site = Site(name="here", executor=FakeExecutor(batch.desk), profile=QUICK, max_jobs=8, spread=False)
 
     with pytest.raises(UsageError, match=r"was sent to there, where its jobs may go on\. Add --on there; or leave out"):
         list(grade_all_on(site, submissions, batch, resume=True, tell=lambda _progress: None))
@@ -199,12 +204,12 @@ def test_a_batch_that_is_elsewhere_is_not_taken_over(class_):
 
 
 def test_a_late_job_of_an_earlier_batch_harms_no_later_one(class_, monkeypatch):
-    """It has a desk of its own, which is gone."""
+    """A late job finds that its desk is gone, and the later batch keeps its verdicts and results."""
     late = []
-    place = Place(class_[1].desk)
-    place.run = lambda call: late.append(call) or call()
-    graded(place, class_)
-    expected = graded(Place(class_[1].desk), class_)
+    executor = FakeExecutor(class_[1].desk)
+    executor.run = lambda call: late.append(call) or call()
+    graded(executor, class_)
+    expected = graded(FakeExecutor(class_[1].desk), class_)
     desk = current_desk(class_[1].desk)
     verdicts = {case: desk.verdict(Item(case, CHAPTER), desk.read_plan().token) for case in CASES}
 
@@ -214,24 +219,24 @@ def test_a_late_job_of_an_earlier_batch_harms_no_later_one(class_, monkeypatch):
 
     assert verdicts == {case: desk.verdict(Item(case, CHAPTER), desk.read_plan().token) for case in CASES}
     assert all(verdicts.values())
-    assert expected == graded(Place(class_[1].desk), class_, resume=True)
+    assert expected == graded(FakeExecutor(class_[1].desk), class_, resume=True)
 
 
 def test_what_waiting_jobs_wait_for_is_told(class_):
-    """As the place calls it: a person can do something about some of it."""
-    told = []
-    place = Place(class_[1].desk)
+    """Progress shows what waiting jobs wait for in the cluster's words: a person may be able to do something about it."""
+    shown = []
+    executor = FakeExecutor(class_[1].desk)
     answers = itertools.chain([Phase.WAITING], itertools.repeat(Phase.ENDED))
 
     def statuses(name):
         phase = next(answers)
         return {
-            0: Status(job="1", phase=phase, state="PENDING (JobHeldUser)" if phase is Phase.WAITING else "COMPLETED")
+            0: JobStatus(job="1", phase=phase, state="PENDING (JobHeldUser)" if phase is Phase.WAITING else "COMPLETED")
         }
 
-    place.statuses = statuses
-    place.run = lambda _call: None
+    executor.statuses = statuses
+    executor.run = lambda _call: None
     with pytest.raises(UndecidedError):
-        graded(place, class_, QUICK, tell=told.append)
+        graded(executor, class_, QUICK, tell=shown.append)
 
-    assert "PENDING (JobHeldUser)" in {progress.why for progress in told}
+    assert "PENDING (JobHeldUser)" in {progress.why for progress in shown}

@@ -1,4 +1,4 @@
-"""Places to which a batch is dispatched in tests: what becomes of jobs there is as the test wants it."""
+"""Executors for tests: what becomes of the jobs that a batch sends there is as the test wants it."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ from course_env.errors import ExecutorError, LaunchError
 from grader.cluster.desk import current_desk
 from grader.cluster.dispatch import grade_all_on
 from grader.cluster.site import Site
-from slurm.executors import Phase, Status
+from slurm.executors import JobStatus, Phase
 from slurm.profile import Profile
 
 CASES = ("right", "missing_file")
@@ -14,22 +14,22 @@ CHAPTER = "ch01_arithmetic"
 QUICK = Profile(worthwhile_minutes=0.001, settle_s=0.0)
 
 
-def graded(place, class_, profile=None, *, resume=False, tell=lambda _progress: None):
-    """Dispatch the class; return scores by submission."""
+def graded(executor, class_, profile=None, *, resume=False, tell=lambda _progress: None):
+    """Grade the class in jobs of an executor; return scores by submission."""
     submissions, batch = class_
     profile = profile or Profile(worthwhile_minutes=0.001, settle_s=0.3)
-    site = Site(name="there", executor=place, profile=profile, max_jobs=8, spread=False)
-    graded = grade_all_on(site, submissions, batch, resume=resume, tell=tell)
-    return {one.submission.name: one.result.score for one in graded}
+    site = Site(name="there", executor=executor, profile=profile, max_jobs=8, spread=False)
+    results = grade_all_on(site, submissions, batch, resume=resume, tell=tell)
+    return {graded.submission.name: graded.result.score for graded in results}
 
 
-class Place:
+class FakeExecutor:
     """An executor whose jobs have ended as soon as they are sent, and whose folder shows late what they wrote.
 
     desks: the folder of the batch's desks
-
-    shown_after: how often the queue is asked before verdicts are seen; None: only when more jobs have been sent
+    shown_after: how often the queue is asked before verdicts are visible; None: not before more jobs are sent
     silent: how often the queue does not answer
+    vanish: whether jobs end without having done anything
     """
 
     outlives_us = True
@@ -50,7 +50,7 @@ class Place:
         if self.vanish:
             return
         for call in calls:
-            with contextlib.suppress(OSError, LaunchError):  # its own end, not that of whoever sent it
+            with contextlib.suppress(OSError, LaunchError):  # an error ends the job, not the command that sent it
                 self.run(call)
         if self.shown_after != 0 and len(self.sent) == 1:
             for verdict in current_desk(self.desks).folder.glob("items/*/*/verdict"):
@@ -68,8 +68,8 @@ class Place:
             raise ExecutorError("The controller is away.")
         if self.shown_after is not None and self._asked >= self.shown_after:
             self._show()
-        number = dict(self.sent).get(name, 0)
-        return {place: Status(job=f"j{place}", phase=Phase.ENDED, state="COMPLETED") for place in range(number)}
+        num_jobs = dict(self.sent).get(name, 0)
+        return {index: JobStatus(job=f"j{index}", phase=Phase.ENDED, state="COMPLETED") for index in range(num_jobs)}
 
     def _show(self):
         for path, content in self._hidden.items():
@@ -84,8 +84,8 @@ class Place:
         """Nothing runs."""
 
 
-class Hospital(Place):
-    """A place where each job that is sent fails at once, on the same node, until it is told to avoid that."""
+class SickNodeExecutor(FakeExecutor):
+    """An executor that gives every job to a node where it fails at once, until it is told to avoid that node."""
 
     def __init__(self, desks):
         super().__init__(desks)
@@ -105,11 +105,11 @@ class Hospital(Place):
         known = super().statuses(name)
         names = [sent for sent, _ in self.sent]
         if names.index(name) < 2 and "sick" not in self.avoided[names.index(name)]:
-            known = {at: Status(job=f"j{at}", phase=Phase.ENDED, state="FAILED", node="sick") for at in known}
+            known = {at: JobStatus(job=f"j{at}", phase=Phase.ENDED, state="FAILED", node="sick") for at in known}
         return known
 
 
-class Queue:
+class ScriptedExecutor:
     """An executor whose jobs run when the test wants, or are lost."""
 
     outlives_us = True
@@ -120,16 +120,16 @@ class Queue:
         self.refusing = False
 
     def submit(self, name, calls, **_options):
-        """Keep the jobs."""
+        """Keep the jobs, or refuse them."""
         if self.refusing:
             raise ExecutorError("Socket timed out on send/recv operation")
         self.sent[name] = list(calls)
         self.state[name] = ["RUNNING"] * len(self.sent[name])
 
     def statuses(self, name):
-        """Say what the test wants to have become of them."""
+        """Say that jobs run, or ended as the test wanted."""
         return {
-            at: Status(job=f"{name}_{at}", phase=Phase.RUNNING if state == "RUNNING" else Phase.ENDED, state=state)
+            at: JobStatus(job=f"{name}_{at}", phase=Phase.RUNNING if state == "RUNNING" else Phase.ENDED, state=state)
             for at, state in enumerate(self.state.get(name, []))
         }
 

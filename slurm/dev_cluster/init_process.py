@@ -1,7 +1,7 @@
-"""The first process of the cluster's namespaces: makes its network, starts its daemons, and is there.
+"""The first process in the cluster's namespaces: it makes the network, starts the daemons, and then waits.
 
 It has process id 1, so the kernel ends everything in the cluster when it ends. SIGTERM ends it, SIGHUP makes it start
-the daemons that are gone. Argument: the file with the Plan.
+the daemons that are gone. Argument: the file with the ClusterPlan.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Daemons:
         key = self._plan.munge / "key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
-        # What is mounted here shall be on all nodes, like the file system that a cluster shares.
+        # What is mounted here is then mounted on all nodes, like the file system that a cluster shares.
         _run("mount", "--make-rshared", "/")
         _run("mount", "--bind", str(self._plan.configuration / "hosts"), "/etc/hosts")
         socket.sethostname(CONTROLLER)
@@ -60,7 +60,7 @@ class Daemons:
             self._make_node(number, name)
 
     def _make_node(self, number: int, name: str) -> None:
-        """Make a node's namespaces, which last as long as the process that holds them: longer than its slurmd."""
+        """Make a node's namespaces. A separate process keeps them, so that they outlive the node's slurmd."""
         spaces = ("--net", "--uts", "--mount", "--propagation", "slave")
         hold = ["unshare", *spaces, "sh", "-c", f"hostname {name}; echo made; exec sleep infinity"]
         holder = subprocess.Popen(hold, stdout=subprocess.PIPE)
@@ -83,26 +83,26 @@ class Daemons:
         return ["nsenter", "--target", target, "--net", "--mount", "--uts", f"--wdns={self._folder}", "--"]
 
     def start_missing(self) -> None:
-        """Start what does not run, and return when all nodes are at work."""
+        """Start what does not run, and return when all nodes can be given work."""
         munge = self._plan.munge
         self._start(
             "munged",
             "--foreground",
-            "--force",  # without root the folders above its files are not its own
+            "--force",  # without root the folders above its files belong to others
             *(f"--{option}-file={munge / option}" for option in ("key", "pid", "log", "seed")),
             f"--socket={munge / 'sock'}",
         )
         _wait((munge / "sock").exists, "munged has no socket")
         self._start("slurmctld", "-D")
         _wait(lambda: self._ask("scontrol", "ping") is not None, "slurmctld does not answer")
-        _wait(self._all_nodes_up, "not all nodes are at work")
+        _wait(self._all_nodes_up, "not all nodes are up")
 
     def _all_nodes_up(self) -> bool:
         """Start the nodes' daemons that are gone; return whether every node can be given work."""
-        self.reap()  # one that was told to end may have taken until now
+        self.reap()  # a daemon that was ending may have ended only now
         for name in self._plan.node_names:
             self._start("slurmd", "-D", "-N", name, prefix=self._on_node(name), name=name)
-        # Of a slurmd that was killed a moment ago the controller still believes that it is there.
+        # The controller takes some time to notice that a slurmd was killed.
         if not all(_is_served(self._plan.address(number)) for number in range(self._plan.nodes)):
             return False
         states = dict(line.split() for line in (self._ask("sinfo", "-hN", "-o", "%N %t") or "").splitlines())
@@ -129,13 +129,13 @@ class Daemons:
         self._pids[name or program] = process.pid
 
     def reap(self) -> None:
-        """Forget the processes that have ended: daemons, and what jobs left behind."""
+        """Collect the processes that have ended: daemons, and what jobs left behind."""
         with contextlib.suppress(ChildProcessError):
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 self._pids = {name: known for name, known in self._pids.items() if known != pid}
 
     def record(self) -> None:
-        """Write down which daemon has which process id inside, for people and tests."""
+        """Write down the process id of each daemon, as it is in the namespaces, for people and tests."""
         (self._folder / "daemons.json").write_bytes(msgspec.json.encode(self._pids))
 
 
@@ -166,26 +166,26 @@ def _only_wake_up(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Start the cluster of a plan and keep it until SIGTERM."""
+    """Start the cluster of a plan and keep it up until SIGTERM."""
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ClusterPlan)
-    # Signals arrive as bytes: nothing can come between a look at what happened and the wait for more.
-    told, tell = socket.socketpair()
-    tell.setblocking(False)
-    signal.set_wakeup_fd(tell.fileno())
+    # Signals arrive as bytes, so none can be missed between handling the last ones and waiting for more.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno())
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, _only_wake_up)
     daemons = Daemons(plan)
     daemons.prepare()
     ready = Path(plan.folder, "ready")
-    heard: set[int] = {signal.SIGHUP}
-    while signal.SIGTERM not in heard:
+    signals: set[int] = {signal.SIGHUP}
+    while signal.SIGTERM not in signals:
         daemons.reap()
-        if signal.SIGHUP in heard:
+        if signal.SIGHUP in signals:
             daemons.start_missing()
             daemons.record()
             ready.touch()
-        select.select([told], [], [])
-        heard = set(told.recv(4096))
+        select.select([reader], [], [])
+        signals = set(reader.recv(4096))
 
 
 if __name__ == "__main__":
