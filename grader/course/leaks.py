@@ -23,7 +23,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from grader.course.catalog import Chapter, Course
-from grader.course.graded_tests import HIDDEN, hidden_tests, public_tests
+from grader.course.graded_tests import hidden_tests, public_tests
 from grader.course.mutants import read_mutants
 from grader.course.problem import Problem
 from grader.course.regions import find_regions
@@ -36,7 +36,7 @@ PASSAGE_HITS = 3
 PASSAGE_LINES = 10
 PACKAGES = ("course_env", "grader", "slurm")
 
-_STAFF_PATHS = (HIDDEN, "programs_hidden.py", "*.patch")
+_STAFF_PATHS = ("*_hidden.py", "*.patch")
 _MARKER = re.compile(r"### (BEGIN|END) SOLUTION")
 
 

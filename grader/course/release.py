@@ -11,7 +11,6 @@ from pathlib import Path
 
 from course_env.errors import CatalogError, UsageError
 from grader.course.catalog import Chapter, Course
-from grader.course.graded_tests import HIDDEN
 from grader.course.leaks import leaks
 from grader.course.problem import Problem
 from grader.course.stubs import chapter_stubs
@@ -20,12 +19,18 @@ CHAPTER_FILES = (
     "README.md",
     "assignment.toml",
     "programs.py",
+    "programs_*.py",
+    "references.py",
+    "references_*.py",
     "test_*.py",
     "figures/*",
     "notebook/*.ipynb",
     "lab/*.py",
 )
-"""What a chapter's folder in `assignments/` may hold beside its stubs."""
+"""What a chapter's folder in `assignments/` may hold besides its stubs: what ranks run is in programs, what tests share in references."""
+
+_STAFF_FILES = "*_hidden.py"
+
 
 PRISTINE = ".course/pristine"
 """Where a student's copy keeps each stub as it was released, so that a file can be reset."""
@@ -111,7 +116,7 @@ def stale_stubs(chapter: Chapter) -> Iterator[Problem]:
 def may_stand_in_assignments(chapter: Chapter, name: str) -> bool:
     """Whether `name`, relative to the chapter's folder, is a file that students get."""
     is_listed = any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in CHAPTER_FILES)
-    return name in chapter.files or (is_listed and not fnmatch(name, HIDDEN))
+    return name in chapter.files or (is_listed and not fnmatch(name, _STAFF_FILES))
 
 
 def _stubs(course: Course) -> Iterator[tuple[str, str]]:
