@@ -9,10 +9,16 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from course_env.errors import did_you_mean
+from course_env.gpt_config import GPTConfig
+from course_env.tiny_gpt import TinyGPT
 
 WIDTH = 6
+
+# How SGD trains them, on the ranks and in the judge's baseline alike.
+LR, MOMENTUM = 0.1, 0.9
 
 
 class MLP(nn.Sequential):
@@ -132,6 +138,29 @@ def make_toy(name: str) -> nn.Module:
     if name not in TOY_MODELS:
         raise ValueError(f"There is no toy model '{name}'. {did_you_mean(name, TOY_MODELS)}")
     return TOY_MODELS[name]().double()
+
+
+def build_model(model: str | GPTConfig) -> nn.Module:
+    """Return the toy model of this name, or the TinyGPT of this config; in float64, freshly drawn.
+
+    Raises: ValueError if there is no toy model of this name.
+    """
+    return TinyGPT(model).double() if isinstance(model, GPTConfig) else make_toy(model)
+
+
+def loss_of(output: Tensor, y: Tensor) -> Tensor:
+    """Return a mean over rows: cross-entropy where the targets are classes, the squared error where they are numbers.
+
+    Shapes: y like output (numbers), or output (..., classes) and y of int64 with as many elements as there are rows.
+    """
+    if y.is_floating_point():
+        return functional.mse_loss(output, y)
+    return functional.cross_entropy(output.flatten(0, -2), y.flatten())
+
+
+def gradients_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """Return a copy of every parameter's gradient by name, None where it has none."""
+    return {name: None if p.grad is None else p.grad.clone() for name, p in module.named_parameters()}
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

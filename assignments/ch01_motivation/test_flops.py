@@ -1,45 +1,12 @@
 """Public tests of exercise `train_flops`."""
 
-import functools
-
 import pytest
-import torch
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
-from torch.utils.flop_counter import FlopCounterMode
 
-from assignments.ch01_motivation.test_parameters import draw, draw_config
-from course_env.gpt_config import GPT3_175B, GPTConfig
+from assignments.ch01_motivation.references import SMALL, counted, draw, draw_config
+from assignments.ch01_motivation.references_flops import assert_flops
+from course_env.gpt_config import GPT3_175B
 from course_env.rank_programs import call_each, error_types
-from course_env.tiny_gpt import TinyGPT
 from grader.harness import exercise
-
-SMALL = GPTConfig(vocab_size=40, n_layer=3, n_head=4, d_model=16, max_seq=8)
-
-
-def counted(cfg, batch, seq, recompute="none"):
-    """Return what PyTorch counts while a model is really trained for a step, with its own checkpointing."""
-    with torch.device("meta"):
-        model, tokens = TinyGPT(cfg), torch.zeros(batch, seq, dtype=torch.int64)
-    for block in model.blocks:
-        part, name = {"none": (block, None), "selective": (block.attention, "core"), "full": (block, "forward")}[
-            recompute
-        ]
-        if name is not None:
-            setattr(part, name, functools.partial(checkpoint, getattr(part, name), use_reentrant=False))
-    # Otherwise the last product of a block would not be repeated: nobody needs its result twice.
-    with set_checkpoint_early_stop(False), FlopCounterMode(display=False) as counter:
-        model(tokens).sum().backward()
-    return counter.get_total_flops()
-
-
-def assert_flops(launch, calls, expected):
-    """Every call returns the whole number that is expected of it."""
-    shared = {"function": "train_flops", "calls": calls}
-    found = launch(call_each, 1, shared=shared, process_group=False)["values"][0]
-    for call, number, right in zip(calls, found, expected, strict=True):
-        told = ", ".join(f"{name}={value!r}" for name, value in call.items())
-        ratio = f"; that is {number / right:.4f} times as much" if isinstance(number, int | float) else ""
-        assert number == right, f"train_flops({told}) is {number}, and PyTorch counts {right}{ratio}"
 
 
 @exercise("train_flops", aspect="equivalence")

@@ -3,58 +3,12 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
+from assignments.ch01_motivation.references import draw_config
+from assignments.ch01_motivation.references_parameters import assert_counts, held_by_one_rank
 from course_env.gpt_config import GPT2_SMALL, GPTConfig
 from course_env.rank_programs import call_each, error_types
-from course_env.tiny_gpt import TinyGPT
 from grader.harness import exercise
-
-# A linear layer splits its rows (outputs) and with them its bias, or its columns (inputs).
-SPLIT = (
-    *("token_embedding.weight", "head.weight", "qkv.weight", "qkv.bias", "up.weight", "up.bias"),
-    *("output.weight", "down.weight"),
-)
-
-
-def draw(*choices):
-    """Return one of the choices."""
-    return choices[int(torch.randint(len(choices), ()))]
-
-
-def draw_config():
-    """Return a small configuration; few of its sizes are alike."""
-    n_kv_head = draw(1, 2, 3)
-    n_head = n_kv_head * draw(1, 2, 4)
-    return GPTConfig(
-        vocab_size=draw(31, 40, 57, 100),
-        n_layer=draw(1, 2, 3),
-        n_head=n_head,
-        n_kv_head=n_kv_head,
-        d_model=n_head * draw(4, 6),
-        d_ff=draw(24, 36, 60, 0),
-        max_seq=draw(8, 11),
-        tie_embeddings=draw(True, False),
-        bias=draw(True, False),
-    )
-
-
-def held_by_one_rank(cfg, tp=1, vocab_multiple=1):
-    """Return how many numbers one of `tp` ranks holds of a model that is really made, with a padded vocabulary."""
-    unit = vocab_multiple * tp
-    with torch.device("meta"):
-        model = TinyGPT(replace(cfg, vocab_size=-(-cfg.vocab_size // unit) * unit))
-    return sum(p.numel() // (tp if name.endswith(SPLIT) else 1) for name, p in model.named_parameters())
-
-
-def assert_counts(launch, calls, expected):
-    """Every call returns the whole number that is expected of it."""
-    shared = {"function": "param_count", "calls": calls}
-    found = launch(call_each, 1, shared=shared, process_group=False)["values"][0]
-    for call, number, right in zip(calls, found, expected, strict=True):
-        told = ", ".join(f"{name}={value}" for name, value in call.items())
-        assert number == right, f"param_count({told}) is {number}, and the model has {right}"
-        assert type(number) is int, f"param_count({told}) is {number!r}: parameters are counted in whole numbers"
 
 
 @exercise("param_count", aspect="equivalence")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from assignments.ch01_motivation.test_flops import SMALL, counted
+from assignments.ch01_motivation.references import SMALL, counted
 from course_env.gpt_config import GPT3_175B
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise

@@ -1,50 +1,16 @@
 """Public tests of exercise `split_by_color`."""
 
-from collections import Counter
-
 import pytest
 
 from assignments.ch02_distributed_programming import programs
+from assignments.ch02_distributed_programming.references_split import as_seen_by, assert_made_together, new_groups
 from grader.harness import PerRank, assert_matches, exercise
-
-
-def as_seen_by(members, rank):
-    """Return what `rank` must see of its new group: the members in order, and its own place among them.
-
-    `met` is the order in which an all-gather inside the group returns the ranks, `first` the rank whose value a
-    broadcast from group rank 0 delivers.
-    """
-    return {"members": members, "group_rank": members.index(rank), "met": members, "first": members[0]}
 
 
 def everybodys_part(colors, keys):
     """Return for every rank what it must see of its group after a split of all ranks."""
     group_of = {rank: [*group] for group in new_groups(colors, keys) for rank in group}
     return PerRank(as_seen_by(group_of[rank], rank) if rank in group_of else None for rank in range(len(colors)))
-
-
-def assert_made_together(comm, splits):
-    """Every rank made the groups that the `splits` ask for and no other, all ranks in one order.
-
-    splits: one (colors, keys) of all ranks after another
-    """
-    made = [comm.groups_made(rank) for rank in range(comm.world_size)]
-    for rank, groups in enumerate(made):
-        assert groups == made[0], (
-            f"Rank 0 made the groups {made[0]}, rank {rank} made {groups}. "
-            "Every rank must call dist.new_group for every new group, in one order, its own or not."
-        )
-    due = Counter(group for colors, keys in splits for group in new_groups(colors, keys))
-    surplus = list((Counter(made[0]) - due).elements())
-    assert not surplus, f"{len(surplus)} groups were made that nobody asked for, among them {surplus[0]}."
-    missing = list((due - Counter(made[0])).elements())
-    assert not missing, f"The groups {missing} were asked for and never made."
-
-
-def new_groups(colors, keys):
-    """Return the members of the groups that a split of all ranks asks for, each in its order."""
-    ordered = sorted(range(len(colors)), key=lambda rank: (keys[rank], rank))
-    return [tuple(rank for rank in ordered if colors[rank] == color) for color in {*colors} - {-1}]
 
 
 def split(launch, colors, keys):

@@ -4,29 +4,12 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
+from assignments.ch02_distributed_programming.references_tree import assert_tree_traffic, one_per_rank, only_on
 from course_env.rank_programs import error_types
 from grader.harness import PerRank, assert_matches, exercise
 
 sizes_and_roots = pytest.mark.parametrize(("world_size", "root"), [(1, 0), (3, 1), (4, 2)])
 worlds_and_sizes = pytest.mark.parametrize(("world_size", "numel"), [(5, 37), (4, 13_001)])
-
-
-def one_per_rank(world_size, *shape, dtype=torch.float64):
-    """Return a different tensor for every rank."""
-    return [torch.randn(shape).mul(10).to(dtype) for _ in range(world_size)]
-
-
-def only_on(root, world_size, value):
-    """Return `value` on rank `root` and None on the others."""
-    return PerRank(value if rank == root else None for rank in range(world_size))
-
-
-def assert_tree_traffic(comm, num_ranks, numel):
-    """N - 1 messages of the whole tensor, each waited for, in ceil(log2 N) rounds."""
-    comm.assert_only("send", "recv")
-    comm.assert_waited_for()
-    assert [op.inputs for op in comm.ops("send")] == [(numel,)] * (num_ranks - 1)
-    assert comm.rounds() <= (num_ranks - 1).bit_length()  # ceil(log2 N) in integers
 
 
 @exercise("tree_collectives", aspect="equivalence")

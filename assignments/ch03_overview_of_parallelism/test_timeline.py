@@ -4,38 +4,11 @@ from fractions import Fraction
 
 import pytest
 
+from assignments.ch03_overview_of_parallelism.references_timeline import assert_runs
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise
 
 SIZES = [(1, 1, 1, 1), (4, 1, 1, 2), (4, 4, 1, 2), (3, 5, 2, 3), (5, 2, 3, 1)]
-
-
-def assert_runs(stages, p, m, t_f, t_b):
-    """Every pass is there once, as early as it can be, on a stage that is free, after what it needs."""
-    assert len(stages) == p, f"a timeline of {p} stages has {len(stages)} lists"
-    orders = set()
-    ends = {}
-    for stage, slots in enumerate(stages):
-        where = f"on stage {stage} of p={p}, m={m}, t_f={t_f}, t_b={t_b}"
-        assert [slot.kind for slot in slots] == ["F"] * m + ["B"] * m, (
-            f"{m} forward and then {m} backward passes are due {where}"
-        )
-        assert [slot.micro_batch for slot in slots[:m]] == list(range(m)), f"forward passes are out of order {where}"
-        orders.add(tuple(slot.micro_batch for slot in slots[m:]))
-        for slot in slots:
-            lasts = {"F": t_f, "B": t_b}[slot.kind]
-            assert slot.end - slot.start == lasts, f"{slot} does not last {lasts} {where}"
-            ends[stage, slot.kind, slot.micro_batch] = slot.end
-    assert orders <= {tuple(range(m))} or orders <= {tuple(reversed(range(m)))}, (
-        "backward passes are in different orders"
-    )
-    for stage, slots in enumerate(stages):
-        free = 0
-        for slot in slots:
-            needs = {"F": (stage - 1, "F"), "B": (stage + 1, "B") if stage < p - 1 else (stage, "F")}[slot.kind]
-            ready = max(free, ends.get((*needs, slot.micro_batch), 0))
-            assert slot.start == ready, f"stage {stage} could begin {slot} at {ready}"
-            free = slot.end
 
 
 @exercise("timeline", aspect="equivalence")

@@ -2,41 +2,12 @@
 
 import pytest
 
-from assignments.ch04_data_parallelism import programs
-from assignments.ch04_data_parallelism.test_naive_ddp import batch, one_process, random_values, trainable_bytes
+from assignments.ch04_data_parallelism import programs_accumulation as programs
+from assignments.ch04_data_parallelism.references import one_process, random_values, trainable_bytes
+from assignments.ch04_data_parallelism.references_accumulation import assert_one_sync, assert_trained, joined, steps_of
+from course_env.toy_models import build_model, load_tensors, loss_of
 from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
-
-
-def steps_of(world_size, model, rows, num_steps=2):
-    """Return for each rank its steps, each a list of micro-batches [x, y] with these numbers of rows."""
-    return [[[pair(batch(model, n)) for n in rows] for _ in range(num_steps)] for _ in range(world_size)]
-
-
-def pair(one):
-    """Return a batch as [x, y]."""
-    return [one["x"], one["y"]]
-
-
-def joined(steps):
-    """Return the same rows as steps of one pass each, for `one_process`."""
-    return [[[_join(micro_batches)] for micro_batches in of_rank] for of_rank in steps]
-
-
-def _join(micro_batches):
-    xs, ys = zip(*micro_batches, strict=True)
-    return {"x": programs.torch.cat(xs), "y": programs.torch.cat(ys)}
-
-
-def assert_trained(run, model, values, steps):
-    """Assert that every rank ended where one process ends that trains on all rows of all ranks."""
-    assert_matches(run["at_end"], one_process(model, values, joined(steps))["at_end"], previous=values, what="at_end")
-
-
-def assert_one_sync(run, num_micro_batches, num_steps):
-    """All passes but the last of each step run inside no_sync(), then finish_grad_sync() and the optimizer's step."""
-    calls = ["pass inside no_sync"] * (num_micro_batches - 1) + ["pass", "finish_grad_sync", "step"]
-    assert_matches(run["calls"], calls * num_steps, what="the order of calls")
 
 
 @exercise("accumulate_step", aspect="equivalence")
@@ -54,10 +25,10 @@ def test_the_result_is_the_mean_loss_of_the_rank(launch):
     """The result is the mean over all rows of this rank, whatever the sizes of the micro-batches."""
     values, steps = random_values("mlp"), steps_of(2, "mlp", [5, 1, 2], num_steps=1)
     run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared={"model": "mlp", "values": values})
-    module = programs.build("mlp")
-    programs.load_tensors(module, values)
+    module = build_model("mlp")
+    load_tensors(module, values)
     wholes = [of_rank[0][0] for of_rank in joined(steps)]
-    losses = [programs.loss_of(module(whole["x"]), whole["y"]).detach() for whole in wholes]
+    losses = [loss_of(module(whole["x"]), whole["y"]).detach() for whole in wholes]
     assert_matches(run["losses"], PerRank([loss] for loss in losses), what="losses")
     assert run["has_graph"] == (False, False), "The loss must come without its graph: detach() it."
 

@@ -3,31 +3,9 @@
 import pytest
 import torch
 
-from assignments.ch04_data_parallelism import programs
-from assignments.ch04_data_parallelism.test_naive_ddp import batch, random_values
-from course_env.toy_models import load_tensors
+from assignments.ch04_data_parallelism.references_data_parallel import both_kinds, step
+from course_env.toy_models import build_model
 from grader.harness import assert_matches, exercise
-
-both_kinds = pytest.mark.parametrize("loss_inside", [False, True])
-
-
-def whole_batch(model, values, x, y, start_grads=None):
-    """Return the loss and the gradients of the module itself on the whole batch."""
-    module = programs.build(model)
-    load_tensors(module, values)
-    for name, parameter in module.named_parameters():
-        parameter.grad = None if start_grads is None else start_grads[name].clone()
-    loss = programs.loss_of(module(x), y)
-    loss.backward()
-    return {"loss": loss.detach(), "grads": programs.gradients(module)}
-
-
-def step(launch, model, rows, n_replicas, **options):
-    """Launch one step; return the run and what the whole batch gives."""
-    values, one = random_values(model), batch(model, rows)
-    shared = {"model": model, "values": values, "x": one["x"], "y": one["y"], "n_replicas": n_replicas, **options}
-    run = launch(programs.data_parallel_step, 1, shared=shared, process_group=False)
-    return run, whole_batch(model, values, one["x"], one["y"], options.get("start_grads")) | {"tensors": values}
 
 
 @exercise("data_parallel_step", aspect="equivalence")
@@ -74,6 +52,6 @@ def test_replicas_run_at_the_same_time(launch, rows, shard_rows):
 @exercise("data_parallel_step", aspect="robustness")
 def test_gradients_add_to_what_is_there(launch):
     """Like backward(), a step adds to gradients that the module has already."""
-    start = {name: torch.randn_like(p) for name, p in programs.build("mlp").named_parameters()}
+    start = {name: torch.randn_like(p) for name, p in build_model("mlp").named_parameters()}
     run, expected = step(launch, "mlp", 6, 3, loss_inside=False, start_grads=start)
     assert_matches(run["grads"], expected["grads"], previous=start, what="grads")

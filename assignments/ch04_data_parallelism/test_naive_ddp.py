@@ -1,142 +1,20 @@
-"""Public tests of exercise `naive_ddp`; and the one-process references of this chapter's tests."""
-
-from fractions import Fraction
+"""Public tests of exercise `naive_ddp`."""
 
 import pytest
-import torch
 
-from assignments.ch04_data_parallelism import programs
-from course_env.gpt_config import GPTConfig
-from course_env.toy_models import load_tensors, tensors_of
-from grader.harness import PerRank, assert_matches, exercise
-from grader.harness.mistake import Mistake
-
-# The traits that break naive data parallelism are in these models; see course_env/toy_models.py.
-TINY_GPT = GPTConfig(vocab_size=32, n_layer=1, n_head=4, d_model=16, max_seq=8)
-
-# What each trainable parameter may cost beside its gradient, to agree on which were used.
-FLAG_BYTES = 8
-
-
-def random_values(model):
-    """Return new values for every parameter and buffer of a model."""
-    values = tensors_of(programs.build(model))
-    for name, tensor in values.items():
-        if not tensor.is_floating_point():
-            values[name] = torch.randint(1, 100, tensor.shape)
-        elif name.endswith("running_var"):
-            values[name] = torch.rand_like(tensor) + 0.5
-        else:
-            values[name] = 0.4 * torch.randn_like(tensor)
-    return values
-
-
-def batch(model, rows, **options):
-    """Return one pass over a batch of this many rows: inputs, targets, options of the model."""
-    if isinstance(model, GPTConfig):
-        tokens = torch.randint(model.vocab_size, (2, rows, model.max_seq))
-        return {"x": tokens[0], "y": tokens[1]}
-    last_and_first = [p for p in programs.build(model).parameters() if p.dim() == 2]
-    d_in, d_out = last_and_first[0].shape[1], last_and_first[0 if model == "tied" else -1].shape[0]
-    x, y = torch.randn(rows, d_in, dtype=torch.float64), torch.randn(rows, d_out, dtype=torch.float64)
-    return {"x": x, "y": y, "options": options}
-
-
-def steps_for(world_size, model, num_steps=3, rows=2):
-    """Return for each rank its training steps, each of one pass over its own data."""
-    return [[[batch(model, rows)] for _ in range(num_steps)] for _ in range(world_size)]
-
-
-def one_process(model, values, steps, weight_decay=0.0):
-    """Train one module on the batches of all ranks put together; return what a rank of `programs.train` should.
-
-    steps: for each rank its steps, of one pass each and equally many rows.
-    """
-    together = [
-        [{name: torch.cat([one[0][name] for one in step]) for name in ("x", "y")}] for step in zip(*steps, strict=True)
-    ]
-    return replicas(model, values, [together], weight_decay)[0]
-
-
-def replicas(model, values, steps, weight_decay=0.0):
-    """Train a replica for each rank, all in this process, on averaged gradients; return what each rank should.
-
-    For what one module cannot show: parameters that some ranks do not use, and statistics of each rank's own.
-    """
-    modules = [programs.build(model) for _ in steps]
-    for module in modules:
-        load_tensors(module, values)
-    grads, velocity = [], {}
-    for step in zip(*steps, strict=True):
-        for module, passes in zip(modules, step, strict=True):
-            module.zero_grad()
-            for one in passes:
-                programs.loss_of(module(one["x"], **one.get("options", {})), one["y"]).backward()
-        grads.append(_average(modules))
-        for module in modules:
-            _sgd(module, grads[-1], velocity.setdefault(module, {}), weight_decay)
-    return [{"at_start": values, "grads": grads, "at_end": tensors_of(module)} for module in modules]
-
-
-def _average(modules):
-    """Return the average gradients by name, None where no module has one."""
-    every = [programs.gradients(module) for module in modules]
-    there = {name: [grads[name] for grads in every if grads[name] is not None] for name in every[0]}
-    return {name: sum(grads) / len(modules) if grads else None for name, grads in there.items()}
-
-
-def _sgd(module, grads, velocity, weight_decay):
-    """Take the step of torch.optim.SGD, which takes a second to import."""
-    for name, parameter in module.named_parameters():
-        if grads[name] is not None:
-            grad = grads[name] + weight_decay * parameter.detach()
-            velocity[name] = programs.MOMENTUM * velocity[name] + grad if name in velocity else grad
-            parameter.data -= programs.LR * velocity[name]
-
-
-def assert_trains_like(run, expected):
-    """Assert that a run began with the expected values, had the expected gradients in each step, and ended as expected."""
-    for what in ("at_start", "grads", "at_end"):
-        assert_matches(run[what], PerRank(None if one is None else one[what] for one in expected), what=what)
-    kept = [same for same in run["same_parameters"] if same is not None]
-    assert all(kept), "ddp.module must be the module that was passed in, and its parameters the same objects as before."
-
-
-def trainable_bytes(model):
-    """Return the bytes of the gradients of a model's trainable parameters, and the number of these parameters."""
-    trainable = [p for p in programs.build(model).parameters() if p.requires_grad]
-    return sum(p.nbytes for p in trainable), len(trainable)
-
-
-def assert_start_traffic(comm, values, members):
-    """Each member takes part in broadcasts that carry every parameter and buffer once, and nobody else communicates."""
-    due = sum(tensor.nbytes for tensor in values.values())
-    assert comm.count() == comm.within(members).count(), f"Only ranks {members} are in the group, and others took part."
-    for rank in members:
-        carried = comm.payload_bytes("broadcast", rank=rank)
-        mistake = Mistake.MORE_COMMUNICATION if carried > due else Mistake.CHECK
-        assert carried == due, (
-            f"{mistake}\nRank {rank} took part in broadcasts of {carried} bytes at the start. "
-            f"Parameters and buffers, each once, are {due} bytes."
-        )
-        assert {op.root for op in comm.ops("broadcast", rank=rank)} == {members[0]}, (
-            f"Everything must come from the first rank of the group, which is global rank {members[0]}."
-        )
-
-
-def assert_step_traffic(comm, model, num_steps, members):
-    """Each member sends what a ring all-reduce of all gradients costs, and at most the flags of all parameters more."""
-    num_bytes, num_trainable = trainable_bytes(model)
-    per_byte = Fraction(2 * (len(members) - 1), len(members)) * num_steps
-    least, most = per_byte * num_bytes, per_byte * (num_bytes + FLAG_BYTES * num_trainable)
-    for rank in members:
-        sent = comm.bytes_sent_per_rank("all_reduce")[rank]
-        told = (
-            f"Rank {rank} sent {float(sent):.0f} bytes by all-reduce in {num_steps} steps. The gradients of the trainable "
-            f"parameters, each once a step, make {float(least):.0f}, and flags for unused parameters {float(most - least):.0f} more."
-        )
-        assert sent <= most, f"{Mistake.MORE_COMMUNICATION}\n{told}"
-        assert sent >= least, told
+from assignments.ch04_data_parallelism import programs_ddp as programs
+from assignments.ch04_data_parallelism.references import (
+    TINY_GPT,
+    assert_start_traffic,
+    assert_trains_like,
+    batch,
+    one_process,
+    random_values,
+    replicas,
+    steps_for,
+)
+from assignments.ch04_data_parallelism.references_naive_ddp import assert_step_traffic
+from grader.harness import exercise
 
 
 @exercise("naive_ddp", aspect="equivalence")

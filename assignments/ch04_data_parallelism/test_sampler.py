@@ -1,34 +1,9 @@
 """Public tests of exercise `shard_indices`."""
 
 import pytest
-from torch.utils.data import DistributedSampler
 
-from assignments.ch04_data_parallelism import programs
-from grader.harness import PerRank, assert_matches, exercise
-
-
-def of_torch(n, world, rank, *, shuffle, seed=0, epoch=0, drop_last=False):
-    """Return the indices that torch's own sampler gives."""
-    sampler = DistributedSampler(range(n), world, rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
-    sampler.set_epoch(epoch)
-    return list(sampler)
-
-
-def all_ranks(n, world, **options):
-    """Return the arguments of one call for each rank."""
-    return [{"n": n, "world": world, "rank": rank, **options} for rank in range(world)]
-
-
-def run_calls(launch, calls):
-    """Call shard_indices in one process, once per dict of arguments."""
-    return launch(programs.shard_indices, 1, shared={"calls": calls}, process_group=False)
-
-
-def assert_like_torch(launch, calls):
-    """Every call gives what torch's sampler gives."""
-    run = run_calls(launch, calls)
-    assert_matches(run["errors"], PerRank([[""] * len(calls)]), what="errors")
-    assert_matches(run["values"], PerRank([[of_torch(**call) for call in calls]]), what="indices")
+from assignments.ch04_data_parallelism.references_sampler import all_ranks, assert_like_torch, run_calls
+from grader.harness import assert_matches, exercise
 
 
 @exercise("shard_indices", aspect="equivalence")

@@ -4,70 +4,18 @@ import pytest
 import torch
 from torch.nn import functional
 
-from assignments.ch04_data_parallelism import programs
-from course_env.gpt_config import GPTConfig
+from assignments.ch04_data_parallelism import programs_token_loss as programs
+from assignments.ch04_data_parallelism.references_token_loss import (
+    GPT,
+    assert_one_number_is_reduced,
+    assert_right,
+    batch,
+    gpt_batch,
+    gradients_of_the_mean,
+)
 from course_env.tiny_gpt import TinyGPT
 from course_env.toy_models import tensors_of
-from grader.harness import PerRank, assert_matches, exercise
-
-IGNORED = -100
-GPT = GPTConfig(vocab_size=11, n_layer=1, n_head=2, d_model=8, max_seq=6)
-
-
-def targets_with(num_valid, shape, vocab_size, ignore_index=IGNORED):
-    """Return random targets of which `num_valid`, at random places, are valid."""
-    classes = torch.tensor([label for label in range(vocab_size) if label != ignore_index])
-    targets = torch.full(shape, ignore_index)
-    places = torch.randperm(targets.numel())[:num_valid]
-    targets.view(-1)[places] = classes[torch.randint(len(classes), (num_valid,))]
-    return targets
-
-
-def batch(shapes, num_valid, vocab_size, ignore_index=IGNORED):
-    """Return logits and targets, one of each for every rank."""
-    logits = [torch.randn(*shape, vocab_size, dtype=torch.float64) for shape in shapes]
-    counts = zip(num_valid, shapes, strict=True)
-    return logits, [targets_with(count, shape, vocab_size, ignore_index) for count, shape in counts]
-
-
-def losses_and_gradients(logits, targets, ignore_index=IGNORED, groups=None):
-    """Return what each rank must return, and N times its share of the gradient of its group's mean over tokens."""
-    leaves = [one.clone().requires_grad_() for one in logits]
-    losses = [cross_entropy_sum(*pair, ignore_index) for pair in zip(leaves, targets, strict=True)]
-    for members in groups or [range(len(logits))]:
-        count = max(1, sum(int((targets[rank] != ignore_index).sum()) for rank in members))
-        for rank in members:
-            losses[rank] = losses[rank] * len(members) / count
-    return PerRank(loss.detach() for loss in losses), PerRank(torch.autograd.grad(sum(losses), leaves))
-
-
-def cross_entropy_sum(logits, targets, ignore_index=IGNORED):
-    """Return the sum over the valid tokens of one rank."""
-    flat = logits.reshape(-1, logits.shape[-1])
-    return functional.cross_entropy(flat, targets.reshape(-1), ignore_index=ignore_index, reduction="sum")
-
-
-def assert_right(run, logits, targets, ignore_index=IGNORED, groups=None):
-    """Loss and gradient are right on every rank, and the arguments are as they were."""
-    losses, grads = losses_and_gradients(logits, targets, ignore_index, groups)
-    assert_matches(run["loss"], losses, what="loss")
-    assert_matches(run["grad"], grads, what="gradient of the logits")
-    assert_matches(run["changed"], [False, False], what="whether logits and targets were written to")
-
-
-def gpt_batch(shapes, num_valid):
-    """Return tokens and targets for a TinyGPT, one of each for every rank."""
-    tokens = [torch.randint(GPT.vocab_size, shape) for shape in shapes]
-    counts = zip(num_valid, shapes, strict=True)
-    return tokens, [targets_with(count, shape, GPT.vocab_size) for count, shape in counts]
-
-
-def gradients_of_the_mean(model, tokens, targets):
-    """Return the gradient of the mean over the valid tokens of all ranks, by one process."""
-    pairs = zip(tokens, targets, strict=True)
-    total = sum(cross_entropy_sum(model(inputs), labels) for inputs, labels in pairs)
-    (total / sum(int((labels != IGNORED).sum()) for labels in targets)).backward()
-    return {name: parameter.grad for name, parameter in model.named_parameters()}
+from grader.harness import assert_matches, exercise
 
 
 @exercise("dp_token_loss", aspect="equivalence")
@@ -99,19 +47,6 @@ def test_only_the_count_is_communicated(launch):
     run = launch(programs.token_loss, 3, per_rank={"logits": logits, "targets": targets})
     assert_right(run, logits, targets)
     assert_one_number_is_reduced(run.comm)
-
-
-def assert_one_number_is_reduced(comm):
-    """Every rank all-reduces one number of at most 8 bytes; nothing follows the barrier that stands before backward."""
-    comm.assert_only("all_reduce", "barrier")
-    for rank in range(comm.world_size):
-        called = [op.op for op in comm.ops(rank=rank)]
-        assert called == ["all_reduce", "barrier"], (
-            f"Rank {rank} called {called}, the barrier being ours, between forward and backward. "
-            "One all-reduce in forward is due, and none in backward."
-        )
-        (reduced,) = comm.ops("all_reduce", rank=rank)
-        assert reduced.inputs == (1,), f"Rank {rank} all-reduced {reduced.inputs} elements; the count is one number."
 
 
 @exercise("dp_token_loss", aspect="robustness")

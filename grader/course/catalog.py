@@ -258,7 +258,7 @@ def _exercise_faults(exercise: Exercise) -> Iterator[tuple[bool, str]]:
         f"file is '{file}'. Give the bare name of a Python file in the chapter's folder, like 'ring.py'.",
     )
     yield (
-        file in {"programs.py", "conftest.py"} or file.startswith("test_"),
+        bool(re.fullmatch(r"conftest\.py|test_.*|(programs|references)(_.*)?\.py", file)),
         f"file is '{file}', a name that belongs to the course's own code. Choose another.",
     )
     yield not exercise.symbols, "symbols is empty. Name the functions and classes that the student fills in."

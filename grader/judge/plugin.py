@@ -75,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
+    # A chapter's references assert in the place of its tests, and are to explain a failure just as well.
+    pytest.register_assert_rewrite("assignments")
     config.pluginmanager.register(JudgePlugin(config), "course-judge")
 
 

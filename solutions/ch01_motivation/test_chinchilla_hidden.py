@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from assignments.ch01_motivation.test_chinchilla import assert_nothing_is_better, between, draw_fit, loss
+from assignments.ch01_motivation.references_chinchilla import assert_nothing_is_better, between, draw_fit, loss
 from course_env.rank_programs import call_each, error_types
 from course_env.scaling import CHINCHILLA_REPLICATED
 from grader.harness import exercise

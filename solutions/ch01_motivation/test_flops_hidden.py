@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from assignments.ch01_motivation.test_flops import SMALL, assert_flops, counted
-from assignments.ch01_motivation.test_parameters import draw, draw_config
+from assignments.ch01_motivation.references import SMALL, counted, draw, draw_config
+from assignments.ch01_motivation.references_flops import assert_flops
 from course_env.gpt_config import GPT3_175B
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise

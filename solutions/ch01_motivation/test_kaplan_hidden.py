@@ -2,7 +2,7 @@
 
 import pytest
 
-from assignments.ch01_motivation.test_kaplan import size
+from assignments.ch01_motivation.references_kaplan import size
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise
 

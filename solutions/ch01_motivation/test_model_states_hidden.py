@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from assignments.ch01_motivation.test_model_states import OPTIMIZERS, assert_bytes, trained
+from assignments.ch01_motivation.references_model_states import OPTIMIZERS, assert_bytes, trained
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise
 

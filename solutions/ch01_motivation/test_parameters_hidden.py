@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from assignments.ch01_motivation.test_parameters import assert_counts, draw, draw_config, held_by_one_rank
+from assignments.ch01_motivation.references import draw, draw_config
+from assignments.ch01_motivation.references_parameters import assert_counts, held_by_one_rank
 from course_env.gpt_config import GPT2_MEDIUM_345M, GPT2_SMALL, GPT3_175B, GPTConfig
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise

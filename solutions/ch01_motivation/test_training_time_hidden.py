@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from assignments.ch01_motivation.test_flops import counted
-from assignments.ch01_motivation.test_parameters import draw, draw_config
+from assignments.ch01_motivation.references import counted, draw, draw_config
 from course_env.rank_programs import call_each, error_types
 from grader.harness import exercise
 

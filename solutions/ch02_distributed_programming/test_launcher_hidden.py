@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from assignments.ch02_distributed_programming.test_launcher import (
+from assignments.ch02_distributed_programming.references_launcher import (
     assert_no_trace,
     assert_remote_error,
     assert_results,

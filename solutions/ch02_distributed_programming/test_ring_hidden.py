@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from assignments.ch02_distributed_programming.test_ring import assert_ring_traffic, chunks_of, one_per_rank
+from assignments.ch02_distributed_programming.references_ring import assert_ring_traffic, chunks_of, one_per_rank
 from grader.harness import PerRank, assert_matches, exercise
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from assignments.ch02_distributed_programming.test_split import as_seen_by, assert_made_together
+from assignments.ch02_distributed_programming.references_split import as_seen_by, assert_made_together
 from grader.harness import PerRank, assert_matches, exercise
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assignments.ch02_distributed_programming import programs
-from assignments.ch02_distributed_programming.test_tree import assert_tree_traffic, one_per_rank, only_on
+from assignments.ch02_distributed_programming.references_tree import assert_tree_traffic, one_per_rank, only_on
 from grader.harness import PerRank, assert_matches, exercise
 
 eight_and_four_ranks = pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import torch
 
-from assignments.ch03_overview_of_parallelism.test_balance import GPT2, assert_splits, best_of_all, drawn
+from assignments.ch03_overview_of_parallelism.references_balance import GPT2, assert_splits, best_of_all, drawn
 from grader.harness import exercise
 
 

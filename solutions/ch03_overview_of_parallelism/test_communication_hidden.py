@@ -5,7 +5,7 @@ from fractions import Fraction
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs
-from assignments.ch03_overview_of_parallelism.test_communication import assert_bytes
+from assignments.ch03_overview_of_parallelism.references_communication import assert_bytes
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
 from grader.harness import exercise

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism.test_memory import assert_reports
+from assignments.ch03_overview_of_parallelism.references_memory import assert_reports
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
 from course_env.rank_programs import call_each, error_types

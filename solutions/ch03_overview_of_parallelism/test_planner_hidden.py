@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism.test_planner import (
+from assignments.ch03_overview_of_parallelism.references_planner import (
     CFG,
     ENOUGH,
     assert_plans,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism.test_sharding import assert_cut, cut
+from assignments.ch03_overview_of_parallelism.references_sharding import assert_cut, cut
 from grader.harness import exercise
 
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import torch
 
-from assignments.ch03_overview_of_parallelism.test_timeline import assert_runs
+from assignments.ch03_overview_of_parallelism.references_timeline import assert_runs
 from grader.harness import exercise
 
 

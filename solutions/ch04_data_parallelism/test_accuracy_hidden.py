@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from assignments.ch04_data_parallelism import programs
-from assignments.ch04_data_parallelism.test_accuracy import (
+from assignments.ch04_data_parallelism import programs_accuracy as programs
+from assignments.ch04_data_parallelism.references_accuracy import (
     assert_refused,
     assert_right,
     assert_two_numbers_are_reduced,

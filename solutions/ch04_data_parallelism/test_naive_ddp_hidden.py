@@ -4,12 +4,11 @@ from fractions import Fraction
 
 import pytest
 
-from assignments.ch04_data_parallelism import programs
-from assignments.ch04_data_parallelism.test_naive_ddp import (
+from assignments.ch04_data_parallelism import programs_ddp as programs
+from assignments.ch04_data_parallelism.references import (
     FLAG_BYTES,
     TINY_GPT,
     assert_start_traffic,
-    assert_step_traffic,
     assert_trains_like,
     batch,
     random_values,
@@ -17,6 +16,7 @@ from assignments.ch04_data_parallelism.test_naive_ddp import (
     steps_for,
     trainable_bytes,
 )
+from assignments.ch04_data_parallelism.references_naive_ddp import assert_step_traffic
 from course_env.layout import Layout
 from grader.harness import PerRank, assert_matches, exercise
 from solutions.ch03_overview_of_parallelism.communication import comm_bytes_per_step

@@ -2,7 +2,7 @@
 
 import pytest
 
-from assignments.ch04_data_parallelism.test_sampler import all_ranks, assert_like_torch, run_calls
+from assignments.ch04_data_parallelism.references_sampler import all_ranks, assert_like_torch, run_calls
 from grader.harness import exercise
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from assignments.ch04_data_parallelism import programs
-from assignments.ch04_data_parallelism.test_sync_batch_norm import (
+from assignments.ch04_data_parallelism import programs_sync_batch_norm as programs
+from assignments.ch04_data_parallelism.references_sync_batch_norm import (
     RESULTS,
     assert_light,
     assert_right,
@@ -24,7 +24,10 @@ from grader.harness import PerRank, assert_matches, exercise
 def launch_norm(launch, norm, given, **shared):
     """Run the program on as many ranks as there are batches, from the state of `norm`."""
     return launch(
-        programs.sync_batch_norm, len(given["x"]), per_rank=given, shared={"values": tensors_of(norm), **shared}
+        programs.sync_batch_norm,
+        len(given["x"]),
+        per_rank=given,
+        shared={"values": tensors_of(norm), **shared},
     )
 
 
@@ -62,7 +65,10 @@ def test_training_in_groups(launch):
             for rank in members:
                 steps[rank][place][2] = num_rows
     run = launch(
-        programs.train_with_sync_batch_norm, 4, per_rank={"steps": steps}, shared={"values": values, "groups": groups}
+        programs.train_with_sync_batch_norm,
+        4,
+        per_rank={"steps": steps},
+        shared={"values": values, "groups": groups},
     )
     at_end = {}
     for members in groups:

@@ -34,10 +34,20 @@ def test_release_check_fails_on_a_stale_stub_and_release_stubs_mends_it(run_grad
     mended = run_grade("release", "--stubs")
 
     assert 3 == stale.code
-    assert "1 stubs are out of date." in stale.out
+    assert "1 problem." in stale.out
     assert f"wrote {STUB}" in mended.out
     assert 0 == run_grade("release", "--check").code
     assert "Every stub was up to date." in run_grade("release", "--stubs").out
+
+
+def test_release_check_fails_on_a_readme_without_a_chapter(run_grade, root):
+    """The list of chapters is checked where stubs are."""
+    (root / "README.md").write_text("# Mini course\n\n- 1 · [Arithmetic](assignments/ch01_arithmetic/README.md)\n")
+
+    shown = run_grade("release", "--check")
+
+    assert 3 == shown.code
+    assert "README.md: does not list a chapter." in " ".join(shown.out.split())
 
 
 def test_release_writes_a_repository_that_students_can_check(run_grade, run_course, root, tmp_path, monkeypatch):

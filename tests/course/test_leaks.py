@@ -154,6 +154,7 @@ def test_a_longer_name_is_another_name(course: Course, student: Path) -> None:
         "assignments/ch02_text/test_cipher_hidden.py",
         "assignments/ch02_text/a.patch",
         "programs_hidden.py",
+        "assignments/ch02_text/references_hidden.py",
     ],
 )
 def test_staff_files_are_seen_by_their_names(course: Course, student: Path, name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from course_env.errors import CatalogError, UsageError
 from grader.course.catalog import Course, load_course
-from grader.course.release.repository import release, stale_stubs, write_stubs
+from grader.course.release.repository import CHAPTERS_GO_HERE, release, stale_stubs, write_stubs
 
 Edit = Callable[[str, str, str], None]
 
@@ -56,6 +56,18 @@ def test_a_release_speaks_to_students(course: Course, root: Path, tmp_path: Path
 
     assert "Large-scale model training: your copy" in (tmp_path / "student/README.md").read_text()
     assert "staff only" not in (tmp_path / "student/Makefile").read_text()
+
+
+def test_the_students_readme_lists_every_chapter(course: Course, tmp_path: Path) -> None:
+    """Title and link of each are those of the catalog, so nobody keeps that list by hand."""
+    release(course, tmp_path / "student")
+
+    text = (tmp_path / "student/README.md").read_text()
+    listed = (
+        "- 1 · [Arithmetic](assignments/ch01_arithmetic/README.md)\n- 2 · [Text](assignments/ch02_text/README.md)\n"
+    )
+    assert f"The chapters:\n\n{listed}\n" in text
+    assert CHAPTERS_GO_HERE not in text
 
 
 def test_a_release_is_a_course_of_its_own(course: Course, tmp_path: Path) -> None:

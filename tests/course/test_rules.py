@@ -35,8 +35,14 @@ def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
     assert said(root) == []
 
 
-@pytest.mark.parametrize("name", ["figures/ring.svg", "notebook/ch01.ipynb", "lab/compare.py", "test_more.py"])
-def test_figures_notebooks_labs_and_tests_may_stand_in_assignments(root: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("figures/ring.svg", "notebook/ch01.ipynb", "lab/compare.py", "test_more.py"),
+        *("programs_tally.py", "references.py", "references_tally.py"),
+    ],
+)
+def test_what_the_release_ships_may_stand_in_assignments(root: Path, name: str) -> None:
     """What the release ships is expected."""
     (root / A / name).parent.mkdir(exist_ok=True)
     (root / A / name).write_text("")
@@ -46,7 +52,10 @@ def test_figures_notebooks_labs_and_tests_may_stand_in_assignments(root: Path, n
 
 @pytest.mark.parametrize(
     "name",
-    ["notes.txt", "answer.py", "test_tally_hidden.py", "figures/deep/ring.svg", "lab/data.bin", "mutants/gcd-x.patch"],
+    [
+        *("notes.txt", "answer.py", "test_tally_hidden.py", "programs_hidden.py", "references_hidden.py"),
+        *("figures/deep/ring.svg", "lab/data.bin", "mutants/gcd-x.patch"),
+    ],
 )
 def test_any_other_file_in_assignments_is_unexpected(root: Path, name: str) -> None:
     """A file that nobody declared is never shipped by accident."""
@@ -132,6 +141,42 @@ def test_the_marker_has_one_spelling(root: Path, edit: Edit) -> None:
     assert (
         f"{A}/test_tally.py:9: test_each_rank_counts_its_own_words names no exercise. "
         'Put @exercise("<id>", aspect="<aspect>") above it, as plain strings.'
+    ) in said(root)
+
+
+IMPORTS_OF_TESTS = [
+    (f"{A}/test_tally.py", "from assignments.ch01_arithmetic.test_arithmetic import math", "assignments.ch01_arithmetic.test_arithmetic"),
+    (f"{A}/test_tally.py", "from assignments.ch01_arithmetic import test_arithmetic", "assignments.ch01_arithmetic.test_arithmetic"),
+    (f"{S}/test_tally_hidden.py", "import assignments.ch01_arithmetic.test_tally", "assignments.ch01_arithmetic.test_tally"),
+    (f"{S}/test_tally_hidden.py", "from assignments.ch02_text.test_cipher import exercise", "assignments.ch02_text.test_cipher"),
+    (f"{A}/references.py", "from assignments.ch01_arithmetic.test_tally import programs", "assignments.ch01_arithmetic.test_tally"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "line", "module"), IMPORTS_OF_TESTS)
+def test_no_test_file_is_a_library(root: Path, name: str, line: str, module: str) -> None:
+    """What two files share has a home, so that nobody must read one test to understand another."""
+    old = (root / name).read_text() if (root / name).exists() else '"""Shared."""\n'
+    first, rest = old.split("\n", 1)
+    (root / name).write_text(f"{first}\n{line}\n{rest}")
+
+    assert said(root) == [
+        (
+            f"{name}:2: imports the test file '{module}'. Move what both need to assignments/ch01_arithmetic/references.py, "
+            "or to a references_<file>.py there."
+        )
+    ]
+
+
+@pytest.mark.parametrize("file", [f"{A}/programs.py", f"{A}/programs_tally.py", f"{S}/programs_hidden.py"])
+@pytest.mark.parametrize("module", ["assignments.ch01_arithmetic", "grader.harness", "torch", "references"])
+def test_rank_programs_stand_alone(root: Path, file: str, module: str) -> None:
+    """One file of them is sent to each rank, where neither the chapter's other files nor the judge's side are."""
+    (root / file).write_text(f'"""Programs."""\n\nimport os\nimport course_env.errors\nfrom {module} import x\n')
+
+    assert (
+        f"{file}:5: imports '{module}'. Ranks get this file alone: "
+        "it imports the standard library, course_env and the chapter's needs."
     ) in said(root)
 
 

@@ -52,6 +52,23 @@ def test_the_report_lists_what_must_pass_and_what_did(course):
     assert {"event": "ended"} == ended
 
 
+def test_an_assert_in_references_is_explained_as_one_in_a_test(course):
+    """What tests share stands in another file, and the student reads the values that differ all the same."""
+    tests = """
+        from assignments.ch01_sums.references import assert_sum
+
+        @exercise("add", aspect="equivalence")
+        def test_add(student):
+            assert_sum(student.add(2, 3))
+        """
+    course.write(tests, student="def add(a, b):\n    return a * b\n")
+    (course.chapter / "references.py").write_text("def assert_sum(found):\n    assert found == 2 + 3\n")
+
+    _, finished, _ = course.report("--wall", "none")
+
+    assert ("failed", "assert 6 == (2 + 3)") == (finished["outcome"], finished["explanation"])
+
+
 def test_one_zygote_serves_a_whole_submission(course):
     """However many tests a submission has, torch is imported once: every launch is forked from the same process."""
     student = """

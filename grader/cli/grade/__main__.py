@@ -5,6 +5,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import default_workers
 from grader.cli.command import ALL_PASSED, COURSE_BROKEN, EXIT_CODES, add_command, make_console, run_command
@@ -13,6 +15,8 @@ from grader.cli.wall_choice import wall_for_own_code
 from grader.course.catalog import find_root, load_course
 from grader.course.judging.judge_process import SubprocessJudge
 from grader.course.judging.warm_judges import WarmJudges
+from grader.course.problem import Problem
+from grader.course.release.chapter_list import chapter_list_problems
 from grader.course.release.repository import release, stale_stubs, write_stubs
 from grader.course.soundness.checking import check
 from grader.harness.protocol.wall import Wall
@@ -59,7 +63,7 @@ RELEASE_EXAMPLES = """\
 examples:
   grade release ../student-course   the complete repository that students get, no staff text in it
   grade release --stubs             make the stubs in assignments/ again from the solutions
-  grade release --check             say whether that is needed
+  grade release --check             say whether that is needed, and whether the README lists the chapters
 
 """
 
@@ -92,7 +96,11 @@ def _add_check(parser: ArgumentParser) -> None:
 def _add_release(parser: ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a new folder for the student repository")
-    what.add_argument("--check", action="store_true", help="only say which stubs in assignments/ are out of date")
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="only say which stubs in assignments/, or which lines of the README, are out of date",
+    )
     what.add_argument("--stubs", action="store_true", help="write the stubs in assignments/ that are out of date")
     parser.set_defaults(body=grade_release)
 
@@ -146,13 +154,18 @@ def grade_check(options: Namespace) -> int:
     with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
         judge = SubprocessJudge(course=course, wall=wall, judges=judges)
         found = check(chapters, judge, progress=status.update, workers=default_workers())
-    for problem in found.problems:
-        console.print(str(problem), style="red")
     for proof in found.proofs:
         console.print(str(proof))
-    count = len(found.problems)
-    console.print("The course is sound." if not count else f"{count} problem{'s' * (count != 1)}.", style="bold")
-    return COURSE_BROKEN if found.problems else ALL_PASSED
+    return _conclude(console, [*chapter_list_problems(course), *found.problems], "The course is sound.")
+
+
+def _conclude(console: Console, problems: Sequence[Problem], good: str) -> int:
+    """Print the problems and how many there are, or `good`; return the command's exit code."""
+    for problem in problems:
+        console.print(str(problem), style="red")
+    count = len(problems)
+    console.print(good if not problems else f"{count} problem{'s' * (count != 1)}.", style="bold")
+    return COURSE_BROKEN if problems else ALL_PASSED
 
 
 def grade_release(options: Namespace) -> int:
@@ -161,10 +174,7 @@ def grade_release(options: Namespace) -> int:
     console = make_console()
     if options.check:
         stale = [problem for chapter in course.chapters for problem in stale_stubs(chapter)]
-        for problem in stale:
-            console.print(str(problem), style="red")
-        console.print(f"{len(stale)} stubs are out of date." if stale else "Every stub is as its solution gives it.")
-        return COURSE_BROKEN if stale else ALL_PASSED
+        return _conclude(console, [*chapter_list_problems(course), *stale], "Every stub is as its solution gives it.")
     if options.stubs:
         changed = write_stubs(course)
         for path in changed:

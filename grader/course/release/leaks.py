@@ -23,7 +23,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from grader.course.catalog import Chapter, Course
-from grader.course.content.graded_tests import HIDDEN, hidden_tests, public_tests
+from grader.course.content.graded_tests import hidden_tests, public_tests
 from grader.course.content.mutants import read_mutants
 from grader.course.content.regions import find_regions
 from grader.course.content.stubs import read_staff_file
@@ -36,7 +36,7 @@ PASSAGE_HITS = 3
 PASSAGE_LINES = 10
 PACKAGES = ("course_env", "grader", "slurm")
 
-_STAFF_PATHS = (HIDDEN, "programs_hidden.py", "*.patch")
+_STAFF_PATHS = ("*_hidden.py", "*.patch")
 _MARKER = re.compile(r"### (BEGIN|END) SOLUTION")
 
 

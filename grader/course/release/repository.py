@@ -11,21 +11,27 @@ from pathlib import Path
 
 from course_env.errors import CatalogError, UsageError
 from grader.course.catalog import Chapter, Course
-from grader.course.content.graded_tests import HIDDEN
 from grader.course.content.stubs import chapter_stubs
 from grader.course.problem import Problem
+from grader.course.release.chapter_list import README, chapter_list
 from grader.course.release.leaks import leaks
 
 CHAPTER_FILES = (
     "README.md",
     "assignment.toml",
     "programs.py",
+    "programs_*.py",
+    "references.py",
+    "references_*.py",
     "test_*.py",
     "figures/*",
     "notebook/*.ipynb",
     "lab/*.py",
 )
-"""What a chapter's folder in `assignments/` may hold beside its stubs."""
+"""What a chapter's folder in `assignments/` may hold besides its stubs: what ranks run is in programs, what tests share in references."""
+
+_STAFF_FILES = "*_hidden.py"
+
 
 PRISTINE = ".course/pristine"
 """Where a student's copy keeps each stub as it was released, so that a file can be reset."""
@@ -35,6 +41,7 @@ ROOT_FILES = (
     "CHANGELOG.md",
     "LICENSE",
     "NOTICE",
+    "SECURITY.md",
     "pyproject.toml",
     # The packages that a student's machine runs, the grader among them: it is how the course checks itself.
     "course_env/*.py",
@@ -53,6 +60,9 @@ ROOT_FILES = (
 )
 """What is released from the rest of the repository; `*` crosses folders."""
 
+CHAPTERS_GO_HERE = "<!-- the chapters -->"
+"""The line of the student's README in whose place a release has the list of chapters."""
+
 STUDENT_FOLDER = Path(__file__).parent / "student"
 """Files that students get in the place of ours: they have no solutions, no tests of the tools and nobody to grade."""
 
@@ -66,17 +76,17 @@ def release(course: Course, destination: Path) -> tuple[str, ...]:
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UsageError(f"{destination} exists and is not an empty folder. Name a new folder; nothing was written.")
     copies = dict(_copies(course))
-    stubs = dict(_stubs(course))
+    texts = dict(_stubs(course)) | {README: _student_readme(course)}
     destination.parent.mkdir(parents=True, exist_ok=True)
     # Written beside its destination and scanned before it is moved there: a release that leaks is never seen.
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".release-") as scratch:
         folder = Path(scratch, "release")
-        _write(folder, copies, stubs)
+        _write(folder, copies, texts)
         _refuse_leaks(leaks(course, folder))
         if destination.exists():
             destination.rmdir()
         folder.rename(destination)
-    return tuple(sorted([*copies, *stubs]))
+    return tuple(sorted({*copies, *texts}))
 
 
 def write_stubs(course: Course) -> list[Path]:
@@ -111,7 +121,7 @@ def stale_stubs(chapter: Chapter) -> Iterator[Problem]:
 def may_stand_in_assignments(chapter: Chapter, name: str) -> bool:
     """Whether `name`, relative to the chapter's folder, is a file that students get."""
     is_listed = any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in CHAPTER_FILES)
-    return name in chapter.files or (is_listed and not fnmatch(name, HIDDEN))
+    return name in chapter.files or (is_listed and not fnmatch(name, _STAFF_FILES))
 
 
 def _stubs(course: Course) -> Iterator[tuple[str, str]]:
@@ -120,6 +130,11 @@ def _stubs(course: Course) -> Iterator[tuple[str, str]]:
         for file, text in chapter_stubs(chapter).items():
             yield f"assignments/{chapter.id}/{file}", text
             yield f"{PRISTINE}/{chapter.id}/{file}", text
+
+
+def _student_readme(course: Course) -> str:
+    text = (STUDENT_FOLDER / README).read_text(encoding="utf-8")
+    return text.replace(CHAPTERS_GO_HERE, "\n".join(chapter_list(course)))
 
 
 def _copies(course: Course) -> Iterator[tuple[str, Path]]:
@@ -149,11 +164,12 @@ def _files_below(top: Path, root: Path) -> Iterator[Path]:
             yield path
 
 
-def _write(folder: Path, copies: dict[str, Path], stubs: dict[str, str]) -> None:
+def _write(folder: Path, copies: dict[str, Path], texts: dict[str, str]) -> None:
+    """Write copies first, then texts, which take the place of a copy of the same name."""
     for name, source in copies.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, folder / name)
-    for name, text in stubs.items():
+    for name, text in texts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
 

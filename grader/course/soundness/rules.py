@@ -24,6 +24,8 @@ from grader.course.release.repository import may_stand_in_assignments, stale_stu
 
 MIN_MUTANTS = 3
 
+_WHAT_RANKS_HAVE = "the standard library, course_env and the chapter's needs"
+
 ASPECTS = get_args(Aspect)
 
 Rule = Callable[[Chapter], Iterator[Problem]]
@@ -68,18 +70,31 @@ def solutions_stand_alone(chapter: Chapter) -> Iterator[Problem]:
 
     Only so can a file be graded, and a mutant be judged, by the tests of the file's own exercises.
     """
-    allowed = (
-        {*sys.stdlib_module_names, "course_env", *chapter.needs} - {"gpu"} - {Path(file).stem for file in chapter.files}
-    )
     for path in [chapter.solution / file for file in chapter.files]:
-        where = f"solutions/{chapter.id}/{path.name}"
-        for line, module in _imports(parse(read_staff_file(path, where), where)):
-            if module.split(".")[0] not in allowed:
-                yield Problem(
-                    where=f"{where}:{line}",
-                    what=f"imports '{module}'.",
-                    todo="A student's file stands alone: it imports the standard library, course_env and the chapter's needs.",
-                )
+        for where, module in _foreign_imports(path, chapter):
+            todo = f"A student's file stands alone: it imports {_WHAT_RANKS_HAVE}."
+            yield Problem(where=where, what=f"imports '{module}'.", todo=todo)
+
+
+def programs_stand_alone(chapter: Chapter) -> Iterator[Problem]:
+    """Check that rank programs, too, import only what a rank has: of the chapter's files they are sent alone."""
+    for path in [*sorted(chapter.folder.glob("programs*.py")), *sorted(chapter.solution.glob("programs*.py"))]:
+        for where, module in _foreign_imports(path, chapter):
+            todo = f"Ranks get this file alone: it imports {_WHAT_RANKS_HAVE}."
+            yield Problem(where=where, what=f"imports '{module}'.", todo=todo)
+
+
+def no_test_file_is_a_library(chapter: Chapter) -> Iterator[Problem]:
+    """Check that no file of the chapter imports a test file: what tests share stands in references."""
+    for path in [*sorted(chapter.folder.glob("*.py")), *sorted(chapter.solution.glob("*.py"))]:
+        where = _where(path, chapter)
+        for line, module, names in _imports_of(path, where):
+            # `from chapter import test_x` imports a module, too.
+            modules = [name for name in (module, *(f"{module}.{name}" for name in names)) if _is_test_file(name)]
+            if modules:
+                home = f"assignments/{chapter.id}/references.py"
+                todo = f"Move what both need to {home}, or to a references_<file>.py there."
+                yield Problem(where=f"{where}:{line}", what=f"imports the test file '{modules[0]}'.", todo=todo)
 
 
 def every_exercise_is_tested(chapter: Chapter) -> Iterator[Problem]:
@@ -169,6 +184,8 @@ RULES: tuple[Rule, ...] = (
     assignments_hold_only_what_students_get,
     solutions_hold_only_what_staff_use,
     solutions_stand_alone,
+    programs_stand_alone,
+    no_test_file_is_a_library,
     every_exercise_is_tested,
     every_test_says_what_it_grades,
     mutants_are_well_formed,
@@ -199,13 +216,32 @@ def _files(folder: Path) -> list[str]:
     return [name for path in paths if "__pycache__" not in (name := path.relative_to(folder).as_posix())]
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _where(path: Path, chapter: Chapter) -> str:
+    return path.relative_to(chapter.folder.parent.parent).as_posix()
+
+
+def _imports_of(path: Path, where: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield line and dotted name of each module that a file imports, and the names that it takes from it."""
+    for node in ast.walk(parse(read_staff_file(path, where), where)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name
+                yield node.lineno, alias.name, []
         elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, "." * node.level + (node.module or "")
+            yield node.lineno, "." * node.level + (node.module or ""), [alias.name for alias in node.names]
+
+
+def _foreign_imports(path: Path, chapter: Chapter) -> Iterator[tuple[str, str]]:
+    """Yield place and name of what a file imports and no rank has: a rank gets one student file and one of programs."""
+    own = {Path(file).stem for file in chapter.files}
+    allowed = {*sys.stdlib_module_names, "course_env", *chapter.needs} - {"gpu"} - own
+    where = _where(path, chapter)
+    for line, module, _ in _imports_of(path, where):
+        if module.split(".")[0] not in allowed:
+            yield f"{where}:{line}", module
+
+
+def _is_test_file(module: str) -> bool:
+    return module.rpartition(".")[2].startswith("test_")
 
 
 def _exercise_of_mutant(name: str, chapter: Chapter) -> str | None:

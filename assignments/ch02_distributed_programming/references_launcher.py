@@ -1,0 +1,66 @@
+"""Baselines and assertions that the public and the hidden tests of launcher.py share."""
+
+import re
+
+from assignments.ch02_distributed_programming import programs
+from grader.harness import PerRank, assert_matches
+
+
+def start(launch, function, num_ranks, *args, num_callers=1, timeout_s=None, **options):
+    """Call the student's launcher in processes of their own, which may have children."""
+    shared = {"function": function, "num_ranks": num_ranks, "args": args, **options}
+    return launch(
+        programs.call_launch, num_callers, shared=shared, process_group=False, needs=("children",), timeout_s=timeout_s
+    )
+
+
+def secret_of(run, rank, caller=0):
+    """Return the secret that a rank drew, of the launch that `caller` made."""
+    signed, error, text = (run[name][caller] for name in ("signed", "error", "text"))
+    ended = f"raised {error}: {text}" if error else "returned."
+    assert signed[rank] is not None, f"`fn` was never called on rank {rank}, and launch {ended}"
+    return signed[rank][1]
+
+
+def secrets_of(run, caller=0):
+    """Return the secrets of all ranks of one launch, after a check that each rank was a process of its own."""
+    secrets = [secret_of(run, rank, caller) for rank in range(len(run["signed"][caller]))]
+    pids = [pid for pid, _ in run["signed"][caller]]
+    assert len({run["caller"][caller], *pids}) == 1 + len(pids), (
+        f"Every rank must be a child process of its own, but their process ids were {pids}, "
+        f"and launch was called in process {run['caller'][caller]}."
+    )
+    return secrets
+
+
+def assert_results(run, expected):
+    """Fail with the launcher's own error where it raised one, else compare with what `expected` makes of the secrets."""
+    for error, text in zip(run["error"], run["text"], strict=True):
+        assert not error, f"launch raised {error}, but no rank failed: {text}"
+    callers = range(len(run.values))
+    assert_matches(run["results"], PerRank(expected(secrets_of(run, caller)) for caller in callers))
+
+
+def assert_remote_error(run, rank, *reasons):
+    """Fail unless launch raised a RemoteError that names `rank` with all of `reasons`, and left no trace."""
+    assert_matches(run["error"], "RemoteError", what="the exception's type")
+    assert_matches(run["rank"], rank, what="the exception's rank")
+    for reason in reasons:
+        assert reason in run["text"][0], f"The exception's reason must hold {reason!r}, but it is: {run['text'][0]}"
+    assert_no_trace(run)
+
+
+def assert_timeout(run, num_ranks, num_stuck):
+    """Fail unless launch raised a TimeoutError that names the ranks which hang, and left no trace."""
+    assert_matches(run["error"], "TimeoutError", what="the exception's type")
+    stuck = programs.stuck_ranks(secret_of(run, 0), num_ranks, num_stuck)
+    named = {int(number) for number in re.findall(r"(?<![\d.])\d+(?!\.?\d)", run["text"][0])}
+    assert named >= {*stuck}, f"TimeoutError must name the ranks {sorted(stuck)}, but it says: {run['text'][0]}"
+    assert_no_trace(run)
+
+
+def assert_no_trace(run):
+    """Fail unless no process is left of a launch, and the environment of its caller is as it was."""
+    assert run.orphans == 0, f"{run.orphans} processes outlived the launch."
+    for names in run["environment_changed"]:
+        assert not names, f"launch changed os.environ of its caller: {', '.join(names)}. Set them on the rank itself."

@@ -1,0 +1,30 @@
+"""Baselines and assertions that the public and the hidden tests of sampler.py share."""
+
+from torch.utils.data import DistributedSampler
+
+from assignments.ch04_data_parallelism import programs_sampler as programs
+from grader.harness import PerRank, assert_matches
+
+
+def of_torch(n, world, rank, *, shuffle, seed=0, epoch=0, drop_last=False):
+    """Return the indices that torch's own sampler gives."""
+    sampler = DistributedSampler(range(n), world, rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def all_ranks(n, world, **options):
+    """Return the arguments of one call for each rank."""
+    return [{"n": n, "world": world, "rank": rank, **options} for rank in range(world)]
+
+
+def run_calls(launch, calls):
+    """Call shard_indices in one process, once per dict of arguments."""
+    return launch(programs.shard_indices, 1, shared={"calls": calls}, process_group=False)
+
+
+def assert_like_torch(launch, calls):
+    """Every call gives what torch's sampler gives."""
+    run = run_calls(launch, calls)
+    assert_matches(run["errors"], PerRank([[""] * len(calls)]), what="errors")
+    assert_matches(run["values"], PerRank([[of_torch(**call) for call in calls]]), what="indices")
