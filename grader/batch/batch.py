@@ -7,7 +7,7 @@ from pathlib import Path
 from grader.batch.digest import course_digest
 from grader.batch.intake.find import Submission
 from grader.course.catalog import Chapter, Course
-from grader.course.judging.judge_process import RunningJudges
+from grader.course.judging.running_judges import RunningJudges
 from grader.harness.protocol.wall import Wall
 
 JUDGE_LIMIT_S = 600.0

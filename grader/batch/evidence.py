@@ -6,14 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from course_env.errors import CatalogError, LaunchError
+from course_env.errors import CatalogError
 from grader.batch.batch import Batch
 from grader.batch.intake.take import Intake
-from grader.batch.judging import without_evidence
 from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
-from grader.course.judging.judge_process import JudgeEnd, SubprocessJudge, Watch
-from grader.course.judging.record import Record
+from grader.course.judging.judge_process import JudgeRun, SubprocessJudge, Watch
+from grader.course.judging.report import Record
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
@@ -49,25 +48,23 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
     if not runnable:
         return Evidence(intake=intake)
     for number in range(1, MAX_RUNS + 1):
-        records, end = _run(runnable, folder, batch, watch)
-        unfinished = without_evidence(records, end)
-        if end.in_order and records and not unfinished:
-            return Evidence(intake=intake, records=tuple(records), judge="ended", exit_code=end.exit_code, runs=number)
+        run = _run(runnable, folder, batch, watch)
+        if run.is_whole:
+            exit_code = run.end.exit_code
+            return Evidence(intake=intake, records=run.records, judge="ended", exit_code=exit_code, runs=number)
     _require_sound_course(chapter, runnable, folder, batch)
-    trouble = f"{end} That happened in {MAX_RUNS} runs, so tests that had not finished earn nothing."
+    trouble = f"{run.end} That happened in {MAX_RUNS} runs, so tests that had not finished earn nothing."
     return Evidence(
         intake=intake,
-        records=tuple(_crashed(record, trouble) if record in unfinished else record for record in records),
-        judge="cut" if end.cut else "died",
-        exit_code=end.exit_code,
+        records=tuple(record if record.finished else _crashed(record, trouble) for record in run.records),
+        judge="cut" if run.end.cut else "died",
+        exit_code=run.end.exit_code,
         runs=MAX_RUNS,
         trouble=trouble,
     )
 
 
-def _run(
-    selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str
-) -> tuple[Sequence[Record], JudgeEnd]:
+def _run(selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str) -> JudgeRun:
     agents = () if batch.agents is None else ("--agents", str(batch.agents))
     judge = SubprocessJudge(
         course=batch.course,
@@ -78,11 +75,7 @@ def _run(
         judges=batch.running_judges,
         watch=watch,
     )
-    try:
-        records = judge(folder, selected)
-    except LaunchError:
-        records = []  # it did not get as far as collecting its tests
-    return records, judge.ends[-1]
+    return judge.run(folder, selected)
 
 
 def _crashed(record: Record, trouble: str) -> Record:
@@ -93,7 +86,7 @@ def _crashed(record: Record, trouble: str) -> Record:
 
 def _require_sound_course(chapter: Chapter, selected: Sequence[Selected], folder: Path, batch: Batch) -> None:
     """Raise CatalogError if the judge fails even when it only collects its tests, which runs no student code."""
-    _, end = _run(selected, folder, batch, lambda _finished, _all: None, "--collect-only")
+    end = _run(selected, folder, batch, lambda _finished, _all: None, "--collect-only").end
     if not end.in_order:
         raise CatalogError(
             f"The tests of {chapter.id} cannot be collected, so no submission can be graded. {end} "

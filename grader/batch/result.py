@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.course.judging.record import Aspect
+from grader.course.judging.report import Aspect
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.files import write_whole

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from grader.batch.evidence import Evidence
 from grader.batch.result import ResultOfChapter, ResultOfExercise, ResultOfTest
 from grader.course.catalog import Exercise
-from grader.course.judging.record import Record
+from grader.course.judging.report import Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
 
@@ -59,7 +61,9 @@ def total(parts: Sequence[ResultOfExercise | ResultOfChapter]) -> float:
 def _exercise_result(
     exercise: Exercise, score: ExerciseScore, evidence: Evidence, *, counted: bool
 ) -> ResultOfExercise:
-    tests = tuple(_test_result(record) for record in _records_of(exercise, evidence))
+    tests = tuple(
+        msgspec.convert(record, ResultOfTest, from_attributes=True) for record in _records_of(exercise, evidence)
+    )
     deciding = _deciding(tests, score.outcome)
     world_sizes = tuple(sorted({size for test in tests for size in test.world_sizes}))
     uncounted = not counted and any(size > 1 for size in world_sizes)
@@ -93,17 +97,3 @@ def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> s
 
 def _records_of(exercise: Exercise, evidence: Evidence) -> list[Record]:
     return [record for record in evidence.records if record.exercise == exercise.id]
-
-
-def _test_result(record: Record) -> ResultOfTest:
-    return ResultOfTest(
-        test=record.test,
-        claim=record.claim,
-        aspect=record.aspect,
-        hidden=record.hidden,
-        outcome=record.outcome,
-        explanation=record.explanation,
-        mistake=record.mistake,
-        world_sizes=record.world_sizes,
-        seconds=record.seconds,
-    )

@@ -11,7 +11,7 @@ from grader.batch.grading import Tell, grade
 from grader.batch.intake.find import Submission
 from grader.batch.result import SubmissionResult
 from grader.batch.resume import earlier_result, write_batch_files
-from grader.course.judging.judge_process import RunningJudges
+from grader.course.judging.running_judges import RunningJudges
 
 _Task = TypeVar("_Task")
 _Done = TypeVar("_Done")

@@ -6,10 +6,9 @@ from pathlib import Path
 import msgspec
 
 from course_env.errors import CourseError, LaunchError
-from grader.batch.judging import stopped_by_signals
 from grader.course.catalog import Course, load_course
-from grader.course.judging.judge_process import JudgeEnd, RunningJudges, SubprocessJudge
-from grader.course.judging.record import Record
+from grader.course.judging.judge_process import JudgeRun, SubprocessJudge
+from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
 from grader.harness.agents.allocation import be_agent
 from grader.harness.protocol.files import write_whole
 from grader.harness.protocol.wall import Wall
@@ -38,9 +37,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The one that the judge used."""
 
     num_tasks: int
-    records: tuple[Record, ...]
-    end: JudgeEnd
-    """How the judge ended."""
+    run: JudgeRun
 
 
 class CheckFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -97,8 +94,5 @@ def _judge(course: Course, plan: CheckPlan, folder: Path, num_tasks: int) -> Che
         public_only=True,
     )
     with stopped_by_signals(judges):
-        try:
-            records = judge(course.root / "assignments", course.select(plan.exercises))
-        except LaunchError:
-            records = []  # how the judge ended says why
-    return Checked(wall=wall, num_tasks=num_tasks, records=tuple(records), end=judge.ends[-1])
+        run = judge.run(course.root / "assignments", course.select(plan.exercises))
+    return Checked(wall=wall, num_tasks=num_tasks, run=run)

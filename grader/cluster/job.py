@@ -11,11 +11,11 @@ from course_env.errors import CatalogError, CourseError, LaunchError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.grading import grade_chapter
 from grader.batch.intake.find import Submission
-from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import in_threads
 from grader.cluster.desk import BatchPlan, Begun, Desk, Verdict
 from grader.cluster.packing import Item, JobId, Pack
 from grader.course.catalog import load_course
+from grader.course.judging.running_judges import stopped_by_signals
 from grader.harness.agents.allocation import be_agent
 from grader.harness.trials.walls import problem
 from slurm.task import Task, current_task

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from grader.course.catalog import Chapter, Exercise
-from grader.course.judging.record import Aspect, Record
+from grader.course.judging.report import Aspect, Record
 from grader.harness.outcome import Outcome
 
 WEIGHTS: Mapping[Aspect, int] = MappingProxyType({"equivalence": 50, "property": 30, "robustness": 20})

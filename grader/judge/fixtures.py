@@ -10,7 +10,7 @@ from typing import Any, Literal
 from course_env.devices import Placement, on_cpu
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
-from grader.course.judging.record import Aspect
+from grader.course.judging.report import Aspect
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest

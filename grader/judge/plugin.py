@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+import msgspec
 import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judging.judge_process import SEED_VARIABLE
-from grader.course.judging.record import Aspect, Collected, CollectedTest, Finished, ReportEnd
+from grader.course.judging.report import Aspect, Collected, Finished, Record, ReportEnd, ReportWriter
 from grader.harness.agents.roster import read_crew, read_key
 from grader.harness.agents.team import Team
 from grader.harness.launch.launcher import Launcher
@@ -31,7 +32,6 @@ from grader.harness.trials.walls import strongest
 from grader.harness.wording import shown
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.needs import missing_need, preload
-from grader.judge.report import ReportWriter
 
 if TYPE_CHECKING:
     import torch
@@ -256,7 +256,7 @@ class JudgePlugin:
         elif end.outcome is not Outcome.PASSED:
             report.longrepr = self._text(test, end.explanation)
         if self._report is not None:
-            self._report.write(_finished(item, test, call, end))
+            self._report.write(Finished(record=_finished(item, test, call, end)))
         return report
 
     def _text(self, test: GradedTest, explanation: str) -> str:
@@ -295,8 +295,8 @@ def _exercise(chapter: Chapter, name: Any, item: pytest.Item) -> Exercise:
     return exercises[name]
 
 
-def _collected(item: pytest.Item, test: GradedTest) -> CollectedTest:
-    return CollectedTest(
+def _collected(item: pytest.Item, test: GradedTest) -> Record:
+    return Record(
         test=item.nodeid,
         chapter=test.chapter.id,
         exercise=test.exercise.id,
@@ -314,9 +314,10 @@ class TestEnd(NamedTuple):
     mistake: Mistake | None
 
 
-def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: TestEnd) -> Finished:
-    return Finished(
-        test=item.nodeid,
+def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: TestEnd) -> Record:
+    return msgspec.structs.replace(
+        _collected(item, test),
+        finished=True,
         outcome=end.outcome,
         explanation=end.explanation,
         mistake=end.mistake,

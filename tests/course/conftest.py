@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from grader.course.catalog import Course, Selected, load_course
-from grader.course.judging.record import Record
+from grader.course.judging.report import Record
 from grader.harness.outcome import Outcome
 
 MINI_COURSE = Path(__file__).parent.parent / "mini_course"
@@ -111,6 +111,7 @@ def _record(chapter: str, case: Case, outcome: Outcome) -> Record:
         aspect=aspect,  # type: ignore[arg-type]
         claim=test,
         hidden=False,
+        finished=True,
         outcome=outcome,
         explanation="" if outcome is Outcome.PASSED else "As planted.",
         seconds=0.0,

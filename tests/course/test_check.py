@@ -9,7 +9,7 @@ import pytest
 from course_env.errors import LaunchError
 from grader.course.catalog import Course, Selected
 from grader.course.judging.judge_process import Judge
-from grader.course.judging.record import Record
+from grader.course.judging.report import Record
 from grader.course.soundness.checking import CheckReport, check
 
 Edit = Callable[[str, str, str], None]

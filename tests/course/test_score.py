@@ -3,7 +3,7 @@
 import pytest
 
 from grader.course.catalog import Exercise
-from grader.course.judging.record import Aspect, Record
+from grader.course.judging.report import Aspect, Record
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
 
@@ -24,6 +24,7 @@ def score(**outcomes: tuple[Outcome, ...]) -> ExerciseScore:
             aspect=aspects[key],
             claim="",
             hidden=False,
+            finished=True,
             outcome=outcome,
             explanation="",
             seconds=0.0,

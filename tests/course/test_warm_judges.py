@@ -8,7 +8,8 @@ import pytest
 
 from course_env.errors import LaunchError
 from grader.course.catalog import Course
-from grader.course.judging.judge_process import StoppedError, SubprocessJudge
+from grader.course.judging.judge_process import SubprocessJudge
+from grader.course.judging.running_judges import StoppedError
 from grader.course.judging.warm_judges import WarmJudges
 from grader.course.soundness.checking import check
 from grader.harness.outcome import Outcome
@@ -40,11 +41,11 @@ def test_each_submission_is_judged_as_by_a_judge_of_its_own(course: Course, judg
     warm = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
     own = SubprocessJudge(course=course, wall=Wall.NONE)
 
-    for tree in ("solutions", "assignments", "solutions"):
+    for tree, exit_code in (("solutions", 0), ("assignments", 1), ("solutions", 0)):
         assert outcomes(own, course, tree, []) == outcomes(warm, course, tree, [])
+        assert exit_code == warm.run(course.root / tree, course.select([])).end.exit_code
 
     assert 1 == len(processes(judges))
-    assert [0, 1, 0] == [end.exit_code for end in warm.ends]
 
 
 def test_as_many_are_started_as_are_needed_at_a_time(course: Course, judges: WarmJudges) -> None:
@@ -81,10 +82,10 @@ def test_one_past_its_limit_is_ended_and_the_next_is_another(course: Course, jud
     """What it had finished counts, and nothing of it goes on."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=5)
 
-    records = judge(course.root / "solutions", course.select(["ch01/gcd"]))
+    run = judge.run(course.root / "solutions", course.select(["ch01/gcd"]))
 
-    assert [record.outcome for record in records[:4]] == [*[Outcome.PASSED] * 3, Outcome.NOT_GRADABLE]
-    assert judge.ends[-1].cut
+    assert [record.outcome for record in run.records[:4]] == [*[Outcome.PASSED] * 3, Outcome.NOT_GRADABLE]
+    assert run.end.cut
     assert [] == processes(judges)
     assert {Outcome.PASSED} == set(outcomes(judge, course, "solutions", ["ch01/tally"]).values())
 

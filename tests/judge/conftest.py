@@ -7,7 +7,10 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from grader.course.judging.report import Record
 
 PYPROJECT = """
 [tool.pytest]
@@ -85,10 +88,17 @@ class Course:
         return subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=60, check=False)
 
     def report(self, *arguments: str) -> list[dict]:
-        """Run the judge and return the events of its report."""
+        """Run the judge and return the events of its report; of a test that has finished, every field of its record."""
         path = self.root / "report.jsonl"
         self.judge("--report", str(path), *arguments)
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [_with_all_fields(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _with_all_fields(event: dict) -> dict:
+    if event["event"] != "finished":
+        return event
+    record = msgspec.structs.asdict(msgspec.convert(event["record"], Record))
+    return {"event": "finished", **json.loads(json.dumps(record))}
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import CatalogError, LaunchError
-from grader.batch.judging import stopped_by_signals, without_evidence
 from grader.cli.command import (
     ALL_PASSED,
     SOME_FAILED,
@@ -29,8 +28,9 @@ from grader.cluster.check_request import check_on
 from grader.cluster.dispatch import require_shared
 from grader.cluster.one_job import logs
 from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
-from grader.course.judging.judge_process import JudgeEnd, RunningJudges, SubprocessJudge
-from grader.course.judging.record import Record
+from grader.course.judging.judge_process import JudgeEnd, JudgeRun, SubprocessJudge
+from grader.course.judging.report import Record
+from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
 from grader.course.progress import read_progress, write_progress
 from grader.course.score import ExerciseScore, score_exercise
 from grader.harness.outcome import Outcome
@@ -60,9 +60,9 @@ def _tell(
     found: "Found", course: Course, selected: Sequence[Selected], console: Console, *, seed: int, on: str | None
 ) -> int:
     """Print what was found, and keep it; return the command's exit code."""
-    if not found.end.in_order or without_evidence(found.records, found.end):
-        raise _failure(found.end)
-    records = found.records
+    if not found.run.is_whole:
+        raise _failure(found.run.end)
+    records = found.run.records
     scored = [(pair, own := _records_of(pair, records), score_exercise(pair[1], own)) for pair in selected]
     for (chapter, exercise), own, score in scored:
         _print_exercise(console, f"{chapter.short}/{exercise.id}", exercise, own, score)
@@ -83,8 +83,7 @@ def _tell(
 class Found:
     """What the judge said of the public tests."""
 
-    records: Sequence[Record]
-    end: JudgeEnd
+    run: JudgeRun
     num_tasks: int = 1
 
 
@@ -101,11 +100,8 @@ def _here(course: Course, selected: Sequence[Selected], seed: int, console: Cons
             watch=lambda done, every: status.update(f"{done} of {every} tests"),
             public_only=True,
         )
-        try:
-            records = judge(course.root / "assignments", selected)
-        except LaunchError:
-            raise _failure(judge.ends[-1]) from None
-    yield Found(records=records, end=judge.ends[-1])
+        run = judge.run(course.root / "assignments", selected)
+    yield Found(run=run)
 
 
 @contextmanager
@@ -128,7 +124,7 @@ def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, cons
             checked = stack.enter_context(checking)
         if checked.wall is Wall.NONE:
             tell_of_no_wall(console)
-        yield Found(records=checked.records, end=checked.end, num_tasks=checked.num_tasks)
+        yield Found(run=checked.run, num_tasks=checked.num_tasks)
 
 
 def _progress_text(progress: CheckProgress, name: str) -> str:
@@ -136,7 +132,7 @@ def _progress_text(progress: CheckProgress, name: str) -> str:
 
 
 def _where(found: Found, name: str) -> str:
-    nodes = sorted({node for record in found.records for node in record.nodes})
+    nodes = sorted({node for record in found.run.records for node in record.nodes})
     return f"\n{count(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
 
 

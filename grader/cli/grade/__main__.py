@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grader.batch.judging import stopped_by_signals
 from grader.batch.workers import default_workers
 from grader.cli.command import ALL_PASSED, COURSE_BROKEN, EXIT_CODES, add_command, make_console, run_command
 from grader.cli.grade.run import grade_run
 from grader.cli.wall_choice import wall_for_own_code
 from grader.course.catalog import find_root, load_course
 from grader.course.judging.judge_process import SubprocessJudge
+from grader.course.judging.running_judges import stopped_by_signals
 from grader.course.judging.warm_judges import WarmJudges
 from grader.course.problem import Problem
 from grader.course.release.chapter_list import chapter_list_problems

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from course_env.errors import UsageError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.intake.find import Submission, find_submissions
-from grader.batch.judging import stopped_by_signals
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.resume import earlier_seed
@@ -34,6 +33,7 @@ from grader.cli.venue import Venue, place
 from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
 from grader.cluster.rounds import BatchProgress
 from grader.course.catalog import Chapter, Course, find_root, load_course
+from grader.course.judging.running_judges import stopped_by_signals
 from grader.harness.outcome import Outcome
 from grader.harness.wording import shown
 from slurm.executors import ON_THIS_MACHINE

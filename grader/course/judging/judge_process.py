@@ -1,35 +1,31 @@
 """Running the judge: one pytest process in the course's own tree, for one submission, within a time limit.
 
 Callers that must be tested without it (`grade check`) take a `Judge`, a callable; `SubprocessJudge` is the real one.
-It can be watched while it runs, and all judges of a command can be ended at once from another thread or a signal handler.
+It can be watched while it runs.
 """
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from course_env.errors import CourseError, LaunchError
+from course_env.errors import LaunchError
 from grader.course.catalog import Course, Selected
-from grader.course.judging.record import Record, read_report
+from grader.course.judging.report import Record, read_report
+from grader.course.judging.running_judges import JudgeProcess, RunningJudges, StoppedError
 from grader.harness.protocol.wall import Wall
 
 SEED_VARIABLE = "COURSE_SEED"
 """Tells the judge its seed: an argument would show in the machine's process list."""
 
 POLL_S = 0.1
-GRACE_S = 5.0
 TAIL_LINES = 20
 
 Watch = Callable[[int, int], None]
@@ -43,10 +39,6 @@ class Judge(Protocol):
         self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
     ) -> list[Record]:
         """Grade the files `submission/<chapter id>/<file>`; `first_failure_only` leaves the tests after it unfinished."""
-
-
-class StoppedError(CourseError):
-    """The judges were told to end before this one was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,63 +74,21 @@ class JudgeEnd:
         return f"The judge ended with exit code {self.exit_code}."
 
 
-class JudgeProcess(Protocol):
-    """A judge at work. `returncode`: how it ended, if it has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRun:
+    """What one run of a judge has seen."""
 
-    returncode: int | None
+    records: tuple[Record, ...]
+    """One for each test that it collected."""
 
-    def wait(self, timeout: float) -> int:
-        """Return how it ended; raise subprocess.TimeoutExpired if it does not in time."""
-
-
-class RunningJudges:
-    """The judges of one command, in whatever thread each was started."""
-
-    def __init__(self) -> None:
-        self._processes: set[subprocess.Popen[bytes]] = set()
-        # Re-entrant, because a signal handler may call stop() in the very thread that is in start().
-        self._lock = threading.RLock()
-        self._stopped = False
+    end: JudgeEnd
+    problem: str = ""
+    """Why there is no record: the judge did not get as far as collecting its tests, or its report cannot be trusted."""
 
     @property
-    def stopped(self) -> bool:
-        """Whether stop() was called."""
-        return self._stopped
-
-    @contextmanager
-    def start(
-        self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
-    ) -> Iterator[JudgeProcess]:
-        """Run pytest with `settings` in its environment; when the block is left, it and all it started have ended.
-
-        Raises: StoppedError if stop() was called.
-        """
-        with log.open("wb") as output, self._lock:
-            if self._stopped:
-                raise StoppedError("Stopped.")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *arguments],
-                cwd=cwd,
-                env={**judge_environment(), **settings},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches this program alone, which ends its judges in order
-            )
-            self._processes.add(process)
-        try:
-            yield process
-        finally:
-            end_session(process)
-            with self._lock:
-                self._processes.discard(process)
-
-    def stop(self) -> None:
-        """Tell every judge to end, and let no other start; the threads that wait for them see to the rest."""
-        with self._lock:
-            self._stopped = True
-            for process in self._processes:
-                _signal(process, signal.SIGTERM)
+    def is_whole(self) -> bool:
+        """Whether the judge came to its end and saw each of its tests end."""
+        return self.end.in_order and bool(self.records) and all(record.finished for record in self.records)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +113,6 @@ class SubprocessJudge:
     """Whoever may stop this judge holds the same."""
 
     watch: Watch = lambda _finished, _all: None
-    ends: list[JudgeEnd] = field(default_factory=list)
-    """One for each run, in their order; the only part of this value that changes."""
 
     def __call__(
         self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
@@ -174,16 +122,24 @@ class SubprocessJudge:
         Raises: LaunchError, with the end of its output, if the judge did not get as far as collecting tests;
             StoppedError if its `judges` were told to stop.
         """
+        run = self.run(submission, selected, first_failure_only=first_failure_only)
+        if run.problem:
+            raise LaunchError(run.problem)
+        return list(run.records)
+
+    def run(self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> JudgeRun:
+        """Return the judge's records, and how it ended.
+
+        Raises: StoppedError if its `judges` were told to stop.
+        """
         with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
             report, log = Path(scratch, "report.jsonl"), Path(scratch, "output.txt")
             arguments = self._arguments(submission, selected, report)
-            end = self._run([*arguments, "--maxfail=1"] if first_failure_only else arguments, report, log)
-            self.ends.append(end)
+            end = self._run_pytest([*arguments, "--maxfail=1"] if first_failure_only else arguments, report, log)
             try:
-                # Never empty: it marks each test that has no evidence, even if the exit code claims that all is well.
-                return read_report(report, trouble=str(end))
+                return JudgeRun(records=tuple(read_report(report, trouble=str(end))), end=end)
             except LaunchError as error:
-                raise LaunchError(f"{error} Its last lines:\n{end.tail}") from None
+                return JudgeRun(records=(), end=end, problem=f"{error} Its last lines:\n{end.tail}")
 
     def _arguments(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
         root = self.course.root
@@ -198,7 +154,7 @@ class SubprocessJudge:
         folders = dict.fromkeys(folder for side in sides for folder in side)
         return [*arguments, *(str(folder) for folder in folders if folder.is_dir())]
 
-    def _run(self, arguments: Sequence[str], report: Path, log: Path) -> JudgeEnd:
+    def _run_pytest(self, arguments: Sequence[str], report: Path, log: Path) -> JudgeEnd:
         deadline = time.monotonic() + self.time_limit_s
         settings = {} if self.seed is None else {SEED_VARIABLE: str(self.seed)}
         with self.judges.start(arguments, cwd=self.course.root, log=log, settings=settings) as process:
@@ -223,36 +179,6 @@ class SubprocessJudge:
             else:
                 return True
         return False
-
-
-def judge_environment() -> dict[str, str]:
-    """Return what a judge sees of this process's environment."""
-    return {name: value for name, value in os.environ.items() if not _is_outer_setting(name)}
-
-
-def _is_outer_setting(name: str) -> bool:
-    """Whether a variable is of a pytest around the judge, as in our own tests, or of a CI around both.
-
-    Where pytest sees a CI it shows differences in full length: what a student reads would differ from machine to
-    machine, and a difference between two huge values can take a minute to form.
-    """
-    return name.startswith("PYTEST_") or name in {"CI", "BUILD_NUMBER"}
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a judge's whole session, politely and then for good; what has ended already is left in peace."""
-    if process.poll() is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-    if process.poll() is None:
-        _signal(process, signal.SIGKILL)
-        process.wait()
 
 
 def _count(report: Path) -> tuple[int, int]:

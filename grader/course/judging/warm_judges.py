@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from course_env.errors import LaunchError
-from grader.course.judging.judge_process import GRACE_S, RunningJudges, StoppedError, end_session, judge_environment
+from grader.course.judging.running_judges import GRACE_S, RunningJudges, StoppedError, end_session, judge_environment
 from grader.harness.protocol.wall import Wall
 
 

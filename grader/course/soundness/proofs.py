@@ -18,7 +18,7 @@ from grader.course.catalog import Chapter, Exercise, Selected
 from grader.course.content.mutants import Mutant, apply_mutant, read_mutants
 from grader.course.content.stubs import chapter_stubs, read_staff_file
 from grader.course.judging.judge_process import Judge
-from grader.course.judging.record import Record
+from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
 from grader.harness.outcome import Outcome

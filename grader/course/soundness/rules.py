@@ -18,7 +18,7 @@ from grader.course.content.graded_tests import HIDDEN, TestFunction, hidden_test
 from grader.course.content.mutants import mutant_paths, read_mutant
 from grader.course.content.regions import parse
 from grader.course.content.stubs import read_staff_file
-from grader.course.judging.record import Aspect
+from grader.course.judging.report import Aspect
 from grader.course.problem import Problem
 from grader.course.release.repository import may_stand_in_assignments, stale_stubs
 

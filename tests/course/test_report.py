@@ -6,21 +6,14 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import LaunchError
-from grader.course.judging.record import read_report
+from grader.course.judging.report import read_report
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
 TEST = {"chapter": "ch01_a", "exercise": "gcd", "aspect": "property", "claim": "It holds.", "hidden": True}
 COLLECTED = {"event": "collected", "tests": [{"test": "a", **TEST}, {"test": "b", **TEST}]}
-FINISHED = {
-    "event": "finished",
-    "test": "a",
-    "outcome": "passed",
-    "explanation": "",
-    "mistake": None,
-    "seconds": 0.5,
-    "world_sizes": [1, 4],
-}
+PASSED = {"test": "a", **TEST, "finished": True, "outcome": "passed", "seconds": 0.5, "world_sizes": [1, 4]}
+FINISHED = {"event": "finished", "record": PASSED}
 ENDED = {"event": "ended"}
 
 
@@ -42,9 +35,10 @@ def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
 
 def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:
     """The kind comes through as a member of its list."""
-    failed = {**FINISHED, "outcome": "failed", "mistake": "a sum where a mean is due"}
+    failed = {**PASSED, "outcome": "failed", "mistake": "a sum where a mean is due"}
+    finished = {"event": "finished", "record": failed}
 
-    assert read_report(report(tmp_path, COLLECTED, failed), trouble="")[0].mistake is Mistake.SUM_FOR_MEAN
+    assert read_report(report(tmp_path, COLLECTED, finished), trouble="")[0].mistake is Mistake.SUM_FOR_MEAN
 
 
 def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
@@ -80,12 +74,14 @@ def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        {**FINISHED, "outcome": "perfect"},
-        {**FINISHED, "mistake": "gcd(1071, 462) is not 21"},
+        {**FINISHED, "record": {**PASSED, "outcome": "perfect"}},
+        {**FINISHED, "record": {**PASSED, "mistake": "gcd(1071, 462) is not 21"}},
+        {**FINISHED, "record": {**PASSED, "score": 100}},
         {**FINISHED, "score": 100},
-        {"event": "finished", "test": "a"},
+        {"event": "finished", "record": {"test": "a"}},
+        {**FINISHED, "record": {**PASSED, "finished": False}},
         {"event": "graded"},
-        {**FINISHED, "seconds": "0.5"},
+        {**FINISHED, "record": {**PASSED, "seconds": "0.5"}},
         "passed",
     ],
 )
@@ -100,4 +96,4 @@ def test_an_end_of_a_test_that_was_not_collected_is_refused(tmp_path: Path) -> N
     with pytest.raises(
         LaunchError, match=r"the judge finished 'c', which it had not collected. The report cannot be trusted."
     ):
-        read_report(report(tmp_path, COLLECTED, {**FINISHED, "test": "c"}), trouble="")
+        read_report(report(tmp_path, COLLECTED, {**FINISHED, "record": {**PASSED, "test": "c"}}), trouble="")

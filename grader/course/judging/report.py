@@ -1,4 +1,4 @@
-"""What the judge reported about each graded test: the JSON lines of `pytest --report FILE`, read strictly.
+"""What the judge reports about each graded test: the JSON lines of `pytest --report FILE`, written and read strictly.
 
 A test counts as passed only if the judge wrote so. One that was collected and never finished is `not_gradable`: the judge
 died, which is nobody's zero and nobody's full score.
@@ -6,7 +6,7 @@ died, which is nobody's zero and nobody's full score.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import msgspec
 
@@ -17,8 +17,8 @@ from grader.harness.outcome import Outcome
 Aspect = Literal["equivalence", "property", "robustness"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One graded test and how it ended."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One graded test: what it grades and, once it has finished, how it ended."""
 
     test: str
     """pytest's node id."""
@@ -30,31 +30,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """First line of the test's docstring: what the student reads."""
 
     hidden: bool
-    outcome: Outcome
-    explanation: str
-    """Empty when the test passed. Of a hidden test for staff only: it may hold inputs, values and texts of the test."""
+    finished: bool = False
+    """Whether the judge saw the test end. Without that there is no evidence: the test is not gradable."""
+
+    outcome: Outcome = Outcome.NOT_GRADABLE
+    explanation: str = ""
+    """Empty if the test passed. If the test is hidden, for staff only: it may hold the test's inputs, values and texts."""
 
     mistake: Mistake | None = None
-    """What kind of mistake it is, for everybody; None when the test passed, or when nobody knows how it ended."""
+    """The kind of mistake, for everybody; None if the test passed, or if it is not known how it ended."""
 
-    seconds: float
-    world_sizes: tuple[int, ...]
+    seconds: float = 0.0
+    world_sizes: tuple[int, ...] = ()
     nodes: tuple[str, ...] = ()
     """The machines on which its ranks ran, if those were others than the judge's."""
 
     placements: tuple[str, ...] = ()
     """Where ranks of launches that may use GPUs ran, and why."""
 
-
-class CollectedTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A test that must pass."""
-
-    test: str
-    chapter: str
-    exercise: str
-    aspect: Aspect
-    claim: str
-    hidden: bool
+    def __post_init__(self) -> None:
+        """Refuse an outcome that nobody saw."""
+        if self.outcome is Outcome.PASSED and not self.finished:
+            raise ValueError(f"the test '{self.test}' has passed and never finished")
 
 
 class Collected(
@@ -62,7 +59,7 @@ class Collected(
 ):
     """First line of a report: every test that is going to run."""
 
-    tests: tuple[CollectedTest, ...]
+    tests: tuple[Record, ...]
 
 
 class Finished(
@@ -70,14 +67,7 @@ class Finished(
 ):
     """One test has ended."""
 
-    test: str
-    outcome: Outcome
-    explanation: str
-    mistake: Mistake | None
-    seconds: float
-    world_sizes: tuple[int, ...]
-    nodes: tuple[str, ...] = ()
-    placements: tuple[str, ...] = ()
+    record: Record
 
 
 class ReportEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="ended"):
@@ -85,6 +75,22 @@ class ReportEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 _EVENT = msgspec.json.Decoder(Collected | Finished | ReportEnd)
+
+
+class ReportWriter:
+    """Appends events to a file, each flushed as it happens."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("wb")
+
+    def write(self, event: Collected | Finished | ReportEnd) -> None:
+        """Append one event."""
+        self._file.write(msgspec.json.encode(event) + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def read_report(path: Path, *, trouble: str) -> list[Record]:
@@ -96,14 +102,20 @@ def read_report(path: Path, *, trouble: str) -> list[Record]:
     events = list(_events(path))
     if not events or not isinstance(events[0], Collected):
         raise LaunchError(f"The judge did not get as far as collecting its tests. {trouble}".rstrip())
-    finished = {event.test: event for event in events if isinstance(event, Finished)}
-    expected = {test.test: test for test in events[0].tests}
-    for test in finished:
-        if test not in expected:
-            raise LaunchError(
-                f"{path}: the judge finished '{test}', which it had not collected. The report cannot be trusted."
-            )
-    return [_record(test, finished.get(test.test), trouble) for test in expected.values()]
+    records = {record.test: record for record in events[0].tests}
+    for event in events[1:]:
+        if isinstance(event, Finished):
+            if event.record.test not in records:
+                raise LaunchError(
+                    f"{path}: the judge finished '{event.record.test}', which it had not collected. "
+                    "The report cannot be trusted."
+                )
+            records[event.record.test] = event.record
+    explanation = f"The judge ended before this test did. {trouble}".rstrip()
+    return [
+        record if record.finished else msgspec.structs.replace(record, explanation=explanation)
+        for record in records.values()
+    ]
 
 
 def _events(path: Path) -> Iterator[Collected | Finished | ReportEnd]:
@@ -115,29 +127,3 @@ def _events(path: Path) -> Iterator[Collected | Finished | ReportEnd]:
             yield _EVENT.decode(line)
         except msgspec.MsgspecError as error:
             raise LaunchError(f"{path}:{number}: not a line of a judge's report: {error}.") from None
-
-
-def _record(test: CollectedTest, finished: Finished | None, trouble: str) -> Record:
-    end = finished or Finished(
-        test=test.test,
-        outcome=Outcome.NOT_GRADABLE,
-        explanation=f"The judge ended before this test did. {trouble}".rstrip(),
-        mistake=None,
-        seconds=0.0,
-        world_sizes=(),
-    )
-    return Record(
-        test=test.test,
-        chapter=test.chapter,
-        exercise=test.exercise,
-        aspect=test.aspect,
-        claim=test.claim,
-        hidden=test.hidden,
-        outcome=end.outcome,
-        explanation=end.explanation,
-        mistake=end.mistake,
-        seconds=end.seconds,
-        world_sizes=end.world_sizes,
-        nodes=end.nodes,
-        placements=end.placements,
-    )

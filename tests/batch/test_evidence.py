@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import CatalogError
-from grader.course.judging.judge_process import RunningJudges, StoppedError, SubprocessJudge
+from grader.course.judging.judge_process import SubprocessJudge
+from grader.course.judging.running_judges import RunningJudges, StoppedError
 from grader.harness.protocol.wall import Wall
 
 SLEEPS = """
@@ -104,13 +105,13 @@ def test_a_judge_past_its_limit_is_cut(course, golden, tmp_path):
     judges = RunningJudges()
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=4.0)
 
-    records = judge(golden("hangs"), course.select(["ch01"]))
+    run = judge.run(golden("hangs"), course.select(["ch01"]))
 
-    (end,) = judge.ends
-    assert end.cut
-    assert not end.in_order
+    assert run.end.cut
+    assert not run.end.in_order
+    assert not run.is_whole
     assert {"The judge ended before this test did. The judge was ended at its limit of 4 s."} == {
-        record.explanation for record in records if record.outcome == "not_gradable"
+        record.explanation for record in run.records if record.outcome == "not_gradable"
     }
 
 

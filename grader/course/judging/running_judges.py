@@ -1,0 +1,128 @@
+"""The judges of one command: each a process in a session of its own, and all of them ended at once when the command must end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from course_env.errors import CourseError
+
+GRACE_S = 5.0
+"""How long a judge that was told to end may take, before it is killed."""
+
+
+class StoppedError(CourseError):
+    """The judges were told to end before this one was done."""
+
+
+class JudgeProcess(Protocol):
+    """A judge at work. `returncode`: how it ended, if it has."""
+
+    returncode: int | None
+
+    def wait(self, timeout: float) -> int:
+        """Return how it ended; raise subprocess.TimeoutExpired if it does not in time."""
+
+
+class RunningJudges:
+    """The judges of one command, in whatever thread each was started."""
+
+    def __init__(self) -> None:
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        # Re-entrant, because a signal handler may call stop() in the very thread that is in start().
+        self._lock = threading.RLock()
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop() was called."""
+        return self._stopped
+
+    @contextmanager
+    def start(
+        self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
+    ) -> Iterator[JudgeProcess]:
+        """Run pytest with `settings` in its environment; when the block is left, it and all it started have ended.
+
+        Raises: StoppedError if stop() was called.
+        """
+        with log.open("wb") as output, self._lock:
+            if self._stopped:
+                raise StoppedError("Stopped.")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *arguments],
+                cwd=cwd,
+                env={**judge_environment(), **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this program alone, which ends its judges in order
+            )
+            self._processes.add(process)
+        try:
+            yield process
+        finally:
+            end_session(process)
+            with self._lock:
+                self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Tell every judge to end, and let no other start; the threads that wait for them see to the rest."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                _signal(process, signal.SIGTERM)
+
+
+@contextmanager
+def stopped_by_signals(judges: RunningJudges) -> Iterator[None]:
+    """End all judges on Ctrl-C, on SIGTERM and when the terminal closes, and raise KeyboardInterrupt."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        judges.stop()
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def judge_environment() -> dict[str, str]:
+    """Return what a judge sees of this process's environment."""
+    return {name: value for name, value in os.environ.items() if not _is_outer_setting(name)}
+
+
+def _is_outer_setting(name: str) -> bool:
+    """Whether a variable is of a pytest around the judge, as in our own tests, or of a CI around both.
+
+    Where pytest sees a CI it shows differences in full length: what a student reads would differ from machine to
+    machine, and a difference between two huge values can take a minute to form.
+    """
+    return name.startswith("PYTEST_") or name in {"CI", "BUILD_NUMBER"}
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a judge's whole session, politely and then for good; what has ended already is left in peace."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    if process.poll() is None:
+        _signal(process, signal.SIGKILL)
+        process.wait()
