@@ -11,7 +11,7 @@ from grader.harness import exercise
 
 @exercise("chinchilla", aspect="equivalence")
 def test_losses_of_known_models(student):
-    """Gopher, 280 billion parameters on 300 billion tokens, has 1.9933; Chinchilla, 70 billion on 1.4 trillion, 1.9366."""
+    """Gopher's 280 billion parameters and 300 billion tokens give 1.9933, Chinchilla's 70 billion and 1.4 trillion 1.9366."""
     assert student.chinchilla_loss(280e9, 300e9, CHINCHILLA) == pytest.approx(1.9933, abs=5e-5)
     assert student.chinchilla_loss(70e9, 1.4e12, CHINCHILLA) == pytest.approx(1.9366, abs=5e-5)
 
@@ -41,7 +41,7 @@ def test_no_other_model_is_better(student):
 
 @exercise("chinchilla", aspect="property")
 def test_the_best_size_is_a_power_of_compute(student):
-    """The best sizes grow as powers of compute, whose exponents the fit reads off."""
+    """The best size is a power of compute, and the fit finds its exponent."""
     fit = draw_fit()
     budgets = torch.logspace(18, 24, 7, dtype=torch.float64)
     sizes = torch.tensor([student.compute_optimal(c, fit)[0] for c in budgets.tolist()], dtype=torch.float64)

@@ -25,7 +25,7 @@ def test_every_matrix_product_is_counted(launch):
 @exercise("train_flops", aspect="equivalence")
 @pytest.mark.parametrize("recompute", ["selective", "full"])
 def test_recomputation_costs_what_checkpointing_repeats(launch, recompute):
-    """What is computed again is the attention core of every block, or all of every block; never the output head."""
+    """Recomputation repeats the attention core of each block, or the whole block, and never the output head."""
     calls = [{"cfg": draw_config(), "batch": 2, "seq": 7, "recompute": recompute} for _ in range(4)]
     assert_flops(launch, calls, [counted(**call) for call in calls])
 

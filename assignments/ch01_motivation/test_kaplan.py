@@ -9,7 +9,7 @@ from grader.harness import exercise
 
 @exercise("kaplan", aspect="equivalence")
 def test_losses_of_known_models(student):
-    """With data without end, 175 billion parameters reach 1.6044 nats a token, 1.5 billion 2.3036."""
+    """With unlimited data, 175 billion parameters reach 1.6044 nats per token, and 1.5 billion reach 2.3036."""
     assert student.kaplan_loss(n=175e9) == pytest.approx(1.6044, abs=5e-5)
     assert student.kaplan_loss(n=1.5e9) == pytest.approx(2.3036, abs=5e-5)
 
@@ -33,7 +33,7 @@ def test_a_billion_times_the_compute(student):
 
 @exercise("kaplan", aspect="property")
 def test_the_joint_law_holds_the_other_two(student):
-    """Where one of the sizes grows without end, the joint law is the law of the other."""
+    """If one size grows without bound, the joint law becomes the law of the other size."""
     n, d = size(7, 11), size(9, 12)
     assert student.kaplan_loss(n=n, d=1e40) == pytest.approx(student.kaplan_loss(n=n), rel=1e-9)
     assert student.kaplan_loss(n=1e60, d=d) == pytest.approx(student.kaplan_loss(d=d), rel=1e-9)
@@ -50,7 +50,7 @@ def test_the_budget_is_spent_whole(student):
 
 @exercise("kaplan", aspect="robustness")
 def test_a_loss_of_nothing_is_refused(launch):
-    """Without a size, or with one that is not positive, there is no loss: ValueError."""
+    """Without a size, or with a size that is not positive, ValueError is raised."""
     calls = [{}, {"n": 0.0}, {"d": -1.0}, {"n": 1e9, "d": 0.0}, {"n": 1e9}]
     run = launch(call_each, 1, shared={"function": "kaplan_loss", "calls": calls}, process_group=False)
     assert error_types(run["errors"][0]) == ["ValueError"] * 4 + [""]

@@ -41,7 +41,7 @@ def test_a_rank_holds_its_share_of_what_is_split(launch, tp):
 
 @exercise("param_count", aspect="robustness")
 def test_what_cannot_be_split_is_refused(launch):
-    """A tp that leaves a head or an inner dimension over raises ValueError, and so does a tp of 0."""
+    """A tp that does not divide the heads or the inner dimension raises ValueError, and so does a tp of 0."""
     cfg = GPTConfig(vocab_size=40, n_layer=1, n_head=6, n_kv_head=2, d_model=24, d_ff=36, max_seq=8)
     calls = [{"cfg": cfg, "tp": tp} for tp in (0, 3, 4)]
     run = launch(call_each, 1, shared={"function": "param_count", "calls": calls}, process_group=False)

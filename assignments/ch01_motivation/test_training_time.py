@@ -44,7 +44,7 @@ def test_utilisation_of_a_small_model(student, seq):
 
 @exercise("training_time", aspect="property")
 def test_mfu_does_not_reward_work_done_twice(student):
-    """At the same number of tokens a second MFU is the same; HFU with full recomputation is nearly 4/3 of it."""
+    """At equal tokens per second, recomputation leaves MFU as it is; full recomputation makes HFU nearly 4/3 of MFU."""
     cfg = replace(GPT3_175B, n_layer=24)  # counting all 96 takes seconds
     speed = 140e12 * GPUS / counted(cfg, 1, 2048, "full") * 2048
     model = student.mfu(speed, cfg, 2048, GPUS, PEAK)
@@ -56,7 +56,7 @@ def test_mfu_does_not_reward_work_done_twice(student):
 
 @exercise("training_time", aspect="robustness")
 def test_nothing_takes_no_time(launch):
-    """No parameters, tokens, accelerators or speed: ValueError."""
+    """Zero parameters, tokens, accelerators or speed raise ValueError."""
     good = {"n_params": 1e9, "n_tokens": 1e9, "n_gpus": 8, "flops_per_gpu": 1e14}
     calls = [good | {name: 0} for name in good] + [good]
     run = launch(call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)

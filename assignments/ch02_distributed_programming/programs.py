@@ -36,7 +36,7 @@ def place(rank, world_size, folder, *args):
 
 
 def sum_of_secrets(rank, world_size, folder):
-    """Return what the default process group says of itself, this rank's secret, and the sum of all by an all-reduce."""
+    """Return rank and world size of the default group, this rank's secret, and the sum of all secrets by an all-reduce."""
     secret = sign_in(folder, rank)
     total = torch.tensor(secret)
     dist.all_reduce(total)
@@ -44,7 +44,7 @@ def sum_of_secrets(rank, world_size, folder):
 
 
 def last_rank_first(rank, world_size, folder):
-    """Return later the lower the rank is."""
+    """Return after a pause, which is the longer the lower the rank is."""
     time.sleep(0.1 * (world_size - rank))
     return sign_in(folder, rank)
 
@@ -69,7 +69,7 @@ def linger(rank, world_size, folder):
 
 
 def rank_0_is_there(rank, world_size, folder):
-    """Return at once on rank 0; half a second later, say on the others whether its process still runs."""
+    """Return at once on rank 0. On the other ranks, return half a second later whether rank 0's process still runs."""
     secret, pid = sign_in(folder, rank), torch.tensor(os.getpid())
     dist.broadcast(pid, src=0)
     if rank > 0:
@@ -238,7 +238,7 @@ def split_members(student, *, color, key, members):
 
 
 def _call(function, x, *arguments, members, strided, **options):
-    """Call the student's function in the group of `members` (None: all ranks) and report what became of x.
+    """Call the student's function in the group of `members` (None: all ranks); report its result and what it did to x.
 
     The members' ranks in the group follow the order of `members`.
     """

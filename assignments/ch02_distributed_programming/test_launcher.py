@@ -59,14 +59,14 @@ def test_the_first_exception_ends_the_launch(launch):
 
 @exercise("launch", aspect="property")
 def test_the_cause_is_reported_and_not_its_victims(launch):
-    """The RemoteError names the rank that raised, not the ranks that lost it in the middle of a barrier."""
+    """The RemoteError names the rank that raised, not the ranks whose barrier failed because of it."""
     run = start(launch, "raise_on", 3, 2)
     assert_remote_error(run, 2, f"ZeroDivisionError: planted on rank 2: {secret_of(run, 2)}")
 
 
 @exercise("launch", aspect="property")
 def test_a_hang_ends_with_the_timeout(launch):
-    """A rank that never returns makes launch raise TimeoutError, and is gone even though it ignores SIGTERM."""
+    """A rank that never returns makes launch raise TimeoutError. Its process ends even though it ignores SIGTERM."""
     assert_timeout(start(launch, "hang_on_some", 2, 1, timeout=1.5), 2, 1)
 
 

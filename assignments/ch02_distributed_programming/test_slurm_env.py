@@ -54,7 +54,7 @@ def test_a_node_list_becomes_host_names(student, nodelist):
 
 @exercise("slurm_env", aspect="equivalence")
 def test_drawn_ranges(launch):
-    """A range of drawn numbers stands for every number from its first to its last, all as wide as the first."""
+    """A range stands for every number from its first to its last, all padded to the width of the first."""
     calls, expected = [], []
     for _ in range(20):
         width, first = drawn(1, 5), drawn(0, 200)
@@ -89,7 +89,7 @@ def test_srun_gives_each_rank_its_place(launch):
 
 @exercise("slurm_env", aspect="property")
 def test_torchrun_comes_before_slurm(student):
-    """Under `srun torchrun` the ranks are torchrun's: Slurm's variables only count the torchruns."""
+    """Under `srun torchrun`, torchrun sets the ranks: Slurm's variables only number the torchruns."""
     rank, port = drawn(0, 64), drawn(1024, 65536)
     torchrun = {"RANK": str(rank), "LOCAL_RANK": str(rank % 8), "WORLD_SIZE": "64", "GROUP_RANK": str(rank // 8)}
     torchrun |= {"MASTER_ADDR": "gpu10", "MASTER_PORT": str(port)}
@@ -102,7 +102,7 @@ def test_torchrun_comes_before_slurm(student):
 
 @exercise("slurm_env", aspect="property")
 def test_rank_0_lives_on_the_first_node_of_its_step(student):
-    """A step that runs on a part of the job's nodes meets on the first of its own."""
+    """If a step runs on some of the job's nodes, its ranks meet on the first node of the step."""
     first = drawn(11, 90)
     environment = slurm_rank(0) | {"SLURM_JOB_NODELIST": "gpu[10-99]", "SLURM_STEP_NODELIST": f"gpu[{first}-99]"}
     found = student.dist_env_from_slurm(environment)
@@ -123,7 +123,7 @@ def test_malformed_node_lists_are_refused(launch):
 @exercise("slurm_env", aspect="robustness")
 @pytest.mark.parametrize("text", ["", "four", "-4", " 4", "4.0", "1_000"])
 def test_what_is_no_whole_number_is_refused(launch, text):
-    """A number is made of the digits 0 to 9 alone; the error names the variable that is not."""
+    """A number has only the digits 0 to 9; for anything else the error names the variable."""
     environment = slurm_rank(2) | {"SLURM_NTASKS": text}
     run = launch(programs.dist_envs, 1, shared={"environments": [environment]}, process_group=False)
     (error,), (value,) = run["errors"][0], run["values"][0]
@@ -133,7 +133,7 @@ def test_what_is_no_whole_number_is_refused(launch, text):
 
 @exercise("slurm_env", aspect="robustness")
 def test_an_environment_without_a_launcher_is_refused(launch):
-    """Where neither torchrun nor srun has left a trace, the error names the variable of each that would be one."""
+    """If neither torchrun nor srun has set its variables, the error names RANK and SLURM_PROCID."""
     run = launch(programs.dist_envs, 1, shared={"environments": [{"HOME": "/home/ada"}]}, process_group=False)
     (error,) = run["errors"][0]
     for name in (r"(?<!_)RANK", "SLURM_PROCID"):

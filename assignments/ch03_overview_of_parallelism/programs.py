@@ -24,7 +24,7 @@ def unshard(student, *, pieces, dim):
 
 
 def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs):
-    """Plan with costs from a table of (layout, bytes, seconds); also what was asked that is not in it, or twice."""
+    """Plan with costs from a table of (layout, bytes, seconds); count questions about other layouts, and repeated ones."""
     table = {layout: (num_bytes, seconds) for layout, num_bytes, seconds in costs}
     asked = {"memory": [], "seconds": []}
 

@@ -7,7 +7,7 @@ CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, d_model=16, max_seq=8)
 
 
 def assert_bytes(launch, cases, *, cfg=CFG):
-    """Every case sends what it should; a case is a layout, further arguments, and the bytes due."""
+    """Every case sends the bytes that are due. A case is a layout, further arguments, and those bytes."""
     calls = [{"cfg": cfg, "layout": layout, **more} for layout, more, _ in cases]
     run = launch(call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
     for (layout, more, due), found in zip(cases, run["values"][0], strict=True):

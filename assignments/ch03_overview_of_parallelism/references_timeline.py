@@ -2,7 +2,7 @@
 
 
 def assert_runs(stages, p, m, t_f, t_b):
-    """Every pass is there once, as early as it can be, on a stage that is free, after what it needs."""
+    """Every pass is there once, on a free stage, after the passes that it needs, and as early as it can be."""
     assert len(stages) == p, f"a timeline of {p} stages has {len(stages)} lists"
     orders = set()
     ends = {}

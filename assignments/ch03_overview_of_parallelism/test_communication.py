@@ -14,7 +14,7 @@ A = 8 * 16 * 2  # bytes of one sequence's activations
 
 @exercise("communication", aspect="equivalence")
 def test_one_accelerator_sends_nothing(launch):
-    """Alone there is nobody to send to, whatever ZeRO and the schedule say."""
+    """A single accelerator sends nothing, whatever ZeRO and the schedule are."""
     nothing = {"dp": 0, "tp": 0, "pp": 0}
     assert_bytes(launch, [(Layout(zero=zero, n_micro=3), {"n_params": 100}, nothing) for zero in range(4)])
 
@@ -22,7 +22,7 @@ def test_one_accelerator_sends_nothing(launch):
 @exercise("communication", aspect="equivalence")
 @pytest.mark.parametrize(("zero", "units"), [(0, 2), (1, 2), (2, 5), (3, 12)])
 def test_data_parallelism_by_zero(launch, zero, units):
-    """With 4 micro-batches ZeRO 0 and 1 send 2 (N - 1) / N of the parameters, ZeRO 2 five of the halves, ZeRO 3 twelve."""
+    """With 4 micro-batches, ZeRO 0 and 1 send the parameters 2 (N - 1) / N times, ZeRO 2 5 (N - 1) / N, ZeRO 3 12 (N - 1) / N."""
     layouts = [Layout(dp=dp, zero=zero, n_micro=4) for dp in (2, 3, 8)]
     cases = [
         (one, {"n_params": 1001}, {"dp": units * Fraction(one.dp - 1, one.dp) * 2002, "tp": 0, "pp": 0})
@@ -75,7 +75,7 @@ def test_wider_values_cost_more(launch):
 
 @exercise("communication", aspect="robustness")
 def test_stages_that_are_none_are_refused(launch):
-    """Stages that cut a layer, and a stage outside the pipeline, raise ValueError."""
+    """A pp that cuts a layer, and a stage outside the pipeline, raise ValueError."""
     calls = [
         {"cfg": CFG, "layout": Layout(pp=4), "n_params": 1},
         {"cfg": CFG, "layout": Layout(pp=2), "n_params": 1, "stage": 2},

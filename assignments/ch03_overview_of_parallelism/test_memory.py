@@ -82,7 +82,7 @@ def test_zero_shares_out_what_it_says(student):
 
 @exercise("memory", aspect="robustness")
 def test_what_cannot_be_laid_out_is_refused(launch):
-    """Stages that cut a layer, ranks that cut a head, and a stage that is none raise ValueError."""
+    """A pp that cuts a layer, a tp that cuts a head, and a stage that does not exist raise ValueError."""
     calls = [
         {"cfg": SMALL, "layout": Layout(pp=4)},
         {"cfg": SMALL, "layout": Layout(tp=4)},

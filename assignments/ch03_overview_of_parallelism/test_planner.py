@@ -28,7 +28,7 @@ def test_all_layouts_that_can_run_are_found(launch, n_gpus, gpus_per_node, globa
 
 @exercise("planner", aspect="equivalence")
 def test_one_layout_fits(launch):
-    """Where only one layout fits, it is the plan; where none does, there is none."""
+    """If one layout fits, it is the only plan; if none fits, there is no plan."""
     costs = with_costs(possible(CFG, 4, 4, 4))
     costs[5] = (costs[5][0], 0, 1.0)
     run = plan(launch, costs, n_gpus=4, gpus_per_node=4, global_batch=4, mem_bytes=0)
@@ -39,7 +39,7 @@ def test_one_layout_fits(launch):
 
 @exercise("planner", aspect="property")
 def test_tensor_parallelism_stays_in_a_node(launch):
-    """With two accelerators a node no layout has a tp of 4, whatever the model allows."""
+    """With two accelerators per node, no layout has a tp of 4, even if the model allows it."""
     cfg = GPTConfig(vocab_size=40, n_layer=4, n_head=8, d_model=16, max_seq=8)
     costs = with_costs(possible(cfg, 8, 2, 8))
     run = plan(launch, costs, cfg=cfg, n_gpus=8, gpus_per_node=2, global_batch=8)
@@ -66,7 +66,7 @@ def test_costs_are_asked_for_possible_layouts_only(launch):
 
 @exercise("planner", aspect="robustness")
 def test_a_cluster_of_nothing_is_refused(launch):
-    """No accelerators, no nodes and no sequences raise ValueError; a batch too small for the ranks has no layout."""
+    """Zero accelerators, accelerators per node or sequences raise ValueError. A batch that is too small has no layout."""
     good = {"n_gpus": 2, "gpus_per_node": 2, "global_batch": 2}
     run = launch(
         programs.refused_plans,

@@ -20,7 +20,7 @@ def test_halves_of_a_matrix(launch, dim, shape):
 @pytest.mark.parametrize("mode", ["chunk", "balanced"])
 @pytest.mark.parametrize(("n", "world"), [(10, 4), (7, 3), (5, 4)])
 def test_sizes_that_do_not_divide(launch, n, world, mode):
-    """Pieces are those of torch.chunk, or of torch.tensor_split, and every rank has one, be it empty."""
+    """Pieces are those of torch.chunk or torch.tensor_split. Every rank has one, which may be empty."""
     assert_cut(launch, torch.randn(3, n, 2, dtype=torch.float64), 1, world, mode)
 
 
@@ -43,7 +43,7 @@ def test_a_piece_keeps_nothing_else_alive(launch, dim):
 
 @exercise("shard", aspect="robustness")
 def test_what_cannot_be_cut_is_refused(launch):
-    """Negative sizes, no ranks, another mode and a rank that is none raise ValueError."""
+    """A negative size, a world of 0, an unknown mode and a rank outside the world raise ValueError."""
     calls = [{"n": -1, "world": 2}, {"n": 4, "world": 0}, {"n": 4, "world": 2, "mode": "even"}]
     run = launch(call_each, 1, shared={"function": "shard_sizes", "calls": calls}, process_group=False)
     assert error_types(run["errors"][0]) == ["ValueError"] * 3

@@ -14,7 +14,7 @@ SIZES = [(1, 1, 1, 1), (4, 1, 1, 2), (4, 4, 1, 2), (3, 5, 2, 3), (5, 2, 3, 1)]
 @exercise("timeline", aspect="equivalence")
 @pytest.mark.parametrize("sizes", SIZES)
 def test_every_pass_begins_as_soon_as_it_can(student, sizes):
-    """No pass overlaps another on its stage, begins before what it needs has ended, or later than it must."""
+    """No pass overlaps another on its stage, begins before its inputs are ready, or begins later than it could."""
     assert_runs(student.timeline(*sizes), *sizes)
 
 
@@ -30,7 +30,7 @@ def test_shares_of_the_time(student):
 @exercise("timeline", aspect="property")
 @pytest.mark.parametrize("sizes", SIZES)
 def test_the_drawing_and_the_formula_agree(student, sizes):
-    """A stage's busy time in its timeline, by the time of the whole step, is its utilisation."""
+    """The busy time of a stage, divided by the time of the whole step, is its utilisation."""
     p, m, t_f, t_b = sizes
     stages = student.timeline(*sizes)
     step = max(slot.end for slots in stages for slot in slots)
@@ -42,7 +42,7 @@ def test_the_drawing_and_the_formula_agree(student, sizes):
 
 @exercise("timeline", aspect="robustness")
 def test_nothing_takes_no_time(launch):
-    """No stages, micro-batches or durations, and another kind, raise ValueError."""
+    """Zero stages, micro-batches or durations raise ValueError, and so does an unknown kind."""
     good = {"p": 2, "m": 2, "t_f": 1, "t_b": 2}
     calls = [good | {name: 0} for name in good]
     run = launch(call_each, 1, shared={"function": "timeline", "calls": calls}, process_group=False)

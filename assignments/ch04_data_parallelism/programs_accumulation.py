@@ -11,7 +11,7 @@ from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_
 
 
 class CountingDDP(DistributedDataParallel):
-    """PyTorch's DDP with `finish_grad_sync`, which it does not need itself: it says when the calls come in a wrong order."""
+    """PyTorch's DDP with a `finish_grad_sync`, which it does not need; it raises if calls come in the wrong order."""
 
     def __init__(self, module, group):
         super().__init__(module, process_group=group, broadcast_buffers=False)

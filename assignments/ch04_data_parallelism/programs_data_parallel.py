@@ -11,7 +11,7 @@ MEETING_S = 1.0
 
 
 def data_parallel_step(student, *, model, values, x, y, n_replicas, loss_inside, start_grads=None, num_shards=None):
-    """Do one step and report what became of the module, and what was seen of its replicas.
+    """Do one step; report what happened to the module, and what was seen of its replicas.
 
     With `num_shards`, each forward pass waits until that many run at once. `start_grads` are gradients that are there
     already.

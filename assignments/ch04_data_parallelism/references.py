@@ -10,7 +10,7 @@ from grader.harness.mistake import Mistake
 # The traits that break naive data parallelism are in these models; see course_env/toy_models.py.
 TINY_GPT = GPTConfig(vocab_size=32, n_layer=1, n_head=4, d_model=16, max_seq=8)
 
-# What each trainable parameter may cost beside its gradient, to agree on which were used.
+# What each trainable parameter may cost in addition to its gradient, so that ranks can agree on which were used.
 FLAG_BYTES = 8
 
 
@@ -44,7 +44,7 @@ def steps_for(world_size, model, num_steps=3, rows=2):
 
 
 def one_process(model, values, steps, weight_decay=0.0):
-    """Train one module on the batches of all ranks put together; return what a rank of `programs_ddp.train` should.
+    """Train one module on the batches of all ranks together; return what a rank of `programs_ddp.train` should return.
 
     steps: for each rank its steps, of one pass each and equally many rows.
     """
@@ -55,7 +55,7 @@ def one_process(model, values, steps, weight_decay=0.0):
 
 
 def replicas(model, values, steps, weight_decay=0.0):
-    """Train a replica for each rank, all in this process, on averaged gradients; return what each rank should.
+    """Train a replica for each rank, all in this process, on averaged gradients; return what each rank should return.
 
     For what one module cannot show: parameters that some ranks do not use, and statistics of each rank's own.
     """

@@ -29,7 +29,7 @@ def mark_of(op):
 
 
 def bucket_ops(comm, model, cap, rank):
-    """Return a rank's all-reduces of buckets: all but one, at most, of no more bytes than flags may have."""
+    """Return a rank's all-reduces of buckets: all of its all-reduces, or all but one that is small enough for flags."""
     ops = [op for op in comm.ops("all_reduce", rank=rank) if mark_of(op) is None]
     most = FLAG_BYTES * len(trainable_names(model))
     fewer = [ops[:k] + ops[k + 1 :] for k, op in enumerate(ops) if op.payload_bytes <= most]

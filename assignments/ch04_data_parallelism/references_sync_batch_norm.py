@@ -68,7 +68,7 @@ def assert_right(run, found, **tolerance):
 
 
 def assert_light(comm, num_features):
-    """Each direction took at most two all-reduces of 2 C + 1 elements together; a barrier of ours parts the two."""
+    """Forward and backward each took at most two all-reduces of 2 C + 1 elements; our barrier separates the two."""
     comm.assert_only("all_reduce", "barrier")
     for rank in range(comm.world_size):
         ops = comm.ops(rank=rank)

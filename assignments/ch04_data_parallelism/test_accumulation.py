@@ -58,7 +58,7 @@ def test_only_the_last_pass_is_outside_no_sync(launch):
 
 @exercise("accumulate_step", aspect="property")
 def test_memory_does_not_grow_with_the_number_of_micro_batches(launch):
-    """The activations of one forward pass at a time are held for backward."""
+    """Only one forward pass at a time keeps its activations for backward."""
     values, steps = random_values("mlp"), steps_of(2, "mlp", [2] * 5, num_steps=1)
     run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared={"model": "mlp", "values": values})
     assert_trained(run, "mlp", values, steps)

@@ -47,7 +47,7 @@ def test_only_two_counts_are_communicated(launch):
 
 @exercise("distributed_accuracy", aspect="robustness")
 def test_a_rank_with_nothing_but_padding(launch):
-    """A rank whose positions are all padding changes nothing."""
+    """A rank that holds only padding does not change the accuracy."""
     given = spread(5, 4)
     given["valid_mask"][1] = torch.zeros(2, dtype=torch.bool)
     run = launch(programs.accuracy, 4, per_rank=given)

@@ -47,7 +47,7 @@ def test_models_with_tied_and_frozen_parameters_and_buffers(launch, model, cap):
 
 @exercise("bucketed_ddp", aspect="equivalence")
 def test_branches_that_ranks_use_in_another_order_or_not_at_all(launch):
-    """Sums are right though gradients are ready in another order, or missing, on other ranks."""
+    """Averages are right even if gradients are ready in different orders on different ranks, or missing on some."""
     values = [random_values("branchy") for _ in range(3)]
     used = [("left", "right"), ("right", "left"), ("right",)]
     steps = [[[batch("branchy", 2, branches=branches)] for _ in range(3)] for branches in used]
@@ -107,7 +107,7 @@ def test_no_sync_keeps_gradients_on_the_rank(launch):
 
 @exercise("bucketed_ddp", aspect="robustness")
 def test_a_group_of_some_of_the_ranks(launch):
-    """In the group of ranks 3 and 1 all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
+    """In the group of ranks 3 and 1, all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
     members, values, steps = [3, 1], [random_values("stack") for _ in range(4)], steps_for(4, "stack", num_steps=1)
     shared = {"model": "stack", "members": members, "bucket_cap_bytes": 600}
     run = launch(programs.train, 4, per_rank={"values": values, "steps": steps}, shared=shared)

@@ -21,7 +21,7 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(launch, rows, n_replica
 @exercise("data_parallel_step", aspect="equivalence")
 @both_kinds
 def test_the_module_keeps_its_weights_and_buffers(launch, loss_inside):
-    """Only gradients are changed: the statistics of BatchNorm, too, move in the copies alone."""
+    """Only gradients are changed: the statistics of BatchNorm also change in the copies only."""
     run, expected = step(launch, "batch_norm", 8, 2, loss_inside=loss_inside)
     assert_matches(run["tensors"], expected["tensors"], what="tensors", rtol=0.0, atol=0.0)
 
@@ -29,7 +29,7 @@ def test_the_module_keeps_its_weights_and_buffers(launch, loss_inside):
 @exercise("data_parallel_step", aspect="property")
 @pytest.mark.parametrize(("rows", "n_replicas", "num_shards"), [(8, 2, 2), (7, 4, 4), (5, 4, 3)])
 def test_the_loss_inside_saves_gathering_the_outputs(launch, rows, n_replicas, num_shards):
-    """Outputs of 3 numbers a row are gathered, or, with the loss inside, one number for each shard."""
+    """The outputs, 3 numbers per row, are gathered; with the loss inside, one number per shard is."""
     assert step(launch, "mlp", rows, n_replicas, loss_inside=False)[0]["gathered"] == (3 * rows,)
     assert step(launch, "mlp", rows, n_replicas, loss_inside=True)[0]["gathered"] == (num_shards,)
 

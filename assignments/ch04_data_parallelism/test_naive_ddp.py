@@ -87,7 +87,7 @@ def test_a_step_all_reduces_every_gradient_once(launch, model, world_size):
 
 @exercise("naive_ddp", aspect="robustness")
 def test_a_group_of_some_of_the_ranks(launch):
-    """In the group of ranks 3 and 1 all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
+    """In the group of ranks 3 and 1, all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
     members, values, steps = [3, 1], [random_values("mlp") for _ in range(4)], steps_for(4, "mlp", num_steps=2)
     shared = {"model": "mlp", "members": members}
     run = launch(programs.train, 4, per_rank={"values": values, "steps": steps}, shared=shared)

@@ -27,7 +27,7 @@ def test_the_best_use_of_other_budgets(student, decades):
 
 @exercise("chinchilla", aspect="equivalence")
 def test_the_line_of_least_squares(student):
-    """Points beside a power law give the line that least squares draws through their logarithms."""
+    """Points near a power law give the line of least squares through their logarithms."""
     x = torch.logspace(2, 6, 9, dtype=torch.float64)
     y = 3 * x**0.4 * torch.exp(torch.randn(9, dtype=torch.float64) / 5)
     log_x, log_y = x.log(), y.log()

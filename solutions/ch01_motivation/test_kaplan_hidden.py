@@ -36,7 +36,7 @@ def test_more_is_better(student):
 
 @exercise("kaplan", aspect="robustness")
 def test_each_size_is_checked(launch):
-    """A size that is not positive is refused beside a good one as well."""
+    """A size that is not positive is refused even if the other size is good."""
     calls = [{"n": -1.0, "d": 1e9}, {"n": 1e9, "d": -1.0}, {"n": None, "d": None}, {"n": None, "d": 1e9}]
     run = launch(call_each, 1, shared={"function": "kaplan_loss", "calls": calls}, process_group=False)
     assert error_types(run["errors"][0]) == ["ValueError"] * 3 + [""]

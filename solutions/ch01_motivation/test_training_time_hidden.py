@@ -11,7 +11,7 @@ from grader.harness import exercise
 @exercise("training_time", aspect="equivalence")
 @pytest.mark.parametrize(("recompute", "per_token"), [(True, 8), (False, 6)])
 def test_other_trainings(student, recompute, per_token):
-    """Days are work by speed, with and without recomputation."""
+    """Days are work divided by speed, with and without recomputation."""
     n, d, speed = (float(1 + torch.rand(())) for _ in range(3))
     gpus = draw(1, 7, 640)
     days = student.training_days(n * 1e8, d * 1e9, gpus, speed * 1e13, recompute=recompute)
@@ -32,7 +32,7 @@ def test_utilisation_of_other_models(student, recompute):
 
 @exercise("training_time", aspect="property")
 def test_longer_sequences_need_more_for_each_token(student):
-    """Attention's share of a token's operations grows with the sequence, so at equal speed MFU does, too."""
+    """Attention's share of a token's operations grows with the sequence, so at equal speed MFU also grows."""
     cfg = draw_config()
     short, long = (student.mfu(1e4, cfg, seq, 1, 1e10) for seq in (2, 8))
     assert long > short
@@ -41,7 +41,7 @@ def test_longer_sequences_need_more_for_each_token(student):
 
 @exercise("training_time", aspect="robustness")
 def test_negative_sizes_are_refused(launch):
-    """A negative number is no size."""
+    """Negative sizes raise ValueError."""
     good = {"n_params": 1e9, "n_tokens": 1e9, "n_gpus": 8, "flops_per_gpu": 1e14}
     calls = [good | {name: -1} for name in good]
     run = launch(call_each, 1, shared={"function": "training_days", "calls": calls}, process_group=False)

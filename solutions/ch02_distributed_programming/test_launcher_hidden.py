@@ -48,7 +48,7 @@ def test_ranks_stay_together_and_end_together(launch):
 @exercise("launch", aspect="property")
 @pytest.mark.parametrize("bad_rank", [0, 1, 3])
 def test_the_cause_is_reported_and_not_its_victims(launch, bad_rank):
-    """Whichever rank raises, it is the one named, and its traceback the one shown."""
+    """The error names the rank that raised, whichever it is, and shows that rank's traceback."""
     run = start(launch, "raise_on", 4, bad_rank)
     assert_remote_error(run, bad_rank, f"ZeroDivisionError: planted on rank {bad_rank}: {secret_of(run, bad_rank)}")
 

@@ -133,7 +133,7 @@ def test_tasks_of_a_job_array_get_different_ports(launch):
 
 @exercise("slurm_env", aspect="property")
 def test_left_over_addresses_are_ignored_under_srun(launch):
-    """Without RANK, a MASTER_ADDR, MASTER_PORT or WORLD_SIZE in the environment is somebody else's."""
+    """If RANK is missing, MASTER_ADDR, MASTER_PORT and WORLD_SIZE in the environment are ignored."""
     left_over = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
     found, error = read_one(launch, SLURM | left_over)
     assert not error
@@ -142,7 +142,7 @@ def test_left_over_addresses_are_ignored_under_srun(launch):
 
 @exercise("slurm_env", aspect="property")
 def test_the_first_node_of_the_step_is_the_master(launch):
-    """Rank 0 runs on the first node of the step, which need not be a node that sorts first."""
+    """Rank 0 runs on the first node of the step, which need not be the first in alphabetical order."""
     found, error = read_one(launch, SLURM | {"SLURM_STEP_NODELIST": "rack2n[10,08]"})
     assert not error
     assert found.master_addr == "rack2n10"

@@ -31,7 +31,7 @@ def drawn(low, high, count):
 @exercise("split_by_color", aspect="equivalence")
 @pytest.mark.parametrize("world_size", [1, 3, 8])
 def test_drawn_splits_in_sequence(launch, world_size):
-    """Four drawn splits, with ranks that join nothing and keys that are equal or negative, all usable at the end."""
+    """Four random splits, with ranks that join nothing and with equal and negative keys, are all usable at the end."""
     colors = [drawn(-1, 3, 4) for _ in range(world_size)]
     keys = [drawn(-2, 3, 4) for _ in range(world_size)]
     run = launch(programs.split_in_sequence, world_size, per_rank={"colors": colors, "keys": keys})

@@ -56,7 +56,7 @@ def test_other_layouts(launch):
 
 @exercise("communication", aspect="property")
 def test_running_ranks_send_what_the_formula_says(launch):
-    """Ranks that average as many gradients as the formula is about send as many bytes, by the record of a real launch."""
+    """When ranks average that many gradients in a real launch, they send as many bytes as the formula says."""
     numel, world_size = 20_004, 4
     run = launch(programs.average, world_size, per_rank={"x": [torch.randn(numel) for _ in range(world_size)]})
     total = sum(run["x"])

@@ -21,7 +21,7 @@ from grader.harness import exercise
     ("n_gpus", "gpus_per_node", "global_batch"), [(16, 8, 32), (9, 3, 18), (6, 4, 10), (24, 8, 24)]
 )
 def test_other_clusters(launch, n_gpus, gpus_per_node, global_batch):
-    """On clusters of other sizes, too, every layout that can run is found and ranked."""
+    """On clusters of other sizes, every layout that can run is found and ranked."""
     cfg = GPTConfig(vocab_size=40, n_layer=12, n_head=12, n_kv_head=6, d_model=24, d_ff=60, max_seq=8)
     costs = with_costs(possible(cfg, n_gpus, gpus_per_node, global_batch), speeds=50)
     limit = int(torch.randint(300, 900, ()))
@@ -33,7 +33,7 @@ def test_other_clusters(launch, n_gpus, gpus_per_node, global_batch):
 
 @exercise("planner", aspect="property")
 def test_heads_inner_dimensions_and_layers_are_never_cut(launch):
-    """Each size of the model limits the layouts by itself."""
+    """Each size of the model alone limits the layouts."""
     for cfg in (
         GPTConfig(vocab_size=40, n_layer=5, n_head=8, d_model=16, max_seq=8),
         GPTConfig(vocab_size=40, n_layer=4, n_head=8, n_kv_head=1, d_model=16, max_seq=8),

@@ -27,7 +27,7 @@ def test_sizes_of_many(student, mode):
 
 @exercise("shard", aspect="property")
 def test_pieces_of_a_transposed_tensor(launch):
-    """Pieces of a tensor that is not contiguous are, and share no memory with it."""
+    """Pieces of a tensor that is not contiguous are contiguous themselves, and share no memory with it."""
     run = assert_cut(launch, torch.randn(9, 5, dtype=torch.float64), 0, 4, "balanced", by_columns=True)
     assert not any(run["aliases"])
     assert all(run["contiguous"])
@@ -35,6 +35,6 @@ def test_pieces_of_a_transposed_tensor(launch):
 
 @exercise("shard", aspect="robustness")
 def test_more_ranks_than_entries(launch):
-    """Ranks for which nothing is left get tensors without entries, of the right other sizes."""
+    """Ranks for which nothing is left get tensors of size 0 along dim; their other sizes are right."""
     assert_cut(launch, torch.randn(2, 3, dtype=torch.float32), 0, 5, "balanced")
     assert_cut(launch, torch.randn(2, 3, dtype=torch.float32), 1, 8, "chunk")

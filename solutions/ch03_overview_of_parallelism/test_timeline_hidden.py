@@ -42,6 +42,6 @@ def test_more_micro_batches_are_better(student):
 
 @exercise("timeline", aspect="robustness")
 def test_the_smallest_pipelines(student):
-    """One stage, one micro-batch."""
+    """A pipeline of one stage, and one with a single micro-batch, are right."""
     assert_runs(student.timeline(1, 3, 2, 1), 1, 3, 2, 1)
     assert_runs(student.timeline(3, 1, 1, 1), 3, 1, 1, 1)

@@ -30,7 +30,7 @@ def drawn(shapes):
 @exercise("distributed_accuracy", aspect="equivalence")
 @pytest.mark.parametrize(("world_size", "n"), [(2, 41), (4, 9)])
 def test_other_test_sets(launch, world_size, n):
-    """Other sizes, other numbers of ranks."""
+    """The accuracy is right for other sizes and other numbers of ranks."""
     given = spread(n, world_size)
     run = launch(programs.accuracy, world_size, per_rank=given)
     assert_right(run, given)
@@ -61,7 +61,7 @@ def test_what_is_communicated_does_not_grow(launch):
 
 @exercise("distributed_accuracy", aspect="robustness")
 def test_tokens_of_sequences(launch):
-    """Predictions of any shape, different on every rank and empty on one."""
+    """Predictions may have a different shape on every rank, and be empty on one."""
     given = drawn([(3, 7), (0, 7), (2, 5)])
     given["valid_mask"][2][0, 0] = True
     run = launch(programs.accuracy, 3, per_rank=given)
@@ -70,7 +70,7 @@ def test_tokens_of_sequences(launch):
 
 @exercise("distributed_accuracy", aspect="robustness")
 def test_two_groups_side_by_side(launch):
-    """Two groups of ranks have each their own accuracy."""
+    """Each of two groups has its own accuracy."""
     groups = [[0, 3], [1, 2, 4]]
     given = drawn([(11,), (5,), (8,), (6,), (9,)])
     for rank, valid in enumerate(given["valid_mask"]):  # the first group is right somewhere, the second nowhere

@@ -33,7 +33,7 @@ def branch_passes(*branches_of_passes, rows=2):
 @exercise("bucketed_ddp", aspect="equivalence")
 @pytest.mark.parametrize("cap", [1, 160, 10**6])
 def test_what_ranks_use_changes_from_step_to_step(launch, cap):
-    """Averages are right, and None stays, whichever ranks use a parameter in a step and in which order."""
+    """Averages are right, and a gradient that no rank has stays None, whichever ranks use a parameter, in any order."""
     both, other, left, right = ("left", "right"), ("right", "left"), ("left",), ("right",)
     used = [[both, right, left, left], [other, left, left, both], [both, right, left, right]]
     steps = [[branch_passes(branches) for branches in of_rank] for of_rank in used]
@@ -56,7 +56,7 @@ def test_a_parameter_that_only_a_pass_inside_no_sync_used(launch):
 
 @exercise("bucketed_ddp", aspect="equivalence")
 def test_a_step_without_a_pass_outside_no_sync(launch):
-    """finish_grad_sync() averages what there is even if every pass ran inside no_sync(), in one step and then the next."""
+    """finish_grad_sync() averages what there is even if all passes of a step ran inside no_sync(); later steps are right."""
     steps = [[[{**batch("mlp", 2), "inside": True}], [batch("mlp", 2)], [batch("mlp", 2)]] for _ in range(2)]
     values = [random_values("mlp") for _ in range(2)]
     shared = {"model": "mlp", "bucket_cap_bytes": 300}
@@ -83,7 +83,7 @@ def test_buckets_are_filled_to_the_cap(launch, model, cap):
 @exercise("bucketed_ddp", aspect="property")
 @pytest.mark.parametrize(("model", "cap", "num_passes"), [("wide", 1_200, 1), (TINY_GPT, 4_000, 1), ("stack", 600, 3)])
 def test_overlap_of_other_models(launch, model, cap, num_passes):
-    """Buckets are issued as they become ready, in a sub-group and after passes inside no_sync(), too."""
+    """Buckets are issued as they become ready, also in a sub-group and after passes inside no_sync()."""
     values, members = random_values(model), [2, 0]
     passes = [[batch(model, 2) for _ in range(num_passes)] for _ in range(3)]
     shared = {"model": model, "values": values, "bucket_cap_bytes": cap, "members": members}
@@ -97,7 +97,7 @@ def test_overlap_of_other_models(launch, model, cap, num_passes):
 
 @exercise("bucketed_ddp", aspect="property")
 def test_buckets_keep_their_order_whatever_is_ready_first(launch):
-    """A bucket that is ready early waits for those before it, and one behind an unused parameter for the end."""
+    """A bucket that is ready early waits for those before it; one behind an unused parameter waits for the end."""
     values = random_values("branchy")
     used = [("left", "spare", "right"), ("right", "spare", "left"), ("spare", "left")]
     passes = [branch_passes(branches) for branches in used]
@@ -138,7 +138,7 @@ def test_parameters_of_two_dtypes(launch):
 
 @exercise("bucketed_ddp", aspect="robustness")
 def test_no_sync_ends_as_it_began(launch):
-    """After an exception inside, gradients are averaged again; after an inner block has ended, the outer one holds."""
+    """After an exception in no_sync(), gradients are averaged again. When an inner block ends, the outer one still holds."""
     values, passes = random_values("stack"), [[batch("stack", 2) for _ in range(2)] for _ in range(2)]
     shared = {"model": "stack", "values": values, "bucket_cap_bytes": 600}
     run = launch(programs.leave_no_sync, 2, per_rank={"passes": passes}, shared=shared)
@@ -159,7 +159,7 @@ def test_a_cap_without_room(launch):
 @exercise("bucketed_ddp", aspect="robustness")
 @pytest.mark.parametrize("members", [[2, 0], [3, 0, 1], [1]])
 def test_groups_of_any_ranks(launch, members):
-    """In any group all starts as on its first rank, and averages are over its ranks."""
+    """In any group, every tensor starts as on the group's first rank, and averages are over the group's ranks."""
     values, used = [random_values("branchy") for _ in range(4)], [("left",), ("left", "right"), ("right",), ("left",)]
     steps = [[branch_passes(branches) for _ in range(2)] for branches in used]
     shared = {"model": "branchy", "members": members, "bucket_cap_bytes": 160}

@@ -27,7 +27,7 @@ def test_models_and_batches_of_all_kinds(launch, model, rows, n_replicas, loss_i
 @exercise("data_parallel_step", aspect="property")
 @pytest.mark.parametrize(("rows", "n_replicas", "num_shards"), [(9, 4, 3), (3, 8, 3), (6, 1, 1)])
 def test_how_much_is_gathered(launch, rows, n_replicas, num_shards):
-    """As many numbers are gathered as the outputs have, or as there are shards."""
+    """The outputs are gathered; with the loss inside, one number per shard is."""
     assert step(launch, "tied", rows, n_replicas, loss_inside=False)[0]["gathered"] == (6 * rows,)
     assert step(launch, "tied", rows, n_replicas, loss_inside=True)[0]["gathered"] == (num_shards,)
 

@@ -32,7 +32,7 @@ def test_a_transformer(launch):
 
 @exercise("naive_ddp", aspect="equivalence")
 def test_what_ranks_use_changes_from_step_to_step(launch):
-    """A parameter that the first rank, or every rank, leaves out in some steps is averaged or left alone in those."""
+    """If only some ranks use a parameter in a step, its gradient is averaged; if none does, it is left alone."""
     used = [
         [("right",), ("left", "right"), ("right",), ("left",)],
         [("left",), ("left",), ("right",), ("left",)],
@@ -49,7 +49,7 @@ def test_what_ranks_use_changes_from_step_to_step(launch):
 
 @exercise("naive_ddp", aspect="equivalence")
 def test_what_has_accumulated_is_averaged(launch):
-    """After several backward passes the average is that of their sums, though a parameter was used in one of them only."""
+    """After several backward passes the average is that of their sums, even if only one of them used a parameter."""
     branches = [[("left", "right"), ("right",)], [("right",), ("right",)]]
     steps = [[[batch("branchy", 2, branches=one) for one in of_rank] for _ in range(2)] for of_rank in branches]
     values = [random_values("branchy") for _ in range(2)]
@@ -86,7 +86,7 @@ def test_traffic_in_a_group_of_some_of_the_ranks(launch):
 
 @exercise("naive_ddp", aspect="property")
 def test_traffic_is_what_chapter_3_predicts(launch):
-    """A step of a GPT costs what the model of chapter 3 says, and at most the flags more."""
+    """A step of a GPT costs what the model of chapter 3 says, plus at most the flags."""
     values, steps = random_values(TINY_GPT), steps_for(3, TINY_GPT, num_steps=1)
     run = launch(programs.train, 3, per_rank={"steps": steps}, shared={"model": TINY_GPT, "values": values})
     assert_trains_like(run, replicas(TINY_GPT, values, steps))
@@ -99,7 +99,7 @@ def test_traffic_is_what_chapter_3_predicts(launch):
 @exercise("naive_ddp", aspect="robustness")
 @pytest.mark.parametrize("members", [[2, 0], [3, 0, 1], [1]])
 def test_groups_of_any_ranks(launch, members):
-    """In any group all starts as on its first rank, and averages are over its ranks."""
+    """In any group, every tensor starts as on the group's first rank, and averages are over the group's ranks."""
     values, used = [random_values("branchy") for _ in range(4)], [("left",), ("left", "right"), ("right",), ("left",)]
     steps = [[[batch("branchy", 3, branches=branches)] for _ in range(2)] for branches in used]
     shared = {"model": "branchy", "members": members}

@@ -9,7 +9,7 @@ from grader.harness import exercise
 @exercise("shard_indices", aspect="equivalence")
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_few_examples_and_many_ranks(launch, shuffle):
-    """With fewer examples than ranks, with one and with none, ranks read what torch's sampler gives."""
+    """With fewer examples than ranks, down to a single one, ranks read what torch's sampler gives."""
     # torch fails for n = 0 without drop_last only where it divides by the length, so 0 is in a test of its own
     sizes = [(2, 5), (3, 8), (1, 4), (3, 4), (1, 1)]
     options = {"shuffle": shuffle, "seed": 1, "epoch": 6}

@@ -34,7 +34,7 @@ def launch_norm(launch, norm, given, **shared):
 @exercise("sync_batch_norm", aspect="equivalence")
 @pytest.mark.parametrize("rows", [(7, 2), (1, 9, 4, 4)])
 def test_other_batches(launch, rows):
-    """Other numbers of rows and channels."""
+    """Results are right for other numbers of rows and channels."""
     norm, given = random_norm(7), batches(*((count, 7) for count in rows))
     assert_right(launch_norm(launch, norm, given), one_process(norm, given))
 
@@ -118,7 +118,7 @@ def test_a_group_of_one_and_a_group_in_another_order(launch):
 
 @exercise("sync_batch_norm", aspect="robustness")
 def test_float32(launch):
-    """In float32 the results are as good as those of nn.BatchNorm1d."""
+    """In float32 the results are as accurate as those of nn.BatchNorm1d."""
     given = {name: [one.float() for one in ones] for name, ones in batches((9, 5), (4, 5)).items()}
     norm, exact_norm = random_norm(5).float(), nn.BatchNorm1d(5).double()
     values = tensors_of(norm)

@@ -46,7 +46,7 @@ def test_any_target_can_be_the_one_to_ignore(launch, ignore_index):
 
 @exercise("dp_token_loss", aspect="equivalence")
 def test_ddp_with_a_rank_without_tokens(launch):
-    """DDP in one of two groups gets the gradient of all tokens of its group, though one of its ranks has none."""
+    """In each of two groups, DDP gets the gradient of all tokens of the group, even if one of its ranks has none."""
     model = TinyGPT(GPT).double()
     values = tensors_of(model)
     tokens, targets = gpt_batch([(1, 6), (2, 5), (2, 6), (3, 4)], [5, 0, 11, 7])
