@@ -61,12 +61,12 @@ class CheckProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_check(folder: str) -> None:
     """Be one task of the job: what submitit calls."""
-    seat = current_task()
+    task = current_task()
     path = Path(folder)
     try:
-        be_agent(path, seat, partial(_lead, path, seat.num_tasks))
+        be_agent(path, task, partial(_lead, path, task.num_tasks))
     except CourseError as error:
-        if seat.rank == 0:  # the errors of the others are in their logs
+        if task.rank == 0:  # the errors of the others are in their logs
             write_whole(path / "outcome.json", msgspec.json.encode(CheckFailed(reason=str(error))))
         raise
 

@@ -21,11 +21,11 @@ from grader.harness.trials.walls import problem
 from slurm.task import Task, current_task
 
 SHOWN_WITHIN_S = 120.0
-"""A network file system may say for a minute that a file does not exist after it was written."""
+"""For a minute after a file was written, a network file system may still say that it does not exist."""
 
 POLL_S = 0.5
 MAX_BEGUN = 3
-"""How often jobs begin with an item, so that one which ends its job each time is not tried for ever."""
+"""How often jobs begin with an item. One that ends its job each time is not tried for ever."""
 
 
 def run_pack(folder: str, token: str, job: JobId) -> None:

@@ -131,9 +131,9 @@ class BatchWatch:
             time.sleep(POLL_S)
             return
         self._report(statuses, trouble=next(reversed(self._refusals.values()), ""))
-        busy = self._sent.busy(statuses, time.monotonic())
+        self._sent.observe(statuses, time.monotonic())
         self._collect()  # what a job wrote before it was over is visible now
-        busy -= self._verdicts.keys()
+        busy = self._sent.busy() - self._verdicts.keys()
         idle = [item for item in self._items if item not in self._verdicts and item not in busy]
         self._note_losses(frozenset(idle), statuses)
         sendable = [item for item in idle if not self._is_spent(item)]

@@ -21,6 +21,7 @@ class SentRounds:
         self._num_rounds = 0
         self._settle_s = settle_s
         self._ended_at: dict[JobId, float] = {}
+        self._over: set[JobId] = set()
         for packs in rounds:
             self.add(packs)
 
@@ -43,21 +44,19 @@ class SentRounds:
         """Return what was sent in a round."""
         return {item for job, pack in self._packs.items() if job.round == round_number for item in pack}
 
-    def busy(self, statuses: Statuses, now: float) -> set[Item]:
-        """Return the items of all jobs that are not over. `now`: seconds of a clock that never goes back."""
-        self._note_ends(statuses, now)
-        return {item for job, pack in self._packs.items() if not self._is_over(job, now) for item in pack}
-
-    def _note_ends(self, statuses: Statuses, now: float) -> None:
+    def observe(self, statuses: Statuses, now: float) -> None:
+        """Take note of what the queue says. `now`: seconds of a clock that never goes back."""
         for job in self._packs:
             status = statuses.get(job)
             if status is None or status.phase is Phase.ENDED:
                 self._ended_at.setdefault(job, now)
             else:
                 self._ended_at.pop(job, None)  # it may have been requeued
+        self._over = {job for job, ended_at in self._ended_at.items() if now - ended_at >= self._settle_s}
 
-    def _is_over(self, job: JobId, now: float) -> bool:
-        return job in self._ended_at and now - self._ended_at[job] >= self._settle_s
+    def busy(self) -> set[Item]:
+        """Return the items of all jobs that were not over when the queue was last observed."""
+        return {item for job, pack in self._packs.items() if job not in self._over for item in pack}
 
 
 class NotedLosses:

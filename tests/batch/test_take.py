@@ -1,4 +1,4 @@
-"""What of a submission is taken, and what is said about the rest."""
+"""What is taken of a submission, and what the result says about the rest."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""What tests do with a cluster: run a command in it, mount something in it, kill what is in it."""
+"""What tests do with a cluster: run commands in it, mount folders in it, and kill its daemons and nodes."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ class Cluster:
         )
 
     def pid_inside(self, daemon):
-        """Return the id that a daemon has inside."""
+        """Return the process id of a daemon inside the cluster."""
         return json.loads((self.folder / "daemons.json").read_text())[daemon]
 
     def kill(self, daemon):
@@ -62,17 +62,17 @@ class Cluster:
                     os.kill(pid, signal.SIGKILL)
 
     def mount(self, folder, size):
-        """Mount a small file system of its own, which all nodes see; return the folder as it is seen from out here."""
+        """Mount a small file system that all nodes see; return the folder as it is seen from outside."""
         first = self.dev.state.first.pid
         _mount(first, "none", folder, "tmpfs", f"size={size}")
         return Path(f"/proc/{first}/root", *folder.parts[1:])
 
     def show(self, node, source, folder):
-        """Have a node see another folder in the place of one."""
+        """Have a node see the folder `source` under the name `folder`."""
         _mount(self._pid_of(node), source, folder, "bind", "")
 
     def _pid_of(self, daemon):
-        """Return the id that a daemon has out here."""
+        """Return the process id of a daemon outside the cluster."""
         inside = self.pid_inside(daemon)
         namespace = Path(f"/proc/{self.dev.state.first.pid}/ns/pid").readlink()
         (pid,) = [pid for pid in processes_in(namespace) if inside == _innermost_id(pid)]

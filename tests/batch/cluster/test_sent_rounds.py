@@ -27,6 +27,12 @@ def sent():
     return SentRounds([[(ANN, BEN), (CAT,)]], settle_s=SETTLE_S)
 
 
+def busy(sent, statuses, now):
+    """Return the busy items after the queue was observed."""
+    sent.observe(statuses, now)
+    return sent.busy()
+
+
 def test_a_job_is_named_like_the_files_on_the_desk():
     """The second job of the first round is 0-1."""
     assert "0-1" == str(SECOND)
@@ -44,41 +50,51 @@ def test_jobs_are_named_by_round_and_index(sent):
     assert set() == sent.items_of(2)
 
 
+def test_all_items_are_busy_before_the_queue_was_observed(sent):
+    """A round that was added counts as under way until the queue is observed again."""
+    assert {ANN, BEN, CAT} == sent.busy()
+    sent.observe({}, now=0.0)
+    sent.observe({}, now=SETTLE_S)
+    assert set() == sent.busy()
+    sent.add([(CAT,)])
+    assert {CAT} == sent.busy()
+
+
 @pytest.mark.parametrize("alive", [RUNNING, WAITING], ids=["running", "waiting"])
 def test_items_of_a_job_that_has_not_ended_are_busy(sent, alive):
     """Its items stay busy, however much time passes."""
-    assert {ANN, BEN, CAT} == sent.busy({FIRST: alive, SECOND: alive}, now=0.0)
-    assert {ANN, BEN, CAT} == sent.busy({FIRST: alive, SECOND: alive}, now=1e6)
+    assert {ANN, BEN, CAT} == busy(sent, {FIRST: alive, SECOND: alive}, now=0.0)
+    assert {ANN, BEN, CAT} == busy(sent, {FIRST: alive, SECOND: alive}, now=1e6)
 
 
 @pytest.mark.parametrize("end", [{FIRST: ENDED}, {}], ids=["ended", "forgotten"])
 def test_items_of_an_ended_job_are_busy_until_its_files_must_be_visible(sent, end):
     """The time counts from when the end was first seen, also if the queue has forgotten the job."""
-    assert {ANN, BEN, CAT} == sent.busy({**end, SECOND: RUNNING}, now=100.0)
-    assert {ANN, BEN, CAT} == sent.busy({**end, SECOND: RUNNING}, now=109.9)
-    assert {CAT} == sent.busy({**end, SECOND: RUNNING}, now=110.0)
+    assert {ANN, BEN, CAT} == busy(sent, {**end, SECOND: RUNNING}, now=100.0)
+    assert {ANN, BEN, CAT} == busy(sent, {**end, SECOND: RUNNING}, now=109.9)
+    assert {CAT} == busy(sent, {**end, SECOND: RUNNING}, now=110.0)
 
 
 def test_a_requeued_job_is_not_over(sent):
     """A job that runs again after it had ended gets the whole time again when it ends for good."""
-    sent.busy({FIRST: ENDED, SECOND: ENDED}, now=0.0)
-    assert {ANN, BEN} == sent.busy({FIRST: WAITING, SECOND: ENDED}, now=10.0)
-    assert {ANN, BEN} == sent.busy({FIRST: ENDED, SECOND: ENDED}, now=20.0)
-    assert {ANN, BEN} == sent.busy({FIRST: ENDED, SECOND: ENDED}, now=29.0)
-    assert set() == sent.busy({FIRST: ENDED, SECOND: ENDED}, now=30.0)
+    busy(sent, {FIRST: ENDED, SECOND: ENDED}, now=0.0)
+    assert {ANN, BEN} == busy(sent, {FIRST: WAITING, SECOND: ENDED}, now=10.0)
+    assert {ANN, BEN} == busy(sent, {FIRST: ENDED, SECOND: ENDED}, now=20.0)
+    assert {ANN, BEN} == busy(sent, {FIRST: ENDED, SECOND: ENDED}, now=29.0)
+    assert set() == busy(sent, {FIRST: ENDED, SECOND: ENDED}, now=30.0)
 
 
 def test_an_item_that_was_sent_again_is_busy_by_its_second_job(sent):
     """The item is busy while its second job runs, although its first is over."""
     sent.add([(BEN,)])
-    sent.busy({AGAIN: RUNNING}, now=0.0)
+    busy(sent, {AGAIN: RUNNING}, now=0.0)
 
-    assert {BEN} == sent.busy({AGAIN: RUNNING}, now=SETTLE_S)
+    assert {BEN} == busy(sent, {AGAIN: RUNNING}, now=SETTLE_S)
 
 
 def test_without_time_to_settle_a_job_is_over_as_soon_as_it_ends():
     """On one machine every process sees at once what another wrote."""
-    assert set() == SentRounds([[(ANN,)]], settle_s=0.0).busy({FIRST: ENDED}, now=5.0)
+    assert set() == busy(SentRounds([[(ANN,)]], settle_s=0.0), {FIRST: ENDED}, now=5.0)
 
 
 def test_a_loss_is_new_once(sent):
