@@ -24,21 +24,12 @@ import msgspec
 from course_env.errors import did_you_mean
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
+from grader.harness.protocol.descriptors import RankDescriptors
 from grader.harness.protocol.messages import MAX_FRAMES, MAX_TEXT, LaunchRequest, RankError, SourceLine
 from grader.harness.protocol.sources import roots
 
 MAX_MEMBERS = 10  # shown of an exception group
 MAX_DEPTH = 5
-
-
-class Descriptors(NamedTuple):
-    """What the judge gave this rank."""
-
-    inputs: int
-    result: int
-    journal: int
-    stacks: int
-    log: int
 
 
 class Meeting(NamedTuple):
@@ -78,7 +69,7 @@ class StudentModule:
 def run_rank(
     rank: int,
     request: LaunchRequest,
-    descriptors: Descriptors,
+    descriptors: RankDescriptors,
     folder: str,
     meeting: Meeting | None,
     *,

@@ -20,8 +20,9 @@ import msgspec
 from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
 from grader.harness.inside.connections import Connections
-from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
+from grader.harness.inside.rank import Meeting, leave, restore_signals, run_rank
 from grader.harness.protocol import frame, parts
+from grader.harness.protocol.descriptors import LaunchDescriptors, RankDescriptors
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
 from grader.harness.protocol.timeline import GRACE_AFTER_FAILURE_S
@@ -76,21 +77,19 @@ class OtherParts(NamedTuple):
 
 def supervise(
     request: LaunchRequest,
-    status: int,
-    sources: int,
-    ranks: list[Descriptors],
+    descriptors: LaunchDescriptors,
     place: LaunchSite,
     *,
     others: OtherParts | None,
 ) -> None:
-    """Run one launch, or its part, to its end and write its LaunchStatus to `status`."""
+    """Run one launch, or one part of it, to its end; then write its LaunchStatus to the status pipe."""
     deadline = time.monotonic() + request.timeout_s
     linux.die_with_parent(place.parent)
     linux.adopt_orphans()
     os.setsid()
-    _furnish(place, sources, request)
+    _furnish(place, descriptors.sources, request)
     before = namespaces.loopback_traffic() if place.has_own_network else None
-    launch = _RanksUnderWay(request, ranks, place, status, deadline, others=others)
+    launch = _RanksUnderWay(request, descriptors, place, deadline, others=others)
     with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
         signal.signal(signal.SIGTERM, _cut)
         launch.start()
@@ -103,7 +102,7 @@ def supervise(
     told = LaunchStatus(
         ranks=launch.exits(), orphans=orphans, folder=str(place.folder), traffic=traffic, streams=launch.streams
     )
-    os.write(status, msgspec.json.encode(told))
+    os.write(descriptors.status, msgspec.json.encode(told))
 
 
 def _furnish(place: LaunchSite, sources: int, request: LaunchRequest) -> None:
@@ -144,15 +143,14 @@ class _RanksUnderWay:
     def __init__(
         self,
         request: LaunchRequest,
-        ranks: list[Descriptors],
+        descriptors: LaunchDescriptors,
         place: LaunchSite,
-        status: int,
         deadline: float,
         *,
         others: OtherParts | None,
     ) -> None:
         self._request = request
-        self._descriptors = dict(zip(request.ranks, ranks, strict=True))
+        self._descriptors = dict[int, RankDescriptors](zip(request.ranks, descriptors.ranks, strict=True))
         self._place = place
         self._others = others
         self._rendezvous = _rendezvous(request, others)
@@ -161,7 +159,7 @@ class _RanksUnderWay:
         self._connections = Connections() if follows else None
         self.streams: tuple[int, ...] | None = None
         self._namespaces = namespaces.make_pid_namespaces(len(request.ranks)) if is_alone else ()
-        self._status = status
+        self._status = descriptors.status
         self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
         self._gates: dict[int, tuple[int, socket.socket]] = {}  # descriptor -> rank, and the socket it leaves by

@@ -24,11 +24,10 @@ import msgspec
 from course_env import value_types
 from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
-from grader.harness.inside.rank import Descriptors
 from grader.harness.inside.supervisor import LaunchSite, OtherParts, supervise
+from grader.harness.protocol.descriptors import PartDescriptors, unpack_descriptors
 from grader.harness.protocol.files import remove_tree
 from grader.harness.protocol.messages import (
-    DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
     Cut,
     LaunchEnded,
@@ -184,14 +183,13 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: list[int], place: LaunchSite) -> None:
+def _be_supervisor(control: socket.socket, request: LaunchRequest, sent: list[int], place: LaunchSite) -> None:
     code = 1
     try:
         control.close()
-        status, sources, *rest = descriptors
-        others = None if request.part is None else _others(request, rest)
-        ranks = [Descriptors(*rest[i : i + DESCRIPTORS_PER_RANK]) for i in range(0, len(rest), DESCRIPTORS_PER_RANK)]
-        supervise(request, status, sources, ranks, place, others=others)
+        descriptors = unpack_descriptors(sent, request)
+        others = None if descriptors.part is None else _other_parts(descriptors.part)
+        supervise(request, descriptors, place, others=others)
         code = 0
     except BaseException:  # noqa: BLE001 - the judge shows it to the operator
         traceback.print_exc()
@@ -199,10 +197,9 @@ def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: 
         os._exit(code)
 
 
-def _others(request: LaunchRequest, descriptors: list[int]) -> OtherParts:
-    """Take from `descriptors` what a part has in common with others."""
-    step = socket.socket(fileno=descriptors.pop(0))
-    return OtherParts(step, socket.socket(fileno=descriptors.pop(0)) if request.listens else None)
+def _other_parts(descriptors: PartDescriptors) -> OtherParts:
+    step = socket.socket(fileno=descriptors.step)
+    return OtherParts(step, None if descriptors.listening is None else socket.socket(fileno=descriptors.listening))
 
 
 def _watch(control: socket.socket, supervisor: int) -> bool:

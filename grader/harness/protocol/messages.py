@@ -1,8 +1,6 @@
 """The few messages that judge, zygote and supervisor exchange, as msgspec structs.
 
-Descriptors travel beside a LaunchRequest in this order: the status pipe, the sources (a memory file), then, if the launch
-is a part of a larger one, the socket on which parts keep step, and the socket that listens for all ranks if rank 0 is here,
-then for each rank its inputs, result, journal, stacks (memory files) and log (a pipe).
+Descriptors travel with a LaunchRequest: see `protocol.descriptors`.
 """
 
 from typing import Annotated
@@ -15,7 +13,6 @@ from grader.harness.protocol.traffic import Traffic
 from grader.harness.protocol.wall import Wall
 
 MAX_MESSAGE_BYTES = 64 << 10
-DESCRIPTORS_PER_RANK = 5
 MAX_TEXT = 4000
 MAX_FRAMES = 20
 
