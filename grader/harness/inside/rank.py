@@ -25,7 +25,7 @@ from course_env.errors import did_you_mean
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.descriptors import RankDescriptors
-from grader.harness.protocol.messages import MAX_FRAMES, MAX_TEXT, LaunchRequest, RankError, SourceLine
+from grader.harness.protocol.messages import MAX_ERROR_TEXT, MAX_FRAMES, LaunchRequest, RankError, SourceLine
 from grader.harness.protocol.sources import roots
 
 MAX_MEMBERS = 10  # shown of an exception group
@@ -242,7 +242,7 @@ def _members(error: BaseException, depth: int = 1) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
+    return text[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode()
 
 
 def _syntax_line(error: SyntaxError, folders: Sequence[str]) -> SourceLine | None:
