@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, Store, _register_process_group, _unregister_process_group
 from torch.distributed import distributed_c10d as c10d
 
-from grader.harness.inside.record_call import METHODS, describe
+from grader.harness.inside.record_call import METHODS, call_of
 from grader.harness.inside.record_site import SiteFinder
 from grader.harness.protocol.journal import (
     Done,
@@ -64,7 +64,7 @@ class _Recorder:
 
     def issue(self, group: "RecordedGroup", method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Issue:
         k = next(self._numbers)
-        call = describe(method, len(group.ranks), args, kwargs)
+        call = call_of(method, len(group.ranks), args, kwargs)
         site, api = self._sites.caller()
         event = Issue(
             k=k,

@@ -109,7 +109,7 @@ def _furnish(place: LaunchSite, sources: int, request: LaunchRequest) -> None:
     """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
     if place.wall is Wall.NESTED:
         linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
-        namespaces.furnish(place.uid, place.gid, place.folder, with_network=place.has_own_network)
+        namespaces.make_usable(place.uid, place.gid, place.folder, with_network=place.has_own_network)
         if request.gpus:
             namespaces.mount_private_folders(place.visible)
         linux.set_dumpable(False)
