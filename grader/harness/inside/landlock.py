@@ -14,11 +14,11 @@ from grader.harness.inside.linux import (
     LANDLOCK_ADD_RULE,
     LANDLOCK_CREATE_RULESET,
     LANDLOCK_RESTRICT_SELF,
+    PR_SET_NO_NEW_PRIVS,
     prctl,
     syscall,
 )
 
-PR_SET_NO_NEW_PRIVS = 38
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 
@@ -28,9 +28,8 @@ TRUNCATE = 1 << 14
 IOCTL_DEV = 1 << 15
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
-# The rights on files that each version of the interface knows, and the first version that can confine signals and sockets.
-RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-FIRST_WITH_SCOPES = 6
+ALL_RIGHTS = (1 << 16) - 1  # on files, of all versions from 5 on
+FIRST_WITH_SCOPES = 6  # the first version that can confine signals and abstract sockets
 SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
 RULESET = "QQQ"  # rights on files, rights on the network, scopes
 
@@ -53,14 +52,13 @@ def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
         raise OSError(
             f"Landlock has version {known} in this kernel; it can confine signals from version {FIRST_WITH_SCOPES} on."
         )
-    rights = RIGHTS[min(known, max(RIGHTS))]
-    attributes = struct.pack(RULESET, rights, 0, SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
+    attributes = struct.pack(RULESET, ALL_RIGHTS, 0, SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
     ruleset = syscall("landlock_create_ruleset", LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path in readable:
             _allow(ruleset, path, READ)
         for path in writable:
-            _allow(ruleset, path, rights)
+            _allow(ruleset, path, ALL_RIGHTS)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         syscall("landlock_restrict_self", LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:

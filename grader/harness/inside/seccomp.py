@@ -14,7 +14,7 @@ import struct
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from grader.harness.inside.linux import call, prctl
+from grader.harness.inside.linux import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, call, prctl
 
 LIBRARY = "libseccomp.so.2"
 
@@ -27,9 +27,7 @@ BINARY_TREE = 2
 UNKNOWN_CALL = -1
 
 PR_SET_SECCOMP = 22
-PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
-PR_SET_DUMPABLE = 4
 PR_SET_PTRACER = 0x59616D61
 
 CLONE_THREAD = 0x00010000
