@@ -1,6 +1,6 @@
 """Encodes plain values and tensors as a JSON tree and decodes them; nothing that could carry behaviour travels.
 
-None, bool, int, float, str and list are themselves in JSON; every other value is an object with one key that names its kind:
+None, bool, int, float, str and list are themselves in JSON; any other value is an object whose one key names its kind:
 {"tensor": 3} is the fourth tensor of the frame, {"value": ["Send", {...}]} a value type of course_env.
 Student code may have written the tree that the judge decodes. So decoding checks every node and builds only these kinds.
 """

@@ -117,7 +117,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def local_ranks(self) -> range:
-        """The local ranks of `ranks`: by them torch counts the ranks of one machine."""
+        """The local ranks of `ranks`: their ranks among those on this machine."""
         first = 0 if self.part is None else self.part.first_local_rank
         return range(first, first + len(self.ranks))
 
@@ -161,7 +161,7 @@ class LaunchStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where the sources lay."""
 
     traffic: Traffic | None
-    """What the launch's network carried; None if it shared one with others."""
+    """What the network behind the wall carried during the launch; None if ranks were on the machine's network."""
 
     streams: tuple[int, ...] | None
     """Bytes that each end of each connection in that network had sent when the ranks left together.

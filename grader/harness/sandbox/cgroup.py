@@ -1,4 +1,4 @@
-"""A control group for one sandbox, if the judge may make one: it bounds the memory and the tasks of all processes together.
+"""A control group for one sandbox, if the judge may make one: it bounds memory and tasks of all processes together.
 
 Limits on single processes multiply with the number of processes; these do not. Root can nearly always make a group, an
 ordinary user only where the system has delegated a part of the hierarchy.
@@ -24,7 +24,7 @@ SECONDS_TO_REMOVE = 2.0
 
 
 def make_groups() -> tuple[Path, ...]:
-    """Make the groups that a sandbox will join: one, or one for each controller in version 1; none if this user may not."""
+    """Make the groups that a sandbox will join: one for each controller in version 1, else a single one; none if forbidden."""
     made = (_make(parent) for parent in _own_groups())
     return tuple(group for group in made if group is not None)
 
