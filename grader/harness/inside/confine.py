@@ -58,7 +58,7 @@ def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, re
     if wall is Wall.NESTED:
         if not request.gpus:  # ranks on NCCL meet in /dev/shm, so all of a launch share one
             namespaces.mount_private_folders(visible)
-        settle_in(Path("/tmp"))  # noqa: S108 - no other rank sees it
+        settle_in(Path("/tmp"))  # noqa: S108 - nothing outside the launch sees it
         if request.ranks_are_apart:
             namespaces.hide_processes()
     if filters is None:

@@ -83,10 +83,8 @@ class Connections:
                 self._note(self._ends.recv(MESSAGE_BYTES))
             except BlockingIOError:
                 return
-            except (
-                OSError
-            ):  # more sockets ended at once than the buffer holds; the judge will see that bytes are missing
-                continue
+            except OSError:
+                continue  # more sockets ended at once than the buffer holds; the judge will see that bytes are missing
 
     def _note(self, data: bytes) -> bool:
         """Remember the counts in some messages; return whether the last message was among them."""

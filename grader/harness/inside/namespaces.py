@@ -125,7 +125,7 @@ def _make_pid_namespace() -> PidNamespace:
 
 
 def hide_processes() -> None:
-    """Cover /proc: through what it shows of the network and of shared files, ranks could exchange data past the counter."""
+    """Cover /proc: what it shows of the network and of shared files would let ranks exchange data past the counter."""
     mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, NOTHING)
 
 

@@ -150,7 +150,7 @@ def _make_ready(seed: int) -> None:
     random.seed(seed)
     if (torch := sys.modules.get("torch")) is not None:
         torch.manual_seed(seed)
-        # At its first use after a fork autograd sets itself up again; threads of student code that did so together crashed.
+        # At its first use after a fork autograd sets itself up; it crashes if threads of student code do that together.
         torch.ones(1, requires_grad=True).exp()
 
 
@@ -216,7 +216,7 @@ def _report(error: BaseException, phase: str, folders: Sequence[str], result: in
 
 
 def _rank_error(error: BaseException, phase: str, folders: Sequence[str]) -> RankError:
-    """Return `error` as the student should read it: only with lines of files under `folders`, named relative to these."""
+    """Return `error` as the student should read it: only lines of files under `folders`, named relative to these."""
     lines = [_source_line(entry, folders) for entry in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         lines.append(_syntax_line(error, folders))

@@ -33,7 +33,7 @@ class _Origin(NamedTuple):
 
 
 class SiteFinder:
-    """Finds the line that issued a communication: of the first source root with frames on the stack, the innermost frame."""
+    """Finds the line that issued a communication: the innermost frame of the first source root that has one."""
 
     def __init__(self, source_roots: Sequence[str]) -> None:
         self._roots = tuple(source_roots)

@@ -110,7 +110,7 @@ DATAGRAM = (Condition(1, MASKED_EQUAL, SOCKET_TYPE, socket.SOCK_DGRAM),)
 
 
 def rules(*, children: bool = False, gpus: bool = False) -> tuple[Rule, ...]:
-    """Return what ranks may not do; `children`: they may start processes and programs; `gpus`: they use CUDA and NCCL."""
+    """Return what ranks may not do. `children`: they may start processes and programs; `gpus`: they use CUDA, NCCL."""
     apart = not children and not gpus
     always = (
         *(Rule(name, errno.EPERM) for name in FORBIDDEN if not (gpus and name in MEMORY_FILES)),
@@ -133,7 +133,7 @@ def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
     return (
         *(Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, family),)) for family in others),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, GREATER, max(allowed)),)),
-        # the judge subtracts TCP's headers from what the kernel counted; UDP's are shorter and would leave room for hidden traffic
+        # the judge subtracts TCP's headers from the kernel's count; UDP's are shorter, which would hide some traffic
         *(Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, EQUAL, family), *DATAGRAM)) for family in INTERNET),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, socket.AF_NETLINK), Condition(2, NOT_EQUAL, 0))),
     )

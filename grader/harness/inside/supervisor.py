@@ -313,7 +313,7 @@ class _RanksUnderWay:
 
     def kill_remaining(self) -> None:
         """Kill the ranks that still run."""
-        # All are stopped before the first is killed: else a rank could see a killed peer's connection close, and report that.
+        # All stop before the first is killed: else a rank could see a killed peer's connection close, and report that.
         self._signal(signal.SIGSTOP)
         self._signal(signal.SIGKILL)
         for pidfd in list(self._running):

@@ -203,7 +203,7 @@ def _other_parts(descriptors: PartDescriptors) -> OtherParts:
 
 
 def _watch(control: socket.socket, supervisor: int) -> bool:
-    """Wait until the supervisor has ended, and cut it if the judge asks or is gone; return whether the judge is there."""
+    """Wait until the supervisor has ended; cut it if the judge asks or is gone. Return whether the judge is there."""
     pidfd = os.pidfd_open(supervisor)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)

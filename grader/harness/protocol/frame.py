@@ -110,7 +110,7 @@ def sealed_input(data: bytes) -> int:
 
 
 def sealed_output(num_bytes: int) -> int:
-    """Return the descriptor of a memory file of `num_bytes` zeros, which can be written to and never grows or shrinks."""
+    """Return the descriptor of a memory file of `num_bytes` zeros: writable, but never larger or smaller."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(descriptor, num_bytes)  # sparse: a page that nobody writes to takes no memory
     fcntl.fcntl(descriptor, F_ADD_SEALS, SEAL_SEAL | SEAL_SHRINK | SEAL_GROW)

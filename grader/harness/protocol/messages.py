@@ -26,7 +26,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     """Its name on this machine, such as eth0."""
 
     address: str
-    """This machine's address in it."""
+    """This machine's address on it."""
 
 
 class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class ZygoteSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder in which launches may leave files."""
 
     preload: tuple[str, ...]
-    """"torch", or nothing."""
+    """Holds "torch", or nothing."""
 
     visible: tuple[str, ...]
     """Files and folders of the machine that ranks can read; without a wall they can read everything."""
@@ -92,7 +92,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     @property
     def is_recorded(self) -> bool:
-        """Whether ranks journal what they communicate. Not on NCCL: torch coalesces its messages only in its own groups."""
+        """Whether ranks journal what they communicate. Not on NCCL: torch coalesces messages only in its own groups."""
         return self.process_group and not self.gpus
 
     @property

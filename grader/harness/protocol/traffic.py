@@ -4,7 +4,7 @@ import msgspec
 
 # IPv4 and TCP with timestamps, which Linux uses on every connection.
 TCP_HEADER_BYTES = 20 + 20 + 12
-# An end of a connection that sent less is left out: it sent acknowledgements, or greetings between the members of a group.
+# An end of a connection that sent less is left out: it sent acknowledgements, or greetings within a group.
 LEAST_STREAM_BYTES = 1 << 10
 
 

@@ -90,7 +90,7 @@ def arguments(inside: Inside, groups: Sequence[Path]) -> list[str]:
 
 
 def _bubblewrap(shown: Mapping[str, str], inside: Inside) -> list[str]:
-    """Return bubblewrap's command; `shown`: where it finds each file and folder, by the path that it has in the sandbox."""
+    """Return bubblewrap's command; `shown`: where it finds each file and folder, by the path inside the sandbox."""
     command = [shutil.which(PROGRAM) or PROGRAM, *FLAGS]
     if inside.has_own_network:
         command += ["--unshare-net"]

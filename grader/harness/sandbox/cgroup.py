@@ -24,7 +24,7 @@ SECONDS_TO_REMOVE = 2.0
 
 
 def make_groups() -> tuple[Path, ...]:
-    """Make the groups that a sandbox will join: one for each controller in version 1, else a single one; none if forbidden."""
+    """Make the groups that a sandbox will join: one, or in version 1 one for each controller; none if not permitted."""
     made = (_make(parent) for parent in _own_groups())
     return tuple(group for group in made if group is not None)
 

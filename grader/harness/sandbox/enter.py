@@ -1,8 +1,8 @@
 """Joins control groups, gives up root, and becomes bubblewrap: `python -m grader.harness.sandbox.enter ENTRY`.
 
-Files of root may lie where no other user can reach them, such as an interpreter in /root. So this process makes a mount
-namespace, in which it mounts each of them at /mnt/0, /mnt/1, ..., where bubblewrap finds them. Then it becomes a user who
-owns nothing. Another reason for that: limits on processes hold only for users other than root.
+Files of root may lie where no other user can reach them, such as an interpreter in /root. So this process makes a
+mount namespace, in which it mounts each of them at /mnt/0, /mnt/1, ..., where bubblewrap finds them. Then it becomes a
+user who owns nothing. That is needed, too, because limits on processes hold only for users other than root.
 """
 
 import os

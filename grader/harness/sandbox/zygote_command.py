@@ -93,7 +93,7 @@ def _visible(wall: Wall) -> tuple[str, ...]:
 
 
 def _environment(home: str, interface: str) -> dict[str, str]:
-    """Return the environment of ranks. Each has one thread: ranks share the cores, and a zygote can fork only with one."""
+    """Return the environment of ranks. Each gets one thread: ranks share the cores, and forking needs it."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": home,
