@@ -1,4 +1,4 @@
-"""Groups that judges which were killed have left."""
+"""The control groups that killed judges have left are removed, and no others."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from grader.harness.sandbox import cgroup
 
 
 def test_only_groups_of_dead_judges_are_removed(tmp_path, monkeypatch):
-    """A process id means something in its own namespace only: groups of other containers stay."""
+    """Groups that were made in another pid namespace stay: a process id has no meaning outside its namespace."""
     monkeypatch.setattr(cgroup, "_own_groups", lambda: {tmp_path})
     own = Path("/proc/self/ns/pid").stat().st_ino
     nobody = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1

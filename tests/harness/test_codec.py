@@ -1,4 +1,4 @@
-"""What may travel between judge and rank arrives as it was; anything else is refused, on both sides."""
+"""Values that may travel between judge and rank arrive unchanged; all others are refused, on both sides."""
 
 import sys
 from fractions import Fraction
@@ -32,7 +32,7 @@ from grader.harness.protocol.frame import MalformedFrameError, pack, unpack
     ids=repr,
 )
 def test_plain_values_arrive_as_they_were(value):
-    """Every kind of plain value survives the way through a frame, its type included."""
+    """Every kind of plain value comes out of a frame unchanged, and so does its type."""
     arrived = unpack(pack("inputs", value)).value
 
     assert (type(value), value) == (type(arrived), arrived)
@@ -53,7 +53,7 @@ def test_plain_values_arrive_as_they_were(value):
     ids=["matrix", "transposed", "scalar", "empty", "bool", "bfloat16", "not-finite", "with-graph"],
 )
 def test_tensors_arrive_with_their_bits(tensor):
-    """A tensor arrives with dtype, shape and bits, contiguous and without its graph."""
+    """A tensor arrives with its dtype, shape and bits, contiguous and without its graph."""
     arrived = unpack(pack("inputs", {"x": tensor})).value["x"]
 
     assert arrived.is_contiguous()
@@ -62,7 +62,7 @@ def test_tensors_arrive_with_their_bits(tensor):
 
 
 def test_views_of_one_storage_arrive_apart():
-    """Two views of one storage do not drag it along, and do not share one afterwards."""
+    """Two views of one storage arrive with their own elements only, and no longer share storage."""
     base = torch.arange(4.0)
 
     first, second = unpack(pack("inputs", [base[:2], base[1:3]])).value
@@ -89,13 +89,13 @@ def test_other_kinds_are_refused_by_name(value, named):
 
 
 def test_the_place_of_a_refused_value_is_named():
-    """The message says where inside the value the wrong kind stands."""
+    """The message says where in the value the refused part is."""
     with pytest.raises(UnsupportedValueError, match=r"the value\['a'\]\[1\] is a"):
         encode({"a": [1, object()]})
 
 
 def test_tensor_subclasses_are_refused():
-    """A Tensor subclass, whose methods could be anything, never reaches the judge."""
+    """A subclass of Tensor, whose methods could do anything, never reaches the judge."""
 
     class Sneaky(torch.Tensor):
         pass
@@ -105,7 +105,7 @@ def test_tensor_subclasses_are_refused():
 
 
 def test_deep_nesting_is_refused_on_both_sides():
-    """Neither side recurses without bound."""
+    """Neither side recurses deeper than its bound."""
     value: list = []
     for _ in range(MAX_DEPTH + 5):
         value = [value]
@@ -135,13 +135,13 @@ def test_deep_nesting_is_refused_on_both_sides():
     ids=str,
 )
 def test_forged_trees_are_refused(tree):
-    """A tree the encoder cannot have written is malformed, never an exception of another kind."""
+    """A tree that the encoder cannot have written raises MalformedTreeError and no other exception."""
     with pytest.raises(MalformedTreeError):
         decode(tree, {})
 
 
 def test_a_forged_dtype_imports_nothing(monkeypatch):
-    """A name that torch would import on demand stays a name."""
+    """A dtype's name that torch would import on demand is refused without an import."""
     monkeypatch.delitem(vars(torch), "_export", raising=False)
     monkeypatch.delitem(sys.modules, "torch._export", raising=False)
 
@@ -151,20 +151,20 @@ def test_a_forged_dtype_imports_nothing(monkeypatch):
 
 
 def test_a_dtype_that_does_not_travel_is_named():
-    """The format of tensors on the way knows fewer dtypes than torch."""
+    """The format of tensors in a frame knows fewer dtypes than torch; the message names the dtype."""
     with pytest.raises(UnsupportedValueError, match=r"A tensor of torch\.complex128 cannot be handed to the judge"):
         pack("returned", torch.ones(1, dtype=torch.complex128))
 
 
 @pytest.mark.parametrize("cut", [0, 4, 23, 24, 30, -1], ids=str)
 def test_cut_frames_are_refused(cut):
-    """A frame that lost its end is no frame."""
+    """A frame without its end is refused."""
     with pytest.raises(MalformedFrameError):
         unpack(pack("inputs", {"x": torch.ones(3)})[:cut])
 
 
 def test_forged_frames_are_refused():
-    """No byte that a rank can write makes the judge raise anything but MalformedFrameError."""
+    """Whichever byte is changed, the judge raises nothing but MalformedFrameError."""
     whole = bytearray(pack("inputs", {"x": torch.ones(3), "y": [1, "two"]}))
     for position in range(len(whole)):
         for flip in (0x01, 0x80):
@@ -177,7 +177,7 @@ def test_forged_frames_are_refused():
 
 
 def test_dicts_have_a_bounded_number_of_keys():
-    """Of numbers with equal hashes each is compared with every other, and student code chooses the numbers."""
+    """Student code can choose keys with equal hashes, each of which is compared with every other; so keys are bounded."""
     with pytest.raises(UnsupportedValueError, match="has 10001 keys, and at most 10000 travel"):
         encode(dict.fromkeys(range(10_001)))
     with pytest.raises(MalformedTreeError, match="more than 10000 keys"):

@@ -1,4 +1,4 @@
-"""Frames in memory files: bounded, whole or absent, readable after their writer is gone."""
+"""Frames in memory files are bounded, whole or absent, and readable after their writer has ended."""
 
 import os
 
@@ -27,14 +27,14 @@ def output():
 
 
 def test_a_written_frame_is_read_back(output):
-    """What was written is what is read."""
+    """A frame that was written is read back with its kind and value."""
     write_frame(output, pack("returned", [1, 2]))
 
     assert unpack(read_frame(output)) == ("returned", [1, 2])
 
 
 def test_a_later_frame_replaces_an_earlier_one(output):
-    """A frame forged before the real one is not what the judge reads."""
+    """If student code forged a frame before the real one was written, the judge reads the real one."""
     write_frame(output, pack("returned", "forged"))
     write_frame(output, pack("returned", "real"))
 
@@ -42,7 +42,7 @@ def test_a_later_frame_replaces_an_earlier_one(output):
 
 
 def test_an_unfinished_frame_is_no_frame(output):
-    """A rank that dies while it writes has returned nothing: the magic comes last."""
+    """A rank that dies while it writes has returned nothing, because the magic is written last."""
     data = pack("returned", "x" * 100)
     os.pwrite(output, data[8:60], 8)
 
@@ -55,38 +55,38 @@ def test_an_empty_output_holds_no_frame(output):
 
 
 def test_a_header_that_promises_too_much_holds_no_frame(output):
-    """Lengths beyond the file are not believed, however large."""
+    """A header with lengths beyond the file is not believed, however large they are."""
     os.pwrite(output, HEADER.pack(b"CRSFRM1\n", 2**63, 2**63), 0)
 
     assert read_frame(output) is None
 
 
 def test_an_output_cannot_grow(output):
-    """What does not fit is an error in the rank, not memory of the machine."""
+    """Writing beyond an output is an error in the rank, and takes no memory of the machine."""
     with pytest.raises(OSError, match="not permitted"):
         os.pwrite(output, b"x", 4096)
 
 
 def test_a_frame_that_does_not_fit_says_how_large_it_is(output):
-    """The kernel's "not permitted" would explain nothing."""
+    """The error names both sizes; the kernel's "not permitted" would explain nothing."""
     with pytest.raises(FrameTooLargeError, match=r"takes 2\.0 MiB, and at most 0\.00390625 travel"):
         write_frame(output, pack("returned", ["x" * (1 << 16)] * 32))
 
 
 def test_a_frame_that_would_not_be_read_is_not_written():
-    """The limit on what is no tensor holds where the value is packed, with a message that names it."""
+    """The limit on JSON is checked when a value is packed, and the message names it."""
     with pytest.raises(UnsupportedValueError, match="too large: 17 MiB without its tensors, of at most 16"):
         pack("returned", ["x" * (1 << 16)] * (17 << 4))
 
 
 def test_an_output_cannot_be_cut_short(output):
-    """The judge may read a sealed output without fear that it shrinks under its feet."""
+    """A sealed output cannot shrink while the judge reads it."""
     with pytest.raises(OSError, match="not permitted"):
         os.ftruncate(output, 0)
 
 
 def test_inputs_cannot_be_changed():
-    """No rank changes what another process reads as its inputs."""
+    """No rank can change the inputs that another process reads."""
     descriptor = sealed_input(b"inputs")
     with pytest.raises(OSError, match="not permitted"):
         os.pwrite(descriptor, b"x", 0)
@@ -94,7 +94,7 @@ def test_inputs_cannot_be_changed():
 
 
 def test_only_what_was_written_is_read(output):
-    """Untouched zeros behind a short text are neither read nor returned."""
+    """The zeros after a short text are not returned."""
     os.pwrite(output, b"stack", 0)
 
     assert read_written(output, 4096) == b"stack"

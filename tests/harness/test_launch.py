@@ -1,4 +1,4 @@
-"""A launch ends in a value from every rank or in the one sentence that explains why not, and harms nothing after it."""
+"""A launch ends with a value from every rank, or with one sentence that says why not; the next launch is unharmed."""
 
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ def solve(x):
 
 
 def failure(ranks, world_size, **options) -> StudentFailure:
-    """Return the failure that a launch must end in."""
+    """Return the failure with which a launch must end."""
     with pytest.raises(StudentFailure) as caught:
         ranks.run(world_size, **options)
     return caught.value
@@ -27,7 +27,7 @@ def failure(ranks, world_size, **options) -> StudentFailure:
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 8])
 def test_every_rank_returns_its_value(ranks, world_size):
-    """Ranks communicate through gloo and each hands back what its program returned."""
+    """Ranks communicate through gloo, and each returns the value of its program."""
     ranks.write(SUM)
 
     run = ranks.run(world_size, x=torch.ones(3, dtype=torch.float64))
@@ -59,7 +59,7 @@ def test_an_exception_shows_the_students_frames_only(ranks):
 
     text = str(failure(ranks, 2))
 
-    # Either rank: one that is late to the rendezvous may find the other gone already.
+    # Either rank: one that joins the process group late may find that the other has already gone.
     assert text.startswith(("Rank 0 of 2 raised RuntimeError: ", "Rank 1 of 2 raised RuntimeError: "))
     assert "work.py:5 in inner\n    return torch.ones(2) @ torch.ones(3)" in text
     assert "grader" not in text
@@ -67,7 +67,7 @@ def test_an_exception_shows_the_students_frames_only(ranks):
 
 
 def test_the_rank_that_raised_is_named_not_those_that_lost_it(ranks):
-    """Broken connections on the other ranks are echoes; the cause is reported."""
+    """Other ranks fail because their connections break; the report names the rank that caused it."""
     ranks.write(
         """
         import torch, torch.distributed as dist
@@ -82,14 +82,14 @@ def test_the_rank_that_raised_is_named_not_those_that_lost_it(ranks):
 
 
 def test_an_untouched_stub_is_not_attempted(ranks):
-    """A stub's own exception is no failure but work not begun."""
+    """The exception of an untouched stub means that work has not begun, which is no failure."""
     ranks.write('def solve():\n    raise NotImplementedError("TODO(solve)")')
 
     assert failure(ranks, 2).outcome is Outcome.NOT_ATTEMPTED
 
 
 @pytest.mark.parametrize(
-    ("death", "told"),
+    ("death", "expected"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "Rank 1 of 2 ended with signal SIGKILL"),
         ("ctypes.string_at(0)", "Rank 1 of 2 ended with signal SIGSEGV"),
@@ -98,8 +98,8 @@ def test_an_untouched_stub_is_not_attempted(ranks):
         ("os._exit(0)", "Rank 1 of 2 ended with exit code 0 before it returned a result. os._exit()"),
     ],
 )
-def test_a_rank_that_dies_is_named_with_its_end(ranks, death, told):
-    """Neither a signal nor a quiet exit passes for a result, and the rank is named."""
+def test_a_rank_that_dies_is_named_with_its_end(ranks, death, expected):
+    """Neither a signal nor a quiet exit counts as a result, and the rank is named."""
     ranks.write(
         f"""
         import ctypes, os, signal, torch, torch.distributed as dist
@@ -114,11 +114,11 @@ def test_a_rank_that_dies_is_named_with_its_end(ranks, death, told):
     died = failure(ranks, 2)
 
     assert died.outcome is Outcome.CRASHED
-    assert told in str(died)
+    assert expected in str(died)
 
 
 def test_sys_exit_is_not_a_result(ranks):
-    """A rank that leaves by sys.exit is told so."""
+    """A call of sys.exit is reported as such."""
     ranks.write("import sys\ndef solve():\n    sys.exit(0)")
 
     assert str(failure(ranks, 1)).startswith("The code under test called sys.exit(0) instead of returning.")
@@ -160,7 +160,7 @@ def test_an_endless_rank_is_cut_with_its_stack(ranks, loop):
 
 
 def test_a_rank_that_ignores_sigterm_is_cut(ranks):
-    """A launch is ended without signals that a rank can ignore."""
+    """A rank that ignores every signal it can is ended all the same."""
     ranks.write(
         """
         import signal, time
@@ -176,7 +176,7 @@ def test_a_rank_that_ignores_sigterm_is_cut(ranks):
 
 
 def test_what_ranks_print_is_kept_apart_and_capped(ranks):
-    """Each rank's output is its own, and a long one is cut without harm to the rank."""
+    """Each rank has a separate log, and a long log is cut without harm to the rank."""
     ranks.write(
         """
         import sys, torch.distributed as dist
@@ -204,7 +204,7 @@ def test_a_flood_of_output_is_cut(ranks):
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "expected"),
     [
         ("def solve(:\n", "work.py cannot be imported: SyntaxError: "),
         (
@@ -219,22 +219,22 @@ def test_a_flood_of_output_is_cut(ranks):
     ],
     ids=["syntax", "import", "renamed", "type"],
 )
-def test_unusable_files_are_explained(ranks, source, told):
-    """A file that cannot be used is explained in one clear sentence."""
+def test_unusable_files_are_explained(ranks, source, expected):
+    """A file that cannot be used is explained in one sentence."""
     ranks.write(source)
 
-    assert told in str(failure(ranks, 1))
+    assert expected in str(failure(ranks, 1))
 
 
 def test_a_renamed_function_is_suggested(ranks):
-    """A name that is nearly right is pointed out."""
+    """If the file has a similar name, the message suggests it."""
     ranks.write("def solv():\n    pass\n")
 
     assert "Did you mean 'solv'?" in str(failure(ranks, 1))
 
 
 def test_a_missing_file_is_explained(ranks):
-    """A submission without the file says so."""
+    """If the submission lacks the file, the message says so."""
     ranks.write("")
     (ranks.folder / "submission/work.py").unlink()
 
@@ -242,7 +242,7 @@ def test_a_missing_file_is_explained(ranks):
 
 
 def test_a_file_that_is_not_utf8_is_explained(ranks):
-    """An encoding that Python cannot read is a sentence, not a crash."""
+    """An encoding that Python cannot read is explained as an error of the import, not a crash."""
     ranks.write("")
     (ranks.folder / "submission/work.py").write_bytes(b"x = '\xff'\ndef solve(): pass\n")
 
@@ -250,7 +250,7 @@ def test_a_file_that_is_not_utf8_is_explained(ranks):
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "expected"),
     [
         ("raise SyntaxError('odd', (5, 'one', 2, 7))", "raised SyntaxError: odd"),
         ("raise Odd('x')", "raised an exception: (it cannot be described)"),
@@ -260,8 +260,8 @@ def test_a_file_that_is_not_utf8_is_explained(ranks):
     ],
     ids=["syntax", "metaclass", "str", "no-message", "long"],
 )
-def test_odd_exceptions_are_reported(ranks, source, told):
-    """An exception whose parts raise or are of the wrong kind is still a sentence, not a rank that died."""
+def test_odd_exceptions_are_reported(ranks, source, expected):
+    """An exception whose attributes raise, or have the wrong type, is still reported as an exception."""
     ranks.write(
         f"""
         class Meta(type):
@@ -278,11 +278,11 @@ def test_odd_exceptions_are_reported(ranks, source, told):
         """
     )
 
-    assert told in str(failure(ranks, 1, process_group=False))
+    assert expected in str(failure(ranks, 1, process_group=False))
 
 
 def test_nothing_a_rank_says_steers_the_terminal(ranks):
-    """Escape sequences, carriage returns and changes of direction are shown as what they are."""
+    """Escape sequences, carriage returns and changes of direction are shown escaped."""
     ranks.write(
         r"""
         def solve():
@@ -299,7 +299,7 @@ def test_nothing_a_rank_says_steers_the_terminal(ranks):
 
 
 def test_every_rank_shows_its_stack_however_late_it_was_forked(ranks):
-    """Ranks dump their stacks at the launch's deadline, not at one of their own."""
+    """Ranks write their stacks at the launch's deadline, whenever each was forked."""
     ranks.write("import time\ndef solve():\n    time.sleep(60)")
 
     remains = ranks.remains(4, timeout_s=1.0, process_group=False)
@@ -308,7 +308,7 @@ def test_every_rank_shows_its_stack_however_late_it_was_forked(ranks):
 
 
 def test_a_rank_that_dies_after_it_returned_is_named(ranks):
-    """Ranks that are cut because another one ended badly are not blamed."""
+    """The rank that ended badly is named, not those that were cut because of it."""
     ranks.write(
         """
         import os, threading, time
@@ -327,15 +327,15 @@ def test_a_rank_that_dies_after_it_returned_is_named(ranks):
 
 
 def test_files_left_behind_are_gone_with_the_launch(ranks):
-    """What ranks leave in their folder, in TMPDIR or at home is neither kept nor found by the next launch."""
+    """The next launch does not find what ranks left in their folder, in TMPDIR or in their home."""
     ranks.write(
         """
         import os, pathlib, tempfile
         def solve():
-            places = [pathlib.Path.cwd(), pathlib.Path.home(), pathlib.Path(tempfile.gettempdir())]
-            found = [name for place in places for name in os.listdir(place)]
-            for place in places:
-                (place / "left").write_text("behind")
+            folders = [pathlib.Path.cwd(), pathlib.Path.home(), pathlib.Path(tempfile.gettempdir())]
+            found = [name for folder in folders for name in os.listdir(folder)]
+            for folder in folders:
+                (folder / "left").write_text("behind")
             return found
         """
     )
@@ -344,7 +344,7 @@ def test_files_left_behind_are_gone_with_the_launch(ranks):
 
 
 def test_a_folder_nested_beyond_pythons_stack_is_removed(ranks):
-    """A tree that shutil cannot descend harms neither zygote nor judge."""
+    """A tree that is too deep for shutil harms neither the zygote nor the judge."""
     ranks.write(
         """
         import os
@@ -361,30 +361,30 @@ def test_a_folder_nested_beyond_pythons_stack_is_removed(ranks):
 
 
 def test_no_launch_costs_a_descriptor(ranks):
-    """Neither the judge nor the zygote holds more descriptors after many launches, nor is a folder left."""
+    """After many launches neither the judge nor the zygote holds more descriptors, and no folder is left."""
     ranks.write("def solve():\n    return 1")
     ranks.run(2, process_group=False)
 
-    def held() -> list[int]:
-        places = [Path("/proc/self/fd"), Path(f"/proc/{ranks.zygote.pid}/fd"), ranks.zygote._scratch]
-        return [len(list(place.iterdir())) for place in places]
+    def entries() -> list[int]:
+        folders = [Path("/proc/self/fd"), Path(f"/proc/{ranks.zygote.pid}/fd"), ranks.zygote._scratch]
+        return [len(list(folder.iterdir())) for folder in folders]
 
-    before = held()
+    before = entries()
     for _ in range(20):
         ranks.run(2, process_group=False)
 
-    assert before == held()
+    assert before == entries()
 
 
 def test_ranks_hold_no_descriptor_of_the_supervisor(ranks):
-    """A rank holds the standard streams, what the judge gave it, and the gate by which it leaves."""
+    """A rank holds the standard streams, the descriptors that the judge gave it, and its gate."""
     ranks.write("import os\ndef solve():\n    return len(os.listdir('/proc/self/fd')) - 1")
 
     assert ranks.run(4, process_group=False)["value"] == (8, 8, 8, 8)
 
 
 def test_processes_left_behind_are_counted_and_ended(ranks):
-    """A daemon that outlives its rank is counted, and it does not outlive the launch."""
+    """A daemon that outlives its rank is counted, and ends with the launch."""
     ranks.write(
         """
         import os, time
@@ -404,7 +404,7 @@ def test_processes_left_behind_are_counted_and_ended(ranks):
 
 
 def test_a_rank_that_destroyed_its_group_still_returns(ranks):
-    """Leaving together does not depend on the process group."""
+    """Ranks leave together even without their process group."""
     ranks.write(
         """
         import torch.distributed as dist
@@ -418,7 +418,7 @@ def test_a_rank_that_destroyed_its_group_still_returns(ranks):
 
 
 def test_spawned_processes_import_the_submission_not_the_stub(ranks):
-    """A fresh interpreter that student code starts finds the student's file, though a stub lies beside the programs."""
+    """An interpreter that student code starts imports the student's file, not the stub that lies with the programs."""
     ranks.write(
         """
         import multiprocessing
@@ -439,7 +439,7 @@ def test_spawned_processes_import_the_submission_not_the_stub(ranks):
 
 
 def test_threads_left_running_do_not_hold_a_launch(ranks):
-    """A thread that never ends does not delay the end of a launch."""
+    """A launch does not wait for threads that never end."""
     ranks.write(
         "import threading, time\ndef solve():\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return 1"
     )
@@ -448,7 +448,7 @@ def test_threads_left_running_do_not_hold_a_launch(ranks):
 
 
 def test_ranks_load_nothing_that_was_not_preloaded(ranks):
-    """All that torch imports lazily for the course's work is in the zygote, or every rank would pay for it again."""
+    """The zygote has all that torch imports lazily for the course's work; otherwise every rank would pay for it again."""
     ranks.write(
         """
         import sys, torch, torch.distributed as dist

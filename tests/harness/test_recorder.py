@@ -1,4 +1,4 @@
-"""Every communication of a rank is in its journal, whoever issued it, and happens as without a recorder."""
+"""Every communication of a rank is in its journal, whatever code issued it, and the recorder changes none."""
 
 import textwrap
 from fractions import Fraction
@@ -52,7 +52,7 @@ def write_solve(ranks, *lines: str, head: str = "") -> None:
 
 
 def test_every_call_of_torch_distributed_is_recorded_with_its_sizes(ranks):
-    """Each form of each operation becomes one entry with what it reads and writes, at the line that called it."""
+    """Each form of each operation becomes entries with the elements read and written, at the line of the call."""
     head = """
         import warnings
         import torch.distributed._functional_collectives as funcol
@@ -74,7 +74,7 @@ def test_every_call_of_torch_distributed_is_recorded_with_its_sizes(ranks):
 
 
 def test_options_are_recorded_in_global_ranks(ranks):
-    """Roots and peers are global ranks even where torch was told ranks of the group."""
+    """Roots and peers are global ranks, even if the call names ranks of the group."""
     write_solve(
         ranks,
         "group = dist.new_group([1, 3])",
@@ -99,8 +99,8 @@ def test_options_are_recorded_in_global_ranks(ranks):
     assert comm.within([0, 1, 2, 3]).count() == 0
 
 
-def test_blocking_and_asynchronous_calls_are_told_apart(ranks):
-    """`is_async` says whether the student's call returns before the operation is complete, `api` which call it was."""
+def test_blocking_and_asynchronous_calls_are_distinguished(ranks):
+    """`is_async` says whether the student's call returns before the operation is complete, and `api` which call it was."""
     write_solve(
         ranks,
         "other, y = 1 - rank(), torch.empty(2)",
@@ -131,7 +131,7 @@ def test_blocking_and_asynchronous_calls_are_told_apart(ranks):
 
 
 def test_a_receive_from_any_source_learns_its_sender(ranks):
-    """The sender is unknown when the receive is issued and recorded when it is complete."""
+    """The sender is unknown when the receive is issued, and recorded when the receive is complete."""
     write_solve(
         ranks,
         "if rank() == 2:",
@@ -147,7 +147,7 @@ def test_a_receive_from_any_source_learns_its_sender(ranks):
 
 
 def test_reducer_of_ddp_is_recorded(ranks):
-    """The all-reduces that DDP's C++ code issues during backward are seen at the line of backward()."""
+    """The all-reduces that DDP's C++ code issues during backward are recorded at the line of backward()."""
     write_solve(
         ranks,
         "model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 2))",
@@ -209,7 +209,7 @@ def test_pipeline_schedules_are_recorded(ranks):
 
 
 def test_groups_made_in_any_way_are_gloo_to_those_who_ask(ranks):
-    """Explicit backends, subgroups, and groups made after destroying all others are recorded and still called gloo."""
+    """Groups with an explicit backend, subgroups, and groups made after all others were destroyed are recorded as gloo's."""
     write_solve(
         ranks,
         "import os",
@@ -235,7 +235,7 @@ def test_groups_made_in_any_way_are_gloo_to_those_who_ask(ranks):
 
 
 def test_results_equal_those_of_plain_gloo(ranks):
-    """Bit for bit, with the same backend object types, a group that is recorded gives what one that is not gives."""
+    """A group that is recorded gives the same results, bit for bit, as one that is not."""
     write_solve(
         ranks,
         "def results(group):",
@@ -266,8 +266,8 @@ def test_results_equal_those_of_plain_gloo(ranks):
         assert all((a == b).all() for a, b in zip(recorded, plain, strict=True))
 
 
-def test_lines_of_the_program_stand_in_where_the_student_has_none(ranks):
-    """A call outside the student's file is put down to the course's program."""
+def test_a_call_outside_the_students_file_is_at_a_line_of_the_program(ranks):
+    """If no line of the student's file is on the stack, the site is a line of the course's program."""
     ranks.write(
         "def solve(): pass",
         program="""
@@ -282,7 +282,7 @@ def test_lines_of_the_program_stand_in_where_the_student_has_none(ranks):
 
 
 def test_errors_reach_the_student_unchanged_and_are_recorded(ranks):
-    """What torch raises is what the student's code can catch."""
+    """Student code can catch what torch raises, and the journal has the same error."""
     write_solve(
         ranks,
         "try:",
@@ -299,7 +299,7 @@ def test_errors_reach_the_student_unchanged_and_are_recorded(ranks):
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os.abort()", "os._exit(0)"])
 def test_journal_survives_the_death_of_its_rank(ranks, end):
-    """What a rank had issued before it was killed is there, without any last word of the rank."""
+    """All that a rank had issued before it was killed is in its journal; the rank need not write anything at its end."""
     write_solve(ranks, "import os", "dist.all_reduce(torch.ones(4))", "if rank() == 0:", f"    {end}", "dist.barrier()")
 
     remains = ranks.remains(2, timeout_s=5)
@@ -313,7 +313,7 @@ def test_journal_survives_the_death_of_its_rank(ranks, end):
 
 
 def test_forks_of_a_rank_leave_its_journal_alone(ranks):
-    """A process that student code forks writes nothing, and its parent's journal stays whole."""
+    """A process that student code forks writes nothing, and the journal of its parent stays complete."""
     write_solve(
         ranks,
         "import os",

@@ -1,4 +1,4 @@
-"""A journal holds what was written to it, and its reader survives whatever else it is given."""
+"""A journal holds the events that were written to it, and its reader raises for no bytes at all."""
 
 import random
 
@@ -45,7 +45,7 @@ def lines(*events: dict) -> bytes:
 
 
 def test_events_are_read_as_they_were_written():
-    """Every kind of event is written and read back unchanged."""
+    """Every kind of event is read as it was written."""
     journal = read_journal(written(*EVENTS))
 
     assert journal.events == EVENTS
@@ -53,7 +53,7 @@ def test_events_are_read_as_they_were_written():
 
 
 def test_a_full_journal_says_so():
-    """Events that do not fit are dropped without an error, and the reader reports it."""
+    """Events that do not fit are dropped without an error, and the reader says so."""
     journal = read_journal(written(EVENTS[0], *(Done(k=0, t=1.0) for _ in range(99)), size=400))
     assert journal.truncated
     assert 3 < len(journal.events) < 20
@@ -90,7 +90,7 @@ ISSUE = {"type": "issue", "k": 0, "t": 1.0, "op": "send", "group": "0", "ranks":
     ids=str,
 )
 def test_a_forged_field_ends_the_journal(forged):
-    """An event with a forged field is dropped with all that follows, and the reader reports it."""
+    """If one field is wrong, the event and all that follow are dropped, and the reader says so."""
     journal = read_journal(lines({**ISSUE, "k": 7}, {**ISSUE, **forged}, {**ISSUE, "k": 9}))
 
     assert [event.k for event in journal.events] == [7]
@@ -102,12 +102,12 @@ def test_a_forged_field_ends_the_journal(forged):
     [b"{", b"[" * 100_000, b"\xff\n", b'{"type":"done","k":0,"t":1.0}\n', lines(ISSUE, ISSUE), lines(ISSUE)[:-1]],
 )
 def test_what_is_no_journal_is_dropped(data):
-    """The reader survives deep nesting, invalid UTF-8, the end of an operation that was never issued, repeats and torn lines."""
+    """Deep nesting, invalid UTF-8, the end of an operation that was never issued, repeats and torn lines end the journal."""
     assert read_journal(data).truncated
 
 
 def test_no_damage_makes_the_reader_raise():
-    """Whatever bytes are changed, the reader returns events that were written, or fewer."""
+    """Whatever bytes are changed, the reader returns no more events than were written."""
     data = written(*EVENTS)
     generator = random.Random(0)
     for _ in range(300):
@@ -118,5 +118,5 @@ def test_no_damage_makes_the_reader_raise():
 
 
 def test_text_is_made_fit_for_a_journal():
-    """Names from student code lose their control characters and are cut if they are long."""
+    """Text from student code loses its control characters and is cut."""
     assert printable("a\x1bé\n" + "b" * 300) == "a?é?" + "b" * 196

@@ -1,8 +1,8 @@
-"""The meters of memory in a launch of several ranks."""
+"""The memory meters measure each rank of a launch by itself."""
 
 
 def test_only_the_shard_of_a_dtensor_counts(ranks):
-    """On each rank a fully sharded model, its gradients and its optimizer hold one share."""
+    """On each of two ranks, a fully sharded model, its gradients and its optimizer state take half of the bytes."""
     ranks.write(
         """
         import torch

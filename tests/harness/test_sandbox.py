@@ -1,4 +1,4 @@
-"""Behind a wall a rank has what it needs to run, and nothing else of the machine."""
+"""Behind a wall a rank can reach what it needs to run, and nothing else of the machine."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ import pytest
 from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
-from grader.harness.trials import walls as probe
+from grader.harness.trials import walls
 from tests.harness.processes import descendants, eventually, running
 from tests.harness.ranks import Ranks
 
 BUBBLEWRAP = (Wall.NESTED, Wall.FLAT)
 
-# Each returns what a rank attempted, by name, and how that ended.
+# `attempt` returns how an action ended: "done", or the name of the exception.
 TRY = """
 import ctypes, errno, os, signal, socket, subprocess, threading
 
@@ -34,14 +34,14 @@ def attempt(action):
 
 
 def _ranks(wall: Wall, folder: Path):
-    if (reason := probe.problem(wall)) is not None:
+    if (reason := walls.problem(wall)) is not None:
         pytest.skip(f"This machine has no wall '{wall}': {reason}")
     return Ranks(ZygoteHandle(wall=wall, preload=[]), folder)
 
 
 @pytest.fixture(scope="module")
 def zygotes():
-    """Zygotes by wall, started when first asked for."""
+    """Zygotes by wall, each started at its first use."""
     started: dict[Wall, ZygoteHandle] = {}
     yield started
     for zygote in started.values():
@@ -50,7 +50,7 @@ def zygotes():
 
 @pytest.fixture
 def behind(zygotes, tmp_path):
-    """Return ranks behind a wall, or skip where the machine does not offer it."""
+    """Return ranks behind a wall, or skip the test if the machine does not offer it."""
 
     def ranks(wall: Wall) -> Ranks:
         if wall not in zygotes:
@@ -68,7 +68,7 @@ def solve(ranks: Ranks, code: str, world_size: int = 1, **options):
 
 @pytest.fixture
 def canary():
-    """A file outside that everybody on the machine may read, in a folder that everybody may enter."""
+    """A file outside that every user of the machine may read, in a folder that every user may enter."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
         file = Path(folder, "canary")
@@ -79,7 +79,7 @@ def canary():
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_files_outside_cannot_be_read(behind, wall, canary):
-    """No file outside can be opened: not one that everybody may read, not the tests, not the accounts."""
+    """No file outside can be opened: neither one that every user may read, nor the tests, nor the accounts."""
     secret = [str(canary), __file__, "/etc/shadow", "/etc/machine-id", str(Path(__file__).parents[2] / "README.md")]
 
     outcomes = solve(behind(wall), f"def solve():\n    return [attempt(lambda: open(path)) for path in {secret}]")
@@ -89,7 +89,7 @@ def test_files_outside_cannot_be_read(behind, wall, canary):
 
 @pytest.mark.parametrize("wall", BUBBLEWRAP)
 def test_ports_outside_cannot_be_reached(behind, wall):
-    """The loopback interface is the sandbox's own, and there is no other."""
+    """The only network interface is a loopback interface, and it is not the machine's."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         outcomes = solve(
@@ -107,7 +107,7 @@ def test_ports_outside_cannot_be_reached(behind, wall):
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_the_environment_is_not_the_judges(behind, wall, monkeypatch):
-    """A rank sees the few variables that it is given, and none of those of the judge."""
+    """A rank sees the few variables that it was given, and none of the judge's."""
     monkeypatch.setenv("SECRET_OF_THE_JUDGE", "sing")
 
     environ = solve(behind(wall), "def solve():\n    return dict(os.environ)")[0]
@@ -134,7 +134,7 @@ def test_ranks_start_threads_and_no_processes(behind, wall):
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_an_exercise_that_needs_children_may_start_them(behind, wall):
-    """Where the test says so, a rank starts processes and programs."""
+    """If the test says so, ranks can start processes and programs."""
     code = 'def solve():\n    return subprocess.run(["/usr/bin/true"]).returncode'
 
     assert solve(behind(wall), code, children=True) == (0,)
@@ -160,7 +160,7 @@ def test_ranks_have_no_privileges(behind, wall):
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_calls_that_reach_further_are_refused(behind, wall):
-    """Namespaces, mounts, other processes' memory, sockets of other families and shared memory of System V: none."""
+    """A rank can make no namespace, mount, shared memory of System V or socket of another family, and trace no process."""
     outcomes = solve(
         behind(wall),
         """
@@ -184,7 +184,7 @@ def test_calls_that_reach_further_are_refused(behind, wall):
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_memory_and_files_are_bounded(behind, wall):
-    """Memory ends at a limit with an exception, and so does the space for files."""
+    """At the limits on memory and on the space for files, a rank gets an exception."""
     outcomes = solve(
         behind(wall),
         """
@@ -202,7 +202,7 @@ def test_memory_and_files_are_bounded(behind, wall):
 
 
 def test_each_rank_has_its_own_folders(behind):
-    """A file that one rank leaves in /tmp or /dev/shm is seen by no other, nor by the next launch."""
+    """No other rank, and no later launch, sees a file that a rank leaves in /tmp or /dev/shm."""
     ranks = behind(Wall.NESTED)
     code = """
         import time
@@ -225,14 +225,14 @@ def test_nobody_changes_the_sources(behind):
 
 
 def test_ranks_cannot_name_each_other(behind):
-    """A rank is alone among its processes, and /proc, which also tells of shared files and the network, is empty."""
+    """A rank sees only its own processes, and /proc, which also shows shared files and the network, is empty."""
     code = "def solve():\n    return [os.getpid(), os.getppid(), os.listdir('/proc')]"
 
     assert solve(behind(Wall.NESTED), code, 2) == ([2, 0, []], [2, 0, []])
 
 
 def test_a_signal_to_everybody_reaches_nobody(behind):
-    """Who ends all that it can end has harmed no sibling; the zygote serves on."""
+    """A rank that signals all processes it can reach harms no other rank, and the zygote goes on."""
     ranks = behind(Wall.NESTED)
     code = """
         def solve():
@@ -246,27 +246,27 @@ def test_a_signal_to_everybody_reaches_nobody(behind):
     assert solve(ranks, "def solve():\n    return 7", 2) == (7, 7)
 
 
-def test_a_crash_is_told_by_its_signal(behind):
-    """A pid namespace of one's own changes no signal: abort() ends a rank by SIGABRT."""
+def test_a_crash_is_reported_by_its_signal(behind):
+    """In a separate pid namespace, too, abort() ends a rank by SIGABRT."""
     with pytest.raises(StudentFailure, match="SIGABRT"):
         solve(behind(Wall.NESTED), "def solve():\n    os.abort()")
 
 
 @pytest.mark.parametrize("wall", [Wall.NESTED, Wall.FLAT, Wall.LANDLOCK])
 def test_threads_may_wake_each_other(behind, wall):
-    """The C++ runtime wakes threads that wait for a static variable without saying that they are its own."""
+    """The C++ runtime wakes threads that wait for a static variable by a futex that is not marked as private."""
     code = """
         def solve():
             libc = ctypes.CDLL(None, use_errno=True)
-            number = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
-            return libc.syscall(number, ctypes.byref(ctypes.c_int()), 1, 1, None, None, 0)
+            futex = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
+            return libc.syscall(futex, ctypes.byref(ctypes.c_int()), 1, 1, None, None, 0)
         """
 
     assert solve(behind(wall), code) == (0,)
 
 
 def test_terminals_are_private(behind):
-    """Each rank has terminals of its own, which have the same numbers in all of them."""
+    """Each rank has separate terminals: the first that it opens has the same name in all ranks."""
     code = """
         def solve():
             os.openpty()
@@ -284,12 +284,12 @@ def test_the_kernel_counts_what_ranks_send(behind, wall):
         """
         import socket
         def solve(size):
-            with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as one:
-                two, _ = server.accept()
-                with two:
+            with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
+                far, _ = server.accept()
+                with far:
                     for _ in range(size >> 10):
-                        one.sendall(bytes(1 << 10))
-                        two.recv(1 << 10, socket.MSG_WAITALL)
+                        near.sendall(bytes(1 << 10))
+                        far.recv(1 << 10, socket.MSG_WAITALL)
         """
     )
 
@@ -300,7 +300,7 @@ def test_the_kernel_counts_what_ranks_send(behind, wall):
 
 @pytest.mark.parametrize("wall", BUBBLEWRAP)
 def test_a_launch_that_is_cut_leaves_no_process(behind, wall):
-    """At the deadline everything ends that the launch has started, children that hide included."""
+    """At the deadline all that the launch has started ends, including children that hide."""
     ranks = behind(wall)
     before = descendants(ranks.zygote.pid)
     with pytest.raises(StudentFailure) as failure:
@@ -327,7 +327,7 @@ def test_a_launch_that_is_cut_leaves_no_process(behind, wall):
 
 @pytest.mark.parametrize("wall", BUBBLEWRAP)
 def test_a_killed_sandbox_takes_everything_with_it(wall, tmp_path):
-    """When bubblewrap is killed nothing survives, and the next launch gets a new sandbox."""
+    """When bubblewrap is killed, nothing in it survives, and the next launch gets a new sandbox."""
     ranks = _ranks(wall, tmp_path)
     with ranks.zygote as zygote:
         zygote.wait_until_ready()
@@ -352,11 +352,11 @@ ranks.remains(2, process_group=False, timeout_s=60)
 
 
 def test_a_killed_judge_takes_the_sandbox_with_it(behind, tmp_path):
-    """Kill -9 of the judge in the middle of a launch leaves no process."""
+    """If the judge is killed in the middle of a launch, no process is left."""
     behind(Wall.NESTED).write("import time\ndef solve():\n    time.sleep(600)")
     with subprocess.Popen([sys.executable, "-c", JUDGE, str(tmp_path)], stdout=subprocess.PIPE, text=True) as judge:
         sandbox = int(judge.stdout.readline())
-        # bubblewrap's own, zygote, supervisor, two ranks, and the keepers of the ranks' pid namespaces
+        # bubblewrap's second process, zygote, supervisor, two ranks, and the holders of their two pid namespaces
         assert eventually(lambda: len(descendants(sandbox)) == 7)
         pids = {sandbox, *descendants(sandbox)}
         judge.kill()
@@ -365,17 +365,17 @@ def test_a_killed_judge_takes_the_sandbox_with_it(behind, tmp_path):
 
 
 def test_without_bubblewrap_the_reason_says_what_to_install(monkeypatch, tmp_path):
-    """The probe looks for the program first, and says how to get it."""
+    """Without the program, the reason says how to install it."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert probe.problem.__wrapped__(Wall.NESTED) == probe.NOT_INSTALLED
+    assert walls.problem.__wrapped__(Wall.NESTED) == walls.NOT_INSTALLED
 
 
 def test_a_program_that_cannot_make_a_sandbox_is_found_out(monkeypatch, canary):
-    """A bubblewrap that fails, as it does where user namespaces are forbidden, is no wall; its own words say why."""
+    """If bubblewrap fails, as where user namespaces are forbidden, there is no wall, and the reason is its error message."""
     fake = canary.with_name("bwrap")
     fake.write_text("#!/bin/sh\necho 'No permissions to create a new namespace' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
 
-    assert "No permissions to create a new namespace" in probe.problem.__wrapped__(Wall.NESTED)
+    assert "No permissions to create a new namespace" in walls.problem.__wrapped__(Wall.NESTED)

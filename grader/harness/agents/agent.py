@@ -15,6 +15,7 @@ from grader.harness.agents import dialogue
 from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.launch.remains import Remains
 from grader.harness.launch.zygote_handle import ZygoteHandle
+from grader.harness.protocol.descriptors import PartDescriptors
 from grader.harness.protocol.messages import LaunchRequest, Network
 from grader.harness.protocol.parts import END_PART, FREEZE_PART, LEAVE, PART_IS_DONE, PART_IS_FROZEN
 
@@ -164,12 +165,13 @@ class _Session:
 
     def _run(self, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...]) -> None:
         step, part_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        others = [part_end.fileno()]
+        listening = None
         if request.listens:
             assert self._meeting is not None
-            others.append(self._meeting.fileno())
+            listening = self._meeting.fileno()
         with step, part_end:
-            launch = _PartUnderWay(self._zygote, request, sources, inputs, others)
+            part = PartDescriptors(part_end.fileno(), listening)
+            launch = _PartUnderWay(self._zygote, request, sources, inputs, part)
             try:
                 self._keep_step(step, launch)
             finally:
@@ -212,18 +214,28 @@ class _PartUnderWay:
     """A part that runs in a separate thread; its descriptor becomes readable when the part has ended."""
 
     def __init__(
-        self, zygote: ZygoteHandle, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+        self,
+        zygote: ZygoteHandle,
+        request: LaunchRequest,
+        sources: bytes,
+        inputs: tuple[bytes, ...],
+        part: PartDescriptors,
     ) -> None:
         self._outcome: Remains | LaunchError | None = None
         self._ended = os.eventfd(0)
-        self._thread = threading.Thread(target=self._run, args=(zygote, request, sources, inputs, others))
+        self._thread = threading.Thread(target=self._run, args=(zygote, request, sources, inputs, part))
         self._thread.start()
 
     def _run(
-        self, zygote: ZygoteHandle, request: LaunchRequest, sources: bytes, inputs: tuple[bytes, ...], others: list[int]
+        self,
+        zygote: ZygoteHandle,
+        request: LaunchRequest,
+        sources: bytes,
+        inputs: tuple[bytes, ...],
+        part: PartDescriptors,
     ) -> None:
         try:
-            self._outcome = zygote.launch_packed(request, sources, inputs, others)
+            self._outcome = zygote.launch_packed(request, sources, inputs, part)
         except LaunchError as error:
             self._outcome = error
         finally:

@@ -1,1 +1,1 @@
-"""The untrusted side: all that runs in the zygote, a supervisor or a rank. It decides nothing."""
+"""The untrusted side: all code that runs in a zygote, a supervisor or a rank. It decides nothing."""

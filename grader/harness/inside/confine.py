@@ -1,4 +1,4 @@
-"""What a rank gives up before it runs student code, by the wall that it runs behind."""
+"""What a rank gives up before it runs student code; how much depends on the wall that it runs behind."""
 
 import math
 import os
@@ -15,31 +15,36 @@ from grader.harness.protocol.wall import Wall
 ADDRESS_SPACE_BYTES = 4 << 30  # torch maps 0.8 GB, with DDP and AdamW
 FILE_BYTES = 128 << 20  # a result, the largest file that a rank may write
 OPEN_FILES = 256
-OPEN_FILES_WITH_GPU = 4096  # devices, and a connection of NCCL's for each channel to each peer
+OPEN_FILES_WITH_GPU = 4096  # devices, and NCCL's connections: for each channel, one to each peer
 THREADS_PER_RANK = 100  # each process group starts about 3, and a mesh has many
 PROCESSES_FOR_CHILDREN = 64
-CPU_SECONDS_PER_SECOND = 4  # a rank may have threads; the deadline is what ends it
+CPU_SECONDS_PER_SECOND = 4  # more than one, because a rank may have threads; normally the deadline ends it
 OUT_OF_MEMORY_FIRST = "1000"
 
 
 class Filters(NamedTuple):
-    """The compiled system call filters: for ranks that may start children, those that have a GPU, and all others."""
+    """The compiled system call filters."""
 
     with_children: bytes
+    """For ranks that may start processes."""
+
     with_gpu: bytes
+    """For ranks that have a GPU."""
+
     without: bytes
+    """For all other ranks."""
 
     def of(self, request: LaunchRequest) -> bytes:
-        """Return the filter of a launch's ranks."""
+        """Return the filter for the ranks of a launch."""
         if request.gpus:
             return self.with_gpu
         return self.with_children if request.children else self.without
 
 
 def compile_filters() -> Filters:
-    """Return the filters, compiled once in the zygote.
+    """Compile the filters; done once, in the zygote.
 
-    Raises: OSError if libseccomp is not there.
+    Raises: OSError if libseccomp is not installed, or refuses.
     """
     return Filters(
         with_children=seccomp.compile_filter(seccomp.rules(children=True)),
@@ -49,11 +54,11 @@ def compile_filters() -> Filters:
 
 
 def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, request: LaunchRequest) -> None:
-    """Give up everything that a rank needs no more; irrevocable."""
+    """Give up everything that a rank no longer needs, for good."""
     if wall is Wall.NESTED:
-        if not request.gpus:  # NCCL's ranks meet in /dev/shm: theirs is the launch's
+        if not request.gpus:  # ranks on NCCL meet in /dev/shm, so all of a launch share one
             namespaces.mount_private_folders(visible)
-        settle_in(Path("/tmp"))  # noqa: S108 - its own
+        settle_in(Path("/tmp"))  # noqa: S108 - nothing outside the launch sees it
         if request.ranks_are_apart:
             namespaces.hide_processes()
     if filters is None:
@@ -65,10 +70,10 @@ def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, re
 
 
 def settle_in(home: Path) -> None:
-    """Make `home` the place where files go by default."""
+    """Make `home` the working folder, the home folder and the folder for temporary files."""
     os.chdir(home)
     os.environ.update(HOME=str(home), TMPDIR=str(home))
-    tempfile.tempdir = None  # what the zygote's imports found out does not hold here
+    tempfile.tempdir = None  # forget the folder that the zygote found
 
 
 def _limit(wall: Wall, request: LaunchRequest) -> None:
@@ -82,8 +87,9 @@ def _limit(wall: Wall, request: LaunchRequest) -> None:
     }
     if not request.gpus:  # CUDA reserves room for the memory of every device
         limits[resource.RLIMIT_AS] = ADDRESS_SPACE_BYTES
-    if wall.is_bubblewrap:  # without a user namespace of its own it counts all processes of the user
-        others = PROCESSES_FOR_CHILDREN if request.children else request.world_size  # who keep the pid namespaces
+    if wall.is_bubblewrap:  # in the machine's user namespace the limit would count all processes of the user
+        # Without children there still are the processes that hold the pid namespaces, one for each rank.
+        others = PROCESSES_FOR_CHILDREN if request.children else request.world_size
         limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + others
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))

@@ -1,7 +1,7 @@
-"""Landlock: the files, signals and abstract sockets that this process and all it starts can still reach (Linux 5.13 on).
+"""Landlock: limits the files, signals and abstract sockets that this process, and all that it starts, can reach.
 
-For machines that offer no user namespaces. It needs no privilege and cannot be undone. What it cannot do: hide the
-network, or give each launch a network of its own.
+For machines that offer no user namespaces. It needs no privilege and cannot be undone; it needs version 6 of the
+kernel's interface (Linux 6.12). It can neither hide the network nor give each launch a separate one.
 """
 
 import os
@@ -14,11 +14,11 @@ from grader.harness.inside.linux import (
     LANDLOCK_ADD_RULE,
     LANDLOCK_CREATE_RULESET,
     LANDLOCK_RESTRICT_SELF,
+    PR_SET_NO_NEW_PRIVS,
     prctl,
     syscall,
 )
 
-PR_SET_NO_NEW_PRIVS = 38
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 
@@ -28,39 +28,37 @@ TRUNCATE = 1 << 14
 IOCTL_DEV = 1 << 15
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
-# By version of the interface: which rights on files there are, and whether signals and abstract sockets can be confined.
-RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
-FIRST_WITH_SCOPES = 6
+ALL_RIGHTS = (1 << 16) - 1  # on files, of all versions from 5 on
+FIRST_WITH_SCOPES = 6  # the first version that can confine signals and abstract sockets
 SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3
-RULESET = "QQQ"  # rights on files, on the network, scopes; a shorter one is for older kernels
+RULESET = "QQQ"  # rights on files, rights on the network, scopes
 
 
 def version() -> int:
     """Return the version of the kernel's interface.
 
-    Raises: OSError if the kernel has no Landlock, or it is switched off.
+    Raises: OSError if the kernel has no Landlock, or has it switched off.
     """
     return syscall("landlock", LANDLOCK_CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
 
 
 def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
-    """Leave this process, for good, only these files and folders; signals and abstract sockets only to what it starts.
+    """Confine this process, for good, to these files and folders; signals and abstract sockets to what it starts.
 
-    Raises: OSError if the kernel cannot confine signals, which older ones cannot, or if a path does not exist.
+    Raises: OSError if the kernel is too old to confine signals, or if a path does not exist.
     """
     known = version()
     if known < FIRST_WITH_SCOPES:
         raise OSError(
-            f"Landlock of this kernel has version {known}; signals are confined from version {FIRST_WITH_SCOPES} on."
+            f"Landlock has version {known} in this kernel; it can confine signals from version {FIRST_WITH_SCOPES} on."
         )
-    rights = RIGHTS[min(known, max(RIGHTS))]
-    attributes = struct.pack(RULESET, rights, 0, SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
+    attributes = struct.pack(RULESET, ALL_RIGHTS, 0, SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
     ruleset = syscall("landlock_create_ruleset", LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     try:
         for path in readable:
             _allow(ruleset, path, READ)
         for path in writable:
-            _allow(ruleset, path, rights)
+            _allow(ruleset, path, ALL_RIGHTS)
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         syscall("landlock_restrict_self", LANDLOCK_RESTRICT_SELF, ruleset, 0)
     finally:

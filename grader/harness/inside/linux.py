@@ -1,4 +1,4 @@
-"""The few Linux calls that Python does not offer, by ctypes."""
+"""The few Linux calls that Python does not offer, through ctypes."""
 
 import contextlib
 import ctypes
@@ -11,10 +11,11 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 MADV_COLLAPSE = 25
 HUGE_PAGE = 2 << 20
 
-# Of calls that glibc does not wrap; all others are called by their wrapper.
+# Numbers of the calls that are made without glibc: it has none for Landlock, and its clone() cannot fork.
 CLONE = {"x86_64": 56, "aarch64": 220}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 
@@ -54,28 +55,28 @@ def prctl(option: int, *values: int) -> None:
     call("prctl", option, *padded)
 
 
-def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the one argument of a setter
-    """Let processes of the same user read this one's memory and descriptors, or not."""
+def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 - the only argument of a setter
+    """Allow other processes of the same user to read this one's memory and descriptors, or forbid it."""
     prctl(PR_SET_DUMPABLE, int(dumpable))
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when `parent`, its parent, ends; end it now if that has happened already."""
+    """Have the kernel end this process when its parent, `parent`, ends; end it now if the parent has already ended."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent ends, so that none escapes."""
+    """Make this process the new parent of every descendant whose parent ends, so that none escapes."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def use_huge_pages() -> int:
     """Move this process's private memory to huge pages; return how many it got.
 
-    A fork copies one page-table entry for each page: 512 times fewer for memory on huge pages. Where the kernel cannot
-    (before Linux 6.1), nothing changes.
+    A fork copies one page-table entry for each page, and huge pages are 512 times fewer. A kernel before Linux 6.1
+    cannot do this; then nothing changes.
     """
     collapsed = 0
     for line in Path("/proc/self/maps").read_text().splitlines():
@@ -90,11 +91,11 @@ def use_huge_pages() -> int:
 
 def num_tasks() -> int:
     """Return the number of threads of this process."""
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - this is asserted before each fork, Path costs more
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - asserted before each fork; Path costs more
 
 
 def children() -> list[int]:
-    """Return the process ids of this process's children, the dead ones that were not waited for included."""
+    """Return the process ids of this process's children, including dead ones that nobody has waited for."""
     return [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
 
 
@@ -108,7 +109,7 @@ def reap_dead_children() -> bool:
 
 
 def settle(grace_s: float) -> int:
-    """Return the number of children that still run after they had `grace_s` seconds to end by themselves."""
+    """Give children `grace_s` seconds to end by themselves; return the number of those that still run."""
     end = time.monotonic() + grace_s
     while reap_dead_children():
         if time.monotonic() >= end:
@@ -118,9 +119,9 @@ def settle(grace_s: float) -> int:
 
 
 def end_children(limit_s: float = 5.0) -> None:
-    """Kill every child, and every orphan that falls to this process, until none is left or `limit_s` has passed.
+    """Kill every child, and every orphan that this process adopts, until none is left or `limit_s` has passed.
 
-    Without a pid namespace a program that forks faster than this loop kills cannot be ended for certain.
+    A program that forks faster than this loop kills is sure to end only with its pid namespace.
     """
     end = time.monotonic() + limit_s
     while reap_dead_children() and time.monotonic() < end:

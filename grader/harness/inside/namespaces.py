@@ -1,4 +1,4 @@
-"""Fresh namespaces for one launch, fresh mounts and processes for each of its ranks: what Python 3.11 does not offer."""
+"""New namespaces for a launch, private mounts and pid namespaces for its ranks: what Python 3.11 does not offer."""
 
 import ctypes
 import fcntl
@@ -37,21 +37,21 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 CAPABILITY_VERSION_3 = 0x20080522
 NUM_CAPABILITIES = 64
 
-PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - each rank's own
+PRIVATE_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108 - each rank gets private ones
 SOURCES_LIMIT = "size=16m,nr_inodes=1k,mode=0755"
 PRIVATE_LIMIT = "size=64m,nr_inodes=4k,mode=0700"
 PRIVATE_TERMINALS = "newinstance,ptmxmode=0666,mode=0600"
 NOTHING = "size=4k,nr_inodes=1,mode=0555"
 HOLDER_STACK_BYTES = 64 << 10
 
-_stacks: list[mmap.mmap] = []  # of the holders, which use them to the end of this process
+_stacks: list[mmap.mmap] = []  # of the holders, which use them until this process ends
 
 
 def fork_into_fresh(*, with_network: bool) -> int:
-    """Fork; the child is process 1 of new user, pid, ipc, mount, uts and cgroup namespaces, and of a new network.
+    """Fork; the child is process 1 of new user, pid, ipc, mount, uts and cgroup namespaces, and perhaps a new network.
 
-    One fork instead of unshare and two: each copies the page tables of a process that holds torch. Only for a
-    process with one thread.
+    unshare would take two forks, and each fork copies the page tables of a process that holds torch. Only for a process
+    with one thread.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
     try:
@@ -67,8 +67,8 @@ def fork_into_fresh(*, with_network: bool) -> int:
     return pid
 
 
-def furnish(uid: int, gid: int, folder: Path, *, with_network: bool) -> None:
-    """Make fresh namespaces usable: ids as outside, the loopback interface, an own /proc, and room at `folder`."""
+def make_usable(uid: int, gid: int, folder: Path, *, with_network: bool) -> None:
+    """Make new namespaces usable: ids as outside, a /proc, the loopback interface, a memory file system at `folder`."""
     _map_ids(uid, gid)
     keep_mounts_private()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -79,43 +79,43 @@ def furnish(uid: int, gid: int, folder: Path, *, with_network: bool) -> None:
 
 
 def keep_mounts_private() -> None:
-    """Let no mount that this process makes show in another mount namespace."""
+    """Keep the mounts that this process makes out of all other mount namespaces."""
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
 def make_read_only(folder: Path) -> None:
-    """Let nobody change what lies in `folder`, a mount of this launch."""
+    """Make `folder`, a mount of this launch, read-only for all."""
     mount("none", str(folder), None, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 class PidNamespace(NamedTuple):
-    """A pid namespace for one rank.
-
-    holder: pid of its first process, which sleeps until it is killed and so keeps the namespace
-    descriptor: for `enter`
-    """
+    """A pid namespace for one rank."""
 
     holder: int
+    """Process id of its first process, which sleeps until it is killed and so keeps the namespace alive."""
+
     descriptor: int
+    """For `enter`."""
 
     def enter(self) -> None:
-        """Have what this process forks next live there, where it can name no other: no signal, limit or clock of theirs.
+        """Put the processes that this process forks from now on into the namespace.
 
-        It will not be the first of its namespace, which the signals of its own crash would not end.
+        There a rank can name no process of another rank: it cannot signal one, nor use its limits or clocks.
+        The rank is not the first process there: that one would survive the signals of its own crash.
         """
         call("setns", self.descriptor, CLONE_NEWPID)
 
 
 def make_pid_namespaces(num: int) -> tuple[PidNamespace, ...]:
-    """Return `num` fresh pid namespaces, for a process that has capabilities in its user namespace."""
-    set_dumpable(True)  # the kernel opens no namespace of a process that is not
+    """Make `num` new pid namespaces; this process needs capabilities in its user namespace."""
+    set_dumpable(True)  # the kernel opens no namespace of a process that is not dumpable
     made = tuple(_make_pid_namespace() for _ in range(num))
     set_dumpable(False)
     return made
 
 
 def _make_pid_namespace() -> PidNamespace:
-    # The holder shares this process's memory, so that no page table is copied, and runs the C library's pause().
+    # The holder runs the C library's pause(). It shares this process's memory, so no page table is copied.
     stack = mmap.mmap(-1, HOLDER_STACK_BYTES)
     _stacks.append(stack)
     top = ctypes.addressof(ctypes.c_char.from_buffer(stack)) + HOLDER_STACK_BYTES
@@ -125,12 +125,12 @@ def _make_pid_namespace() -> PidNamespace:
 
 
 def hide_processes() -> None:
-    """Cover /proc: it tells of the network and of shared files what would be a way to exchange data past the counter."""
+    """Cover /proc: what it shows of the network and of shared files would let ranks exchange data past the counter."""
     mount("tmpfs", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, NOTHING)
 
 
 def mount_private_folders(visible: Sequence[str]) -> None:
-    """Give this process, and what it starts, a /tmp, a /dev/shm and terminals of its own; what of `visible` lies there stays."""
+    """Give this process, and what it starts, a private /tmp, /dev/shm and terminals; `visible` paths in them stay."""
     call("unshare", CLONE_NEWNS)
     for folder in PRIVATE_FOLDERS:
         kept = {path: os.open(path, os.O_PATH) for path in visible if path.startswith(f"{folder}/")}
@@ -141,12 +141,12 @@ def mount_private_folders(visible: Sequence[str]) -> None:
     mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, PRIVATE_TERMINALS)
 
 
-def bind(descriptor: int, place: Path) -> None:
-    """Let what `descriptor` has opened be found at `place` as well."""
+def bind(descriptor: int, target: Path) -> None:
+    """Mount the file or folder that `descriptor` has opened at `target`, too."""
     is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.mkdir() if is_folder else place.touch()
-    mount(f"/proc/self/fd/{descriptor}", str(place), None, MS_BIND | MS_REC)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.mkdir() if is_folder else target.touch()
+    mount(f"/proc/self/fd/{descriptor}", str(target), None, MS_BIND | MS_REC)
 
 
 def drop_capabilities() -> None:
@@ -155,7 +155,7 @@ def drop_capabilities() -> None:
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:
-            break  # the kernel knows no more, or this process has none to drop with
+            break  # the kernel knows no more capabilities, or this process may not drop any
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("II", CAPABILITY_VERSION_3, 0)
     call("capset", header, bytes(24))
@@ -170,7 +170,7 @@ def loopback_traffic() -> Traffic:
 
 
 def _counter(file: str, group: str, name: str) -> int:
-    """Return one of the kernel's network counters, which come as a line of names and a line of values."""
+    """Return one network counter; the kernel shows a group of them as a line of names and a line of values."""
     lines = [line.split() for line in Path("/proc/self/net", file).read_text().splitlines()]
     names, values = (line for line in lines if line[0] == f"{group}:")
     return int(values[names.index(name)])
@@ -187,12 +187,12 @@ def _raise_loopback() -> None:
 
 
 def _send_nothing_twice() -> None:
-    """Have TCP wait for a late acknowledgement instead of sending again, which would be counted as traffic."""
+    """Have TCP wait for a late acknowledgement; sending again would count as traffic."""
     Path("/proc/sys/net/ipv4/tcp_early_retrans").write_text("0")
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """Attach a file system or change how one is attached.
+    """Mount a file system, or change how one is mounted.
 
     Raises: OSError if the kernel refuses.
     """

@@ -1,6 +1,6 @@
 """One rank: import the student's file, run one program on it, write one frame.
 
-Everything here runs in the same process as student code. Nothing here decides anything.
+All of this runs in the same process as student code, so nothing here decides anything.
 """
 
 import faulthandler
@@ -24,40 +24,29 @@ import msgspec
 from course_env.errors import did_you_mean
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
-from grader.harness.protocol.messages import MAX_FRAMES, MAX_TEXT, LaunchRequest, RankError, SourceLine
+from grader.harness.protocol.descriptors import RankDescriptors
+from grader.harness.protocol.messages import MAX_ERROR_TEXT, MAX_FRAMES, LaunchRequest, RankError, SourceLine
 from grader.harness.protocol.sources import roots
 
-MAX_MEMBERS = 10  # shown of an exception group
-MAX_DEPTH = 5
-
-
-class Descriptors(NamedTuple):
-    """What the judge gave this rank."""
-
-    inputs: int
-    result: int
-    journal: int
-    stacks: int
-    log: int
+MAX_MEMBERS = 10  # of an exception group that are shown
+MAX_GROUP_DEPTH = 5
 
 
 class Meeting(NamedTuple):
-    """Where the ranks of a launch find the store of the default process group.
-
-    listening: descriptor of the socket at that address, for the rank that serves the store; None for all others
-    """
+    """Where the ranks of a launch find the store of the default process group."""
 
     host: str
     port: int
     listening: int | None
+    """Descriptor of the socket that listens there, for the rank that serves the store; None for all others."""
 
 
 class MissingSymbolError(AttributeError):
-    """A name that the exercise asks for is not in the student's file."""
+    """The student's file lacks a name that the exercise asks for."""
 
 
 class StudentModule:
-    """The student's file as a program sees it: its names, and a clear error for those it lacks."""
+    """The student's file as programs see it: its names, and a clear error for a name that it lacks."""
 
     def __init__(self, module: ModuleType, symbols: Sequence[str]) -> None:
         self._module = module
@@ -78,7 +67,7 @@ class StudentModule:
 def run_rank(
     rank: int,
     request: LaunchRequest,
-    descriptors: Descriptors,
+    descriptors: RankDescriptors,
     folder: str,
     meeting: Meeting | None,
     *,
@@ -86,8 +75,9 @@ def run_rank(
 ) -> bool:
     """Run the request's program as `rank` and write its outcome; return whether the program returned.
 
-    `folder` holds the launch's sources; at `meeting` rank 0 serves the store of the default process group.
-    At `deadline`, by the monotonic clock, this rank's stack is written where the judge will look for it.
+    folder: holds the launch's sources
+    meeting: where rank 0 serves the store of the default process group; None: there is no process group
+    deadline: by the monotonic clock; at it, the stacks of this rank's threads are written for the judge
     """
     submission, course = folders = roots(folder)
     _redirect_streams(descriptors.log)
@@ -98,7 +88,7 @@ def run_rank(
         inputs = frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)
         arguments = frame.unpack(inputs, device).value
         phase = "import"
-        sys.path += folders  # processes that student code spawns import both files again by name
+        sys.path += folders  # processes that student code spawns import both files again, by name
         program = _load_program(request, course)
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
@@ -118,19 +108,19 @@ def run_rank(
 
 
 def _redirect_streams(log: int) -> None:
-    with open(os.devnull) as nothing:  # noqa: PTH123
+    with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - stays open as long as the rank
     # Line-buffered, so that the last words of a rank that is killed are not lost.
-    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115 - same
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="replace")  # noqa: SIM115 - same
 
 
 def _load(file: str, folder: str) -> ModuleType:
-    """Import `file` of `folder` under its own plain name, as a script in that folder would."""
+    """Import `file` of `folder` under its plain name, as a script in that folder would."""
     path = Path(folder, file)
     if not path.is_file():
         raise FileNotFoundError(f"{file} is missing: the submission has no such file.")
@@ -152,7 +142,7 @@ def _load_program(request: LaunchRequest, course: str) -> Callable[..., Any]:
 
 
 def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Call one of the student's functions: the program behind the `student` proxy."""
+    """Call one of the student's functions: the program of launches that name no other."""
     return {"value": getattr(student, function)(*args, **kwargs)}
 
 
@@ -160,12 +150,12 @@ def _make_ready(seed: int) -> None:
     random.seed(seed)
     if (torch := sys.modules.get("torch")) is not None:
         torch.manual_seed(seed)
-        # Autograd sets itself up again at its first use after a fork, which crashes if threads of student code do it together.
+        # At its first use after a fork autograd sets itself up; it crashes if threads of student code do that together.
         torch.ones(1, requires_grad=True).exp()
 
 
 def _take_gpu(handle: str) -> str:
-    """Use this GPU and no other, for all tensors that nobody asks for elsewhere; return its name as a device."""
+    """Use this GPU and no other, and make it the default device of tensors; return its name as a device."""
     import torch
 
     os.environ["CUDA_VISIBLE_DEVICES"] = handle  # before anything asks CUDA
@@ -191,8 +181,8 @@ def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> 
         WORLD_SIZE=str(request.world_size),
         LOCAL_WORLD_SIZE=str(request.local_world_size),
     )
-    # The judge's deadline, not gloo's, must cut a hang: gloo's own time-out would turn it into an exception whose text
-    # names nobody. Groups made later inherit nothing from this one, hence torch's default is moved as well.
+    # The judge's deadline, not gloo's, must cut a hang: gloo's time-out would turn it into an exception whose text names
+    # nobody. Groups that are made later inherit no time-out from this one, so torch's default is set, too.
     timeout = timedelta(seconds=10 * request.timeout_s)
     dist.distributed_c10d.default_pg_timeout = timeout
     store = dist.TCPStore(  # type: ignore[attr-defined] # a re-export of C++
@@ -210,23 +200,23 @@ def _join_process_group(rank: int, request: LaunchRequest, meeting: Meeting) -> 
         world_size=request.world_size,
         store=store,
         timeout=timeout,
-        device_id=0 if request.gpus else None,  # of the one that this process sees
+        device_id=0 if request.gpus else None,  # index of the only GPU that this process sees
     )
 
 
 def _report(error: BaseException, phase: str, folders: Sequence[str], result: int) -> None:
     try:
-        description = describe(error, phase, folders)
+        report = _rank_error(error, phase, folders)
     except BaseException:  # noqa: BLE001 - the attributes of a student's exception may be anything
-        description = RankError(phase=phase, type="an exception", message="(it cannot be described)", frames=())
+        report = RankError(phase=phase, type="an exception", message="(it cannot be described)", frames=())
     try:
-        frame.write_frame(result, frame.pack("raised", msgspec.to_builtins(description)))
+        frame.write_frame(result, frame.pack("raised", msgspec.to_builtins(report)))
     except (OSError, ValueError, UnsupportedValueError) as second:
         print(f"the error could not be reported: {second}", file=sys.stderr)
 
 
-def describe(error: BaseException, phase: str, folders: Sequence[str]) -> RankError:
-    """Return `error` as the student should read it: only frames of files under `folders`, named relative to them."""
+def _rank_error(error: BaseException, phase: str, folders: Sequence[str]) -> RankError:
+    """Return `error` as the student should read it: only lines of files under `folders`, named relative to these."""
     lines = [_source_line(entry, folders) for entry in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
         lines.append(_syntax_line(error, folders))
@@ -243,19 +233,19 @@ def _message(error: BaseException) -> str:
 
 
 def _members(error: BaseException, depth: int = 1) -> Iterator[str]:
-    """Yield a line for each exception in a group, those of groups within it set in."""
-    if isinstance(error, BaseExceptionGroup) and depth < MAX_DEPTH:
+    """Yield a line for each exception in a group; those of inner groups are indented."""
+    if isinstance(error, BaseExceptionGroup) and depth < MAX_GROUP_DEPTH:
         for member in BaseExceptionGroup.exceptions.__get__(error):
             yield f"{'  ' * depth}{type(member).__name__}: {member}"
             yield from _members(member, depth + 1)
 
 
 def _text(text: str) -> str:
-    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
+    return text[:MAX_ERROR_TEXT].encode("utf-8", "replace").decode()
 
 
 def _syntax_line(error: SyntaxError, folders: Sequence[str]) -> SourceLine | None:
-    """Return where the error is, if Python found it: one that student code raises itself may hold anything."""
+    """Return where the error is, if its attributes say so: in one that student code raised, they may hold anything."""
     match error.filename, error.lineno, error.text:
         case str() as file, int() as line, str() | None as text:
             return _relative(file, line, "<module>", (text or "").strip(), folders)
@@ -269,15 +259,15 @@ def _source_line(entry: traceback.FrameSummary, folders: Sequence[str]) -> Sourc
 def _relative(file: str, line: int, function: str, text: str, folders: Sequence[str]) -> SourceLine | None:
     for root in folders:
         if file.startswith(root + os.sep):
-            shown = text or linecache.getline(file, line).strip()
+            code = text or linecache.getline(file, line).strip()
             return SourceLine(
-                file=_text(file[len(root) + 1 :]), line=line, function=_text(function), text=_text(shown[:200])
+                file=_text(file[len(root) + 1 :]), line=line, function=_text(function), text=_text(code[:200])
             )
     return None
 
 
 def leave(code: int) -> None:
-    """End this process at once: tearing the interpreter down after torch costs 200 ms and can dead-lock."""
+    """End this process at once: tearing down the interpreter takes 200 ms once torch is imported, and can deadlock."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -287,5 +277,5 @@ def leave(code: int) -> None:
 
 
 def restore_signals() -> None:
-    """Undo the supervisor's handlers in a freshly forked rank."""
+    """Undo the supervisor's signal handlers in a newly forked rank."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

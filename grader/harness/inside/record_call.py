@@ -1,4 +1,4 @@
-"""What a call of a process group's method means: the operation's public name, its sizes, its options."""
+"""What a call of a process group's method means: the operation's public name, its sizes and its options."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,25 @@ from torch.distributed import ReduceOp
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of torch's ProcessGroup: the operation's name, and which arguments it reads from and writes to."""
+    """One method of torch's ProcessGroup."""
 
     op: str
+    """Public name of the operation."""
+
     inputs: int | None = None
+    """Index of the argument that it reads from."""
+
     outputs: int | None = None
+    """Index of the argument that it writes to."""
 
 
-# By number: a fresh fork pays a millisecond for the name that pybind11 makes of such an enum member.
+# By value: the name that pybind11 makes of such an enum member costs a new fork a millisecond.
 REDUCE_OPS = {member.value: name for name, member in ReduceOp.RedOpType.__members__.items()}
 POINT_TO_POINT = ("send", "recv", "recv_anysource")
 REDUCING = ("all_reduce", "reduce", "reduce_scatter")
 ROOTED = ("broadcast", "reduce", "gather", "scatter")
 
-# Old and new names of torch 2.13 side by side: C++ and Python, torch and students call either.
+# Both the old and the new names of torch 2.13: C++ and Python, torch and students call either.
 METHODS: Mapping[str, Method] = {
     "allreduce": Method("all_reduce", 0, 0),
     "allreduce_coalesced": Method("all_reduce_coalesced", 0, 0),
@@ -54,21 +59,31 @@ METHODS: Mapping[str, Method] = {
 
 
 class Call(NamedTuple):
-    """One call, described in the group's own ranks. Tensors of several dtypes are counted in bytes, as uint8."""
+    """One call of a method."""
 
     inputs: tuple[int, ...]
+    """Number of elements of each tensor that is read, or of each part of an all-to-all."""
+
     outputs: tuple[int, ...]
+    """The same of what is written."""
+
     dtype: str
+    """If tensors have several dtypes, all are counted in bytes, as uint8."""
+
     itemsize: int
     reduce_op: str
     root: int | None
+    """The root's rank in the group."""
+
     peer: int | None
+    """The peer's rank in the group."""
+
     tag: int
     is_async: bool
 
 
-def describe(name: str, size: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-    """Return what calling method `name` of a group of `size` ranks with these arguments would do."""
+def call_of(name: str, size: int, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """Return what method `name` of a group of `size` ranks does with these arguments."""
     method = METHODS[name]
     values = (*args, *kwargs.values()) if kwargs else args
     inputs, outputs = _tensors_at(values, method.inputs), _tensors_at(values, method.outputs)
@@ -121,7 +136,7 @@ def _flat(value: Any) -> Iterator[torch.Tensor]:
 def _split(
     tensors: Sequence[torch.Tensor], values: Sequence[Any], index: int, numels: tuple[int, ...], size: int
 ) -> tuple[int, ...]:
-    """Return the number of elements for each rank: rows by the given split sizes, equal parts without them."""
+    """Return the number of elements for each rank: as many rows as the split sizes say, or equal parts without them."""
     rows = values[index] if index < len(values) else None
     if not tensors or not isinstance(rows, list | tuple):
         return numels

@@ -8,51 +8,65 @@ from typing import NamedTuple
 
 from grader.harness.protocol.journal import CallSite, printable
 
-# Their functions are what people call; everything below them is torch's own plumbing.
+# People call the functions of these files; what those call in turn is torch's own business.
 API_FILES = ("torch/distributed/distributed_c10d.py", "torch/distributed/_functional_collectives.py")
 
 
 class Caller(NamedTuple):
-    """Who called: the line, and the names of torch's functions between it and the operation, innermost first."""
+    """Who called."""
 
     site: CallSite | None
+    """The line; None if no source root has a frame on the stack."""
+
     api: tuple[str, ...]
+    """Names of torch's functions between that line and the operation, the innermost first."""
+
+
+class _Origin(NamedTuple):
+    """Where the file of a frame comes from."""
+
+    root: int
+    """Index of its source root."""
+
+    file: str
+    """Relative to that root."""
 
 
 class SiteFinder:
-    """Finds the line that is to be blamed: of the first source root that has a frame on the stack, the innermost one."""
+    """Finds the line that issued a communication: the innermost frame of the first source root that has one."""
 
     def __init__(self, source_roots: Sequence[str]) -> None:
         self._roots = tuple(source_roots)
-        self._known: dict[str, tuple[int, str] | None] = {}
+        self._known: dict[str, _Origin | None] = {}
 
     def caller(self) -> Caller:
         """Return who called the function that calls this one."""
-        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to a frame without a traceback
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented; the way to a frame without a traceback
         api: list[str] = []
-        best: tuple[int, FrameType, str] | None = None
+        best: tuple[FrameType, _Origin] | None = None
         while frame is not None:
             code = frame.f_code
-            place = self._place(code.co_filename)
-            if place is None:
+            origin = self._origin(code.co_filename)
+            if origin is None:
                 if best is None and code.co_filename.endswith(API_FILES):
                     api.append(code.co_name)
-            elif best is None or place[0] < best[0]:
-                best = (place[0], frame, place[1])
+            elif best is None or origin.root < best[1].root:
+                best = (frame, origin)
             frame = frame.f_back
-        return Caller(None if best is None else _site(best[1], best[2]), tuple(api))
+        return Caller(None if best is None else _site(best[0], best[1].file), tuple(api))
 
-    def _place(self, file: str) -> tuple[int, str] | None:
+    def _origin(self, file: str) -> _Origin | None:
         if file not in self._known:
             self._known[file] = self._search(file)
         return self._known[file]
 
-    def _search(self, file: str) -> tuple[int, str] | None:
-        for priority, root in enumerate(self._roots):
+    def _search(self, file: str) -> _Origin | None:
+        for index, root in enumerate(self._roots):
             if file == root:
-                return priority, os.path.basename(file)  # noqa: PTH119 - pathlib costs ten times more, in every launch
+                name = os.path.basename(file)  # noqa: PTH119 - pathlib costs ten times more, in every launch
+                return _Origin(index, name)
             if file.startswith(root + os.sep):
-                return priority, file[len(root) + 1 :]
+                return _Origin(index, file[len(root) + 1 :])
         return None
 
 

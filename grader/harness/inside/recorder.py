@@ -1,11 +1,11 @@
-"""Records every communication of a rank: calls of torch.distributed, of DDP's reducer in C++, of functional collectives.
+"""Records every communication of a rank: by torch.distributed, by DDP's reducer in C++, by functional collectives.
 
-How: whenever torch makes a process group on gloo, a `RecordedGroup` takes its place in torch's tables. It is a ProcessGroup of
-its own, so Python and C++ both call it; it writes the call to the journal and hands it to the group that torch made.
-Results, the backend's name and errors are those of the plain group.
+How: whenever torch makes a process group on gloo, a `RecordedGroup` replaces it in torch's tables. It is a ProcessGroup,
+too, so Python and C++ both call it. It writes each call to the journal and passes it on to the group that torch made.
+Results, errors and the name of the backend are those of that group.
 
-`prepare` once in the zygote, `install` once in each rank before its first process group. Without `install`, and in
-processes that a rank forks, groups are torch's own.
+Call `prepare` once in the zygote, and `install` once in each rank before its first process group. Without `install`,
+and in processes that a rank forks, nothing is recorded.
 """
 
 import itertools
@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, Store, _register_process_group, _unregister_process_group
 from torch.distributed import distributed_c10d as c10d
 
-from grader.harness.inside.record_call import METHODS, describe
+from grader.harness.inside.record_call import METHODS, call_of
 from grader.harness.inside.record_site import SiteFinder
 from grader.harness.protocol.journal import (
     Done,
@@ -34,7 +34,7 @@ from grader.harness.protocol.journal import (
     printable,
 )
 
-# c10d::kNoTimeout: the group's own time-out decides.
+# c10d::kNoTimeout: the time-out of the group decides.
 NO_TIMEOUT = timedelta(0)
 REHEARSALS = 10
 REHEARSAL_BYTES = 1 << 16
@@ -42,19 +42,19 @@ BLOCKING_POINT_TO_POINT = frozenset(("send", "recv"))
 
 
 class _Recorder:
-    """One rank's journal and its running number of operations."""
+    """Writes one rank's journal, and counts the rank's operations."""
 
     def __init__(self, journal: JournalWriter, sites: SiteFinder) -> None:
         self._write: Callable[[Event], object] = journal.write
         self._sites = sites
-        self._numbers = itertools.count()
+        self._indices = itertools.count()
 
     def stop(self) -> None:
-        """Record nothing more, though groups that know this recorder go on."""
-        self._write = id
+        """Record nothing more; groups that hold this recorder go on."""
+        self._write = _write_nothing
 
     def new_group(self, name: str, ranks: Sequence[int]) -> int:
-        k = next(self._numbers)
+        k = next(self._indices)
         site, api = self._sites.caller()
         event = NewGroup(
             k=k, group=printable(name), ranks=tuple(ranks), api=_outermost(api), site=site, t=time.monotonic()
@@ -63,8 +63,8 @@ class _Recorder:
         return k
 
     def issue(self, group: "RecordedGroup", method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Issue:
-        k = next(self._numbers)
-        call = describe(method, len(group.ranks), args, kwargs)
+        k = next(self._indices)
+        call = call_of(method, len(group.ranks), args, kwargs)
         site, api = self._sites.caller()
         event = Issue(
             k=k,
@@ -80,7 +80,7 @@ class _Recorder:
             root=group.global_rank(call.root),
             reduce_op=call.reduce_op,
             api=_outermost(api),
-            # send and recv of torch are isend and irecv, waited for at once
+            # torch's send and recv issue what isend and irecv do, and wait at once
             is_async=call.is_async and BLOCKING_POINT_TO_POINT.isdisjoint(api),
             site=site,
             t=time.monotonic(),
@@ -101,26 +101,30 @@ class _Recorder:
         self._write(Failed(k=k, error=printable(f"{type(error).__name__}: {error}"), t=time.monotonic()))
 
 
+def _write_nothing(_event: Event) -> None:
+    pass
+
+
 def _outermost(api: Sequence[str]) -> str:
     return api[-1] if api else ""
 
 
 _recorder: _Recorder | None = None
-_torch_makes_group = cast("Callable[..., tuple[Any, Any]]", c10d._new_process_group_helper)  # noqa: SLF001
+_torch_makes_group = cast("Callable[..., tuple[Any, Any]]", c10d._new_process_group_helper)  # noqa: SLF001 - torch has no public hook
 
 
 def prepare() -> None:
-    """Put the recorder between torch and its process groups. Nothing is recorded before `install`."""
-    c10d._new_process_group_helper = cast("Any", _make_group)  # noqa: SLF001
+    """Put the recorder between torch and its process groups. It records nothing before `install`."""
+    c10d._new_process_group_helper = cast("Any", _make_group)  # noqa: SLF001 - same
     os.register_at_fork(after_in_child=_stop)
     _rehearse()
 
 
 def _rehearse() -> None:
-    """Record a few operations into nowhere: what runs for the first time here need not do so in every rank.
+    """Record a few operations into a file that nobody reads, so that no rank is the first to run this code.
 
-    It halves what the recorder costs a launch. Python specialises the bytecode of a function in its first calls, and in
-    a fork each page that is written to is copied first. No thread and no process group is left.
+    It halves what the recorder costs a launch: Python specialises a function's bytecode in its first calls, and a fork
+    must copy each page before it writes to it. No thread and no process group is left.
     """
     descriptor = os.memfd_create("rehearsal")
     os.ftruncate(descriptor, REHEARSAL_BYTES)
@@ -137,24 +141,24 @@ def _rehearse() -> None:
 
 
 def install(journal_fd: int, source_roots: Sequence[str]) -> None:
-    """Record this process's communication into a journal; sites are lines of files under `source_roots`.
+    """Record this process's communication into a journal. Sites are lines of files under `source_roots`.
 
-    Earlier roots are preferred: pass the student's files before those of the course.
+    Earlier roots are preferred: pass the student's before that of the course.
     """
-    global _recorder  # noqa: PLW0603 - process groups are global to a process, and so is what records them
+    global _recorder  # noqa: PLW0603 - process groups are global, so their recorder is, too
     _recorder = _Recorder(JournalWriter(journal_fd), SiteFinder(source_roots))
 
 
 def _stop() -> None:
-    """Stop recording: in a fork, because the journal belongs to the parent."""
-    global _recorder  # noqa: PLW0603
+    """Stop recording; called in each fork, because the journal belongs to the parent."""
+    global _recorder  # noqa: PLW0603 - same
     if _recorder is not None:
         _recorder.stop()
     _recorder = None
 
 
 def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    """Stand in for torch's function that makes every process group."""
+    """Make a process group; replaces the function of torch that makes every group."""
     recorder = _recorder
     if recorder is None:
         return _torch_makes_group(*args, **kwargs)
@@ -169,8 +173,8 @@ def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     recorder.done(k)
     if group is dist.GroupMember.NON_GROUP_MEMBER or isinstance(group, RecordedGroup):
         return group, group_store
-    backends = {pair.partition(":")[2] for pair in c10d._world.pg_backend_config[group].split(",")}  # noqa: SLF001
-    if backends != {"gloo"}:  # torch coalesces NCCL's messages only for groups of its own type
+    backends = {pair.partition(":")[2] for pair in c10d._world.pg_backend_config[group].split(",")}  # noqa: SLF001 - read where `_replace` writes
+    if backends != {"gloo"}:  # torch coalesces NCCL's messages only in its own groups
         return group, group_store
     recorded = RecordedGroup(group, members, recorder)
     _replace(group, recorded)
@@ -178,8 +182,8 @@ def _make_group(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
 
 
 def _replace(group: dist.ProcessGroup, recorded: "RecordedGroup") -> None:
-    """Put `recorded` where torch has registered `group`."""
-    world = c10d._world  # noqa: SLF001
+    """Register `recorded` with torch instead of `group`."""
+    world = c10d._world  # noqa: SLF001 - torch's tables have no public name
     tables: tuple[dict[Any, Any], ...] = (world.pg_map, world.pg_names, world.pg_backend_config, world.pg_to_tag)
     for table in tables:
         table[recorded] = table.pop(group)
@@ -191,7 +195,7 @@ def _replace(group: dist.ProcessGroup, recorded: "RecordedGroup") -> None:
 
 
 class RecordedGroup(dist.ProcessGroup):
-    """A process group that journals what it is asked to do and lets the group it stands for do it."""
+    """A process group that journals each call and passes it on to the group that it replaces."""
 
     def __init__(self, inner: dist.ProcessGroup, ranks: tuple[int, ...], recorder: _Recorder) -> None:
         super().__init__(inner.rank(), inner.size())  # type: ignore[call-arg] # torch's stub lacks this form
@@ -200,7 +204,7 @@ class RecordedGroup(dist.ProcessGroup):
         self.recorder = recorder
         self.recorded_name = printable(inner.group_name)
         for device in inner._device_types:  # noqa: SLF001 - C++ asks a group for its backends
-            self._register_backend(device, dist.ProcessGroup.BackendType.GLOO, inner._get_backend(device))  # noqa: SLF001
+            self._register_backend(device, dist.ProcessGroup.BackendType.GLOO, inner._get_backend(device))  # noqa: SLF001 - same
         self._set_default_backend(dist.ProcessGroup.BackendType.GLOO)
         self._set_group_name(inner.group_name)
         self._set_group_desc(inner.group_desc)
@@ -210,11 +214,11 @@ class RecordedGroup(dist.ProcessGroup):
         return self.inner.get_group_store()
 
     def global_rank(self, group_rank: int | None) -> int | None:
-        """Return the global rank of a rank of this group, None for what is no rank of it."""
+        """Return the global rank of `group_rank`, None if this group has no such rank."""
         return self.ranks[group_rank] if group_rank is not None and 0 <= group_rank < len(self.ranks) else None
 
     def record(self, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Journal and run one call of a method that returns a Work, or None where the method itself blocks."""
+        """Journal and run one call of a method that returns a Work, or None if the method itself blocks."""
         recorder = self.recorder
         issued = recorder.issue(self, method, args, kwargs)
         try:
@@ -240,7 +244,7 @@ for _method in METHODS:
 
 
 class RecordedWork(dist.Work):
-    """The handle of one operation: journals when it is waited for and when it is found complete."""
+    """The handle of one operation; it journals when code waits for the operation and when code finds it complete."""
 
     def __init__(self, inner: dist.Work, issued: Issue, group: RecordedGroup) -> None:
         super().__init__()
@@ -263,7 +267,7 @@ class RecordedWork(dist.Work):
         return returned
 
     def is_completed(self) -> bool:
-        """Whether the operation has ended, well or not."""
+        """Return whether the operation has ended, with or without an error."""
         completed = self.inner.is_completed()
         if completed:
             self._settle()
@@ -279,7 +283,7 @@ class RecordedWork(dist.Work):
             return
         self.settled = True
         any_source = self.issued.op == "recv" and self.issued.peer is None
-        peer = self.group.global_rank(self.inner._source_rank()) if any_source else None  # noqa: SLF001
+        peer = self.group.global_rank(self.inner._source_rank()) if any_source else None  # noqa: SLF001 - what torch's recv itself calls
         self.group.recorder.done(self.issued.k, peer)
 
 

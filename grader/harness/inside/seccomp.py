@@ -1,8 +1,8 @@
 """The system calls that ranks may not make, as a filter that libseccomp compiles and the kernel enforces.
 
-Everything is allowed but: what reaches into other processes, what makes namespaces or mounts, what loads code into the
-kernel, sockets other than IP, and every way for two ranks to exchange data that the loopback counter would not see.
-Unless an exercise needs children, a rank makes threads only, and runs no other program.
+A rank may make every call except those that reach into other processes, make namespaces or mounts, load code into the
+kernel, open sockets other than IP, or let two ranks exchange data that the loopback counter does not see.
+Unless an exercise needs children, a rank may start threads, but no process and no other program.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import struct
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from grader.harness.inside.linux import call, prctl
+from grader.harness.inside.linux import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, call, prctl
 
 LIBRARY = "libseccomp.so.2"
 
@@ -27,9 +27,7 @@ BINARY_TREE = 2
 UNKNOWN_CALL = -1
 
 PR_SET_SECCOMP = 22
-PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
-PR_SET_DUMPABLE = 4
 PR_SET_PTRACER = 0x59616D61
 
 CLONE_THREAD = 0x00010000
@@ -38,7 +36,7 @@ TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 F_SETOWN_EX = 15
 SOCKET_TYPE = 0xF
 
-MEMORY_FILES = ("memfd_create",)  # CUDA does not start without
+MEMORY_FILES = ("memfd_create",)  # CUDA does not start without it
 FORBIDDEN = (
     # into other processes
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
@@ -58,12 +56,12 @@ FORBIDDEN = (
     *("shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
     *("inotify_init", "inotify_init1", "mincore", "cachestat"),
 )
-# Of locks and notices that ranks could leave for each other on files which all of them can read.
+# They leave locks and notices on files that all ranks can read; by these, ranks could signal to each other.
 FILE_COMMANDS = {
     *(fcntl.F_GETLK, fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_GETLK, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW),
     *(fcntl.F_SETLEASE, fcntl.F_NOTIFY, fcntl.F_SETOWN, fcntl.F_SETSIG, F_SETOWN_EX),
 }
-# The loopback counter counts the first two; netlink lists interfaces. Processes of one rank also talk through AF_UNIX.
+# The loopback counter sees the first two; netlink lists interfaces. Ranks with children or GPUs may also use AF_UNIX.
 SOCKET_FAMILIES = frozenset((socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK))
 STARTING_A_PROCESS = ("fork", "vfork")
 STARTING_A_PROGRAM = ("execve", "execveat")
@@ -81,20 +79,30 @@ class _Comparison(ctypes.Structure):
 
 
 class Condition(NamedTuple):
-    """A rule holds for calls whose argument number `argument` compares so with `a` (and `b`)."""
+    """A condition on one argument of a call."""
 
     argument: int
+    """Its index."""
+
     operator: int
+    """How it must compare with `a`."""
+
     a: int
+    """With MASKED_EQUAL: the mask."""
+
     b: int = 0
+    """With MASKED_EQUAL: what the masked argument must equal."""
 
 
 class Rule(NamedTuple):
-    """A call, under all these conditions, fails with an error number."""
+    """A call that fails."""
 
     name: str
     error: int
+    """The error number that it fails with."""
+
     conditions: tuple[Condition, ...] = ()
+    """It fails only if all of them hold."""
 
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -102,15 +110,15 @@ DATAGRAM = (Condition(1, MASKED_EQUAL, SOCKET_TYPE, socket.SOCK_DGRAM),)
 
 
 def rules(*, children: bool = False, gpus: bool = False) -> tuple[Rule, ...]:
-    """Return what is forbidden to ranks; `children`: they may start processes and programs; `gpus`: they use CUDA and NCCL."""
+    """Return what ranks may not do. `children`: they may start processes and programs; `gpus`: they use CUDA, NCCL."""
     apart = not children and not gpus
     always = (
         *(Rule(name, errno.EPERM) for name in FORBIDDEN if not (gpus and name in MEMORY_FILES)),
-        # glibc falls back to clone, whose flags a filter can read
+        # ENOSYS makes glibc fall back to clone, whose flags a filter can read
         Rule("clone3", errno.ENOSYS),
         *(Rule("clone", errno.EPERM, (Condition(0, MASKED_EQUAL, flag, flag),)) for flag in CLONE_NEW),
         *(Rule("ioctl", errno.EPERM, (Condition(1, EQUAL, request),)) for request in (TIOCSTI, TIOCLINUX)),
-        # two ranks that agree could otherwise read each other's memory
+        # otherwise two ranks could agree to read each other's memory
         Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_DUMPABLE), Condition(1, NOT_EQUAL, 0))),
         Rule("prctl", errno.EPERM, (Condition(0, EQUAL, PR_SET_PTRACER),)),
         *_socket_rules(SOCKET_FAMILIES if apart else {*SOCKET_FAMILIES, socket.AF_UNIX}),
@@ -125,7 +133,7 @@ def _socket_rules(allowed: AbstractSet[int]) -> tuple[Rule, ...]:
     return (
         *(Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, family),)) for family in others),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, GREATER, max(allowed)),)),
-        # the judge subtracts TCP's headers from what the kernel counted; shorter ones would make room for hidden traffic
+        # the judge subtracts TCP's headers from the kernel's count; UDP's are shorter, which would hide some traffic
         *(Rule("socket", errno.EPROTONOSUPPORT, (Condition(0, EQUAL, family), *DATAGRAM)) for family in INTERNET),
         Rule("socket", errno.EAFNOSUPPORT, (Condition(0, EQUAL, socket.AF_NETLINK), Condition(2, NOT_EQUAL, 0))),
     )
@@ -140,11 +148,11 @@ def _rules_against_children() -> tuple[Rule, ...]:
 
 
 def _rules_against_meeting() -> tuple[Rule, ...]:
-    """Return what a rank by itself does not need, and could use to tell another rank something."""
+    """Return rules against what a rank that is alone does not need, and could use to tell another rank something."""
     return (
         Rule("flock", errno.EPERM),
         *(Rule("fcntl", errno.EPERM, (Condition(1, EQUAL, command),)) for command in sorted(FILE_COMMANDS)),
-        # a pair without connections can be parted, and each end be given a name; asyncio needs those with
+        # the ends of a pair without connections can be parted and named, so that others reach them; asyncio needs none
         *(
             Rule("socketpair", errno.EPERM, (Condition(1, MASKED_EQUAL, SOCKET_TYPE, kind),))
             for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
@@ -153,7 +161,7 @@ def _rules_against_meeting() -> tuple[Rule, ...]:
 
 
 def compile_filter(forbidden: tuple[Rule, ...]) -> bytes:
-    """Return the kernel's program for these rules on this machine's architecture.
+    """Return these rules as a program for the kernel, for this machine's architecture.
 
     Raises: OSError if libseccomp is not installed or refuses.
     """
@@ -173,12 +181,12 @@ def compile_filter(forbidden: tuple[Rule, ...]) -> bytes:
 
 
 def _add(library: ctypes.CDLL, context: ctypes.c_void_p, rule: Rule) -> None:
-    number = library.seccomp_syscall_resolve_name(rule.name.encode())
-    if number == UNKNOWN_CALL:  # newer than the library, which then has no name for it
+    call_number = library.seccomp_syscall_resolve_name(rule.name.encode())
+    if call_number == UNKNOWN_CALL:  # the call is newer than the library
         return
     comparisons = (_Comparison * len(rule.conditions))(*(_Comparison(*condition) for condition in rule.conditions))
     action = ctypes.c_uint32(FAIL_WITH | rule.error)
-    added = library.seccomp_rule_add_array(context, action, number, len(rule.conditions), comparisons)
+    added = library.seccomp_rule_add_array(context, action, call_number, len(rule.conditions), comparisons)
     _succeed(added, f"the rule for {rule.name}")
 
 
@@ -188,7 +196,7 @@ def _succeed(returned: int, what: str) -> None:
 
 
 def install(program: bytes) -> None:
-    """Put a compiled filter on this process, for good and for all that it starts. Only for one thread."""
+    """Put a compiled filter on this process and all that it starts, for good. This process may have only one thread."""
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("H6xQ", len(program) // 8, ctypes.addressof(instructions))
     prctl(PR_SET_NO_NEW_PRIVS, 1)

@@ -1,7 +1,7 @@
-"""The parent of one launch's ranks: forks them, lets them leave together, and tells how each ended.
+"""The parent of one launch's ranks: forks them, lets them leave together, and reports how each ended.
 
-A rank that has written its result waits until every other rank has, too: one that left early would close its
-connections under those that still communicate. A rank that fails leaves at once, so that its peers notice.
+A rank that has written its result waits until all others have: if it left early, it would close connections over which
+others still communicate. A rank that fails leaves at once, so that its peers notice.
 """
 
 import contextlib
@@ -20,78 +20,81 @@ import msgspec
 from grader.harness.inside import linux, namespaces
 from grader.harness.inside.confine import Filters, confine_rank, settle_in
 from grader.harness.inside.connections import Connections
-from grader.harness.inside.rank import Descriptors, Meeting, leave, restore_signals, run_rank
+from grader.harness.inside.rank import Meeting, leave, restore_signals, run_rank
 from grader.harness.protocol import frame, parts
+from grader.harness.protocol.descriptors import LaunchDescriptors, RankDescriptors
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
 from grader.harness.protocol.timeline import GRACE_AFTER_FAILURE_S
 from grader.harness.protocol.wall import Wall
 
-# A killed child is gone within a few milliseconds; what runs longer was left behind.
+# A killed process ends within a few milliseconds; a child that runs longer was left behind by a rank.
 GRACE_FOR_CHILDREN_S = 0.1
 MAX_CONNECTING = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSite:
-    """Where a launch runs.
-
-    folder: holds its files, and is gone after it
-    parent: process id of the zygote, 0 where it is not visible
-    uid, gid: the zygote's
-    visible: files and folders of the machine that ranks can read
-    filters: of their system calls
-    has_own_network: which only ranks of this launch can reach, and nothing else from there
-    """
+    """Where a launch runs."""
 
     wall: Wall
     folder: Path
+    """Holds the launch's files; removed after the launch."""
+
     parent: int
+    """Process id of the zygote, 0 if it is not visible."""
+
     uid: int
+    """The zygote's user id."""
+
     gid: int
+    """The zygote's group id."""
+
     visible: tuple[str, ...]
+    """Files and folders of the machine that ranks can read."""
+
     filters: Filters | None
+    """Of the ranks' system calls; None without a wall."""
+
     has_own_network: bool
+    """Only the ranks behind the wall can reach their network, and they can reach no other."""
 
 
 class CutError(Exception):
-    """The judge asked for the end of this launch."""
+    """The launch must end: the judge or the agent says so, or is gone."""
 
 
 def _cut(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one would interrupt the end
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal would interrupt the clean-up
     raise CutError
 
 
 class OtherParts(NamedTuple):
-    """What a part of a launch has in common with the other parts.
-
-    step: socket on which the parts keep step
-    listening: where the ranks of all parts meet, if rank 0 is in this one
-    """
+    """The sockets that this part shares with the other parts of its launch."""
 
     step: socket.socket
+    """On it the parts keep step."""
+
     listening: socket.socket | None
+    """On it rank 0 serves the store where all ranks meet, if it runs in this part."""
 
 
 def supervise(
     request: LaunchRequest,
-    status: int,
-    sources: int,
-    ranks: list[Descriptors],
-    place: LaunchSite,
+    descriptors: LaunchDescriptors,
+    site: LaunchSite,
     *,
     others: OtherParts | None,
 ) -> None:
-    """Run one launch, or its part, to its end and write its LaunchStatus to `status`."""
+    """Run one launch, or one part of it, to its end; then write its LaunchStatus to the status pipe."""
     deadline = time.monotonic() + request.timeout_s
-    linux.die_with_parent(place.parent)
+    linux.die_with_parent(site.parent)
     linux.adopt_orphans()
     os.setsid()
-    _furnish(place, sources, request)
-    before = namespaces.loopback_traffic() if place.has_own_network else None
-    launch = _RanksUnderWay(request, ranks, place, status, deadline, others=others)
-    with contextlib.suppress(CutError):  # which can be raised wherever the handler is in place
+    _prepare_site(site, descriptors.sources, request)
+    before = namespaces.loopback_traffic() if site.has_own_network else None
+    launch = _RanksUnderWay(request, descriptors, site, deadline, others=others)
+    with contextlib.suppress(CutError):  # the handler can raise it at any point from here on
         signal.signal(signal.SIGTERM, _cut)
         launch.start()
         launch.wait()
@@ -100,83 +103,89 @@ def supervise(
     orphans = linux.settle(GRACE_FOR_CHILDREN_S)
     linux.end_children()
     traffic = None if before is None else namespaces.loopback_traffic() - before
-    told = LaunchStatus(
-        ranks=launch.exits(), orphans=orphans, folder=str(place.folder), traffic=traffic, streams=launch.streams
+    launch_status = LaunchStatus(
+        ranks=launch.exits(), orphans=orphans, folder=str(site.folder), traffic=traffic, streams=launch.streams
     )
-    os.write(status, msgspec.json.encode(told))
+    os.write(descriptors.status, msgspec.json.encode(launch_status))
 
 
-def _furnish(place: LaunchSite, sources: int, request: LaunchRequest) -> None:
-    """Lay out the launch's files, and give it namespaces to live in or a folder to leave files in."""
-    if place.wall is Wall.NESTED:
-        linux.set_dumpable(True)  # the kernel lets nobody else write its id maps
-        namespaces.furnish(place.uid, place.gid, place.folder, with_network=place.has_own_network)
+def _prepare_site(site: LaunchSite, sources: int, request: LaunchRequest) -> None:
+    """Lay out the launch's files.
+
+    Behind the nested wall: in new namespaces, read-only. Elsewhere: next to a home folder where ranks can leave files.
+    """
+    if site.wall is Wall.NESTED:
+        linux.set_dumpable(True)  # otherwise this process may not write its own id maps
+        namespaces.make_usable(site.uid, site.gid, site.folder, with_network=site.has_own_network)
         if request.gpus:
-            namespaces.mount_private_folders(place.visible)
+            namespaces.mount_private_folders(site.visible)
         linux.set_dumpable(False)
-    unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(place.folder)
+    unpack_sources(frame.read_at_most(sources, os.fstat(sources).st_size)).lay_out(site.folder)
     os.close(sources)
-    if place.wall is Wall.NESTED:
-        namespaces.make_read_only(place.folder)
+    if site.wall is Wall.NESTED:
+        namespaces.make_read_only(site.folder)
     else:
-        home = place.folder / "home"
+        home = site.folder / "home"
         home.mkdir()
         settle_in(home)
 
 
-def _rendezvous(request: LaunchRequest, others: OtherParts | None) -> socket.socket | None:
-    """Return the socket on which rank 0 will serve the store where ranks meet, if they meet and rank 0 is here."""
+def _meeting_socket(request: LaunchRequest, others: OtherParts | None) -> socket.socket | None:
+    """Return the socket on which rank 0 will serve the store where ranks meet; None without a meeting, or rank 0."""
     if others is not None:
         return others.listening
     return _listen() if request.process_group else None
 
 
 def _listen() -> socket.socket:
-    """Return a socket that listens before there are ranks, so that none has to try again; over the network, because the kernel counts there."""
+    """Return a listening socket. It listens before the ranks start, so that none must try again.
+
+    It is a network socket, not a Unix one: the kernel counts what ranks send over the network.
+    """
     listening = socket.create_server(("127.0.0.1", 0), backlog=MAX_CONNECTING)
     listening.set_inheritable(True)
     return listening
 
 
 class _RanksUnderWay:
-    """The ranks under way."""
+    """The ranks of this launch, from their forks to their ends."""
 
     def __init__(
         self,
         request: LaunchRequest,
-        ranks: list[Descriptors],
-        place: LaunchSite,
-        status: int,
+        descriptors: LaunchDescriptors,
+        site: LaunchSite,
         deadline: float,
         *,
         others: OtherParts | None,
     ) -> None:
         self._request = request
-        self._descriptors = dict(zip(request.ranks, ranks, strict=True))
-        self._place = place
+        self._descriptors = dict[int, RankDescriptors](zip(request.ranks, descriptors.ranks, strict=True))
+        self._site = site
         self._others = others
-        self._rendezvous = _rendezvous(request, others)
-        is_alone = place.wall is Wall.NESTED and request.ranks_are_apart
-        follows = place.wall is Wall.NESTED and place.has_own_network and request.is_recorded
-        self._connections = Connections() if follows else None
+        self._listening = _meeting_socket(request, others)
+        ranks_are_apart = site.wall is Wall.NESTED and request.ranks_are_apart
+        is_followed = site.wall is Wall.NESTED and site.has_own_network and request.is_recorded
+        self._connections = Connections() if is_followed else None
         self.streams: tuple[int, ...] | None = None
-        self._namespaces = namespaces.make_pid_namespaces(len(request.ranks)) if is_alone else ()
-        self._status = status
+        self._namespaces = namespaces.make_pid_namespaces(len(request.ranks)) if ranks_are_apart else ()
+        self._status = descriptors.status
         self._deadline = deadline
         self._running: dict[int, int] = {}  # pidfd -> rank
-        self._gates: dict[int, tuple[int, socket.socket]] = {}  # descriptor -> rank, and the socket it leaves by
+        self._gates: dict[int, tuple[int, socket.socket]] = {}  # descriptor -> rank, and our end of its gate
         self._pids: dict[int, int] = {}  # rank -> pid
         self._exits: dict[int, RankExit] = {}
         self._done: set[int] = set()
-        self._has_told_others = False
+        self._has_reported_done = False
         self._poll = select.poll()
 
     def start(self) -> None:
-        supervisor = 0 if self._namespaces else os.getpid()  # not visible from a pid namespace of a rank's own
-        for number, rank in enumerate(self._request.ranks):
+        """Fork the ranks."""
+        supervisor = 0 if self._namespaces else os.getpid()  # not visible from another pid namespace
+        for index, rank in enumerate(self._request.ranks):
             if self._namespaces:
-                self._namespaces[number].enter()
-            # A gate for each: of one that they shared, a rank could tell its peers something by the settings.
+                self._namespaces[index].enter()
+            # A gate for each rank: through the settings of a shared one, a rank could tell its peers something.
             gate, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
             if pid == 0:
@@ -192,11 +201,11 @@ class _RanksUnderWay:
         for descriptors in self._descriptors.values():
             for descriptor in descriptors:
                 os.close(descriptor)
-        if self._rendezvous is not None:
-            self._rendezvous.close()
+        if self._listening is not None:
+            self._listening.close()
         if self._others is not None:
             self._poll.register(self._others.step, select.POLLIN)
-        if self._place.wall is Wall.NESTED:
+        if self._site.wall is Wall.NESTED:
             namespaces.drop_capabilities()
 
     def _be_rank(self, rank: int, supervisor: int, gate: socket.socket) -> None:
@@ -216,8 +225,8 @@ class _RanksUnderWay:
                     for descriptor in descriptors:
                         os.close(descriptor)
             meeting = self._meeting(rank)
-            confine_rank(self._place.wall, self._place.visible, self._place.filters, self._request)
-            if run_rank(rank, self._request, own, str(self._place.folder), meeting, deadline=self._deadline):
+            confine_rank(self._site.wall, self._site.visible, self._site.filters, self._request)
+            if run_rank(rank, self._request, own, str(self._site.folder), meeting, deadline=self._deadline):
                 gate.send(b"d")
                 gate.recv(1)  # returns at end of file, when every rank is done
                 code = 0
@@ -225,21 +234,21 @@ class _RanksUnderWay:
             leave(code)
 
     def _meeting(self, rank: int) -> Meeting | None:
-        """Return where the ranks meet; only rank 0 keeps the socket."""
+        """Return where the ranks meet, None if they do not; rank 0 takes the socket, other ranks close it."""
         if not self._request.process_group:
             return None
         part = self._request.part
-        if self._rendezvous is None:
+        if self._listening is None:
             assert part is not None
             return Meeting(part.host, part.port, None)
-        host, port = self._rendezvous.getsockname()
+        host, port = self._listening.getsockname()
         if rank == 0:
-            return Meeting(host, port, self._rendezvous.detach())
-        self._rendezvous.close()
+            return Meeting(host, port, self._listening.detach())
+        self._listening.close()
         return Meeting(host, port, None)
 
     def wait(self) -> None:
-        """Return when every rank has ended, or some grace after one of them died."""
+        """Return when every rank has ended, or GRACE_AFTER_FAILURE_S after one of them failed."""
         end = None
         while self._running:
             patience_ms = None if end is None else max(0.0, 1000 * (end - time.monotonic()))
@@ -259,20 +268,20 @@ class _RanksUnderWay:
 
     def _hear(self, descriptor: int) -> None:
         rank, gate = self._gates[descriptor]
-        self._poll.unregister(descriptor)  # it has nothing to say after that
+        self._poll.unregister(descriptor)  # a rank says nothing more
         if gate.recv(1):
             self._done.add(rank)
 
     def _be_done(self) -> None:
-        """Let the ranks leave, as soon as those of the other parts may, too."""
+        """Let the ranks leave; if there are other parts, report that this one is done and wait for the word to leave."""
         if self._others is None:
             self._release()
-        elif not self._has_told_others:
-            self._has_told_others = True
+        elif not self._has_reported_done:
+            self._has_reported_done = True
             self._others.step.send(parts.PART_IS_DONE)
 
     def _hear_others(self) -> None:
-        """Do what whoever runs the other parts says; end the ranks if there is nobody any more."""
+        """Do what the agent says; end the ranks if it says so or is gone."""
         assert self._others is not None
         match self._others.step.recv(1):
             case parts.LEAVE:
@@ -303,8 +312,8 @@ class _RanksUnderWay:
         )
 
     def kill_remaining(self) -> None:
-        """End the ranks that still run, whatever they are doing."""
-        # All stop before the first is killed: a rank must not see its peer's connection close and report that as its end.
+        """Kill the ranks that still run."""
+        # All stop before the first is killed: else a rank could see a killed peer's connection close, and report that.
         self._signal(signal.SIGSTOP)
         self._signal(signal.SIGKILL)
         for pidfd in list(self._running):
@@ -313,11 +322,11 @@ class _RanksUnderWay:
             os.kill(namespace.holder, signal.SIGKILL)
             os.waitpid(namespace.holder, 0)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, to_send: signal.Signals) -> None:
         for pidfd in self._running:
-            signal.pidfd_send_signal(pidfd, number)
+            signal.pidfd_send_signal(pidfd, to_send)
 
     def exits(self) -> tuple[RankExit, ...]:
-        """How each rank ended, in rank order. A rank that was never forked counts as cut."""
+        """Return how each rank ended, in rank order. A rank that was never forked counts as cut."""
         never = RankExit(exit_code=-signal.SIGKILL, cut=True, max_rss_kb=0, cpu_s=0.0)
         return tuple(self._exits.get(rank, never) for rank in self._request.ranks)

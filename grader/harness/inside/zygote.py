@@ -1,8 +1,8 @@
 """Imports torch once, then forks one supervisor per launch. Runs no student code and holds no secret.
 
-Why a zygote: `import torch` costs over a second, a fork from a process that has it a few milliseconds. Two rules make
-forking safe and fast: one thread only (OMP_NUM_THREADS=1 before the first import; asserted before each fork), and all
-that torch would load lazily is loaded and used once here, so that no rank pays for it again.
+Why a zygote: `import torch` takes over a second; a fork of a process that has imported it takes a few milliseconds. Two
+rules make forking safe and fast. The zygote has one thread only: OMP_NUM_THREADS=1 before the first import, and an
+assertion before each fork. And it loads and uses once all that torch would load lazily, so that no rank pays for it.
 """
 
 import array
@@ -24,11 +24,10 @@ import msgspec
 from course_env import value_types
 from grader.harness.inside import landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
-from grader.harness.inside.rank import Descriptors
 from grader.harness.inside.supervisor import LaunchSite, OtherParts, supervise
+from grader.harness.protocol.descriptors import PartDescriptors, unpack_descriptors
 from grader.harness.protocol.files import remove_tree
 from grader.harness.protocol.messages import (
-    DESCRIPTORS_PER_RANK,
     MAX_MESSAGE_BYTES,
     Cut,
     LaunchEnded,
@@ -38,7 +37,7 @@ from grader.harness.protocol.messages import (
 )
 from grader.harness.protocol.wall import Wall
 
-# Modules that torch imports on first use: torch._dynamo alone (any optimizer, any dispatch mode) costs a rank 1.1 s.
+# What torch would import on first use: torch._dynamo alone (any optimizer, any dispatch mode) would cost a rank 1.1 s.
 PRELOAD = (
     "torch",
     "torch._dynamo",
@@ -59,14 +58,14 @@ PRELOAD = (
     "course_env.meters",
 )
 SECONDS_TO_CLEAN_UP = 1.0
-LAUNCH_FOLDER = Path("/launch")  # the sandbox has it; each launch mounts its own there
+LAUNCH_FOLDER = Path("/launch")  # in the sandbox; each launch mounts a file system there
 
 _to_json = msgspec.json.Encoder().encode
 _requests = msgspec.json.Decoder(LaunchRequest | Cut)
 
 
 def main() -> None:
-    """Serve launches until the judge goes. Argument: ZygoteSettings as JSON."""
+    """Serve launches until the judge is gone. Argument: ZygoteSettings as JSON."""
     settings = msgspec.json.decode(sys.argv[1], type=ZygoteSettings)
     control = socket.socket(fileno=settings.control)
     os.set_inheritable(control.fileno(), False)
@@ -79,12 +78,12 @@ def main() -> None:
         pass  # the judge was killed
     finally:
         linux.end_children()
-        if not settings.wall.is_bubblewrap:  # there it goes with the sandbox's mounts
-            remove_tree(Path(settings.scratch))  # the judge does this, unless it was killed
+        if not settings.wall.is_bubblewrap:  # in bubblewrap the folder ends with the sandbox's mounts
+            remove_tree(Path(settings.scratch))  # the judge does this, too, unless it was killed
 
 
 def _confine(settings: ZygoteSettings) -> Filters | None:
-    """Give up what not even this process needs; return what its ranks will be confined with."""
+    """Give up what this process does not need; return the filters for its ranks, None without a wall."""
     if settings.wall is Wall.NONE:
         return None
     Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_FIRST)  # forks inherit it
@@ -97,7 +96,7 @@ def _confine(settings: ZygoteSettings) -> Filters | None:
 
 def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
     start = time.perf_counter()
-    for name in value_types.MODULES:  # arguments are decoded before a rank imports anything of the course
+    for name in value_types.MODULES:  # a rank decodes its arguments before it imports anything of the course
         importlib.import_module(name)
     if "torch" in preload:
         _preload()
@@ -105,8 +104,8 @@ def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
     gc.collect()
-    linux.use_huge_pages()  # makes a launch a quarter faster: forks copy page tables
-    gc.freeze()  # a collection in a child would otherwise touch, and so copy, the whole heap
+    linux.use_huge_pages()  # forks copy page tables; this makes a launch a quarter faster
+    gc.freeze()  # otherwise a collection in a child would touch the whole heap, and so copy it
     ready = Ready(pid=os.getpid(), import_s=time.perf_counter() - start, tasks=linux.num_tasks())
     control.send(_to_json(ready))
 
@@ -126,7 +125,7 @@ def _warm_up() -> None:
     from grader.harness.protocol import frame
 
     recorder.prepare()
-    torch.manual_seed(0)  # the generator is set up at its first seed: 440 page faults in every rank otherwise
+    torch.manual_seed(0)  # the first seed sets the generator up, which would cost every rank 440 page faults
     store = dist.HashStore()  # type: ignore[attr-defined] # a re-export of C++
     dist.init_process_group("gloo", rank=0, world_size=1, store=store)
     model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
@@ -139,17 +138,17 @@ def _warm_up() -> None:
 
 
 def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | None) -> bool:
-    """Serve one launch; return False when the judge has gone."""
+    """Serve one launch; return whether the judge is still there."""
     message, descriptors = _receive(control)
     if not message:
         return False
     request = _requests.decode(message)
-    if isinstance(request, Cut):  # the launch it was meant for has just ended by itself
+    if isinstance(request, Cut):  # for a launch that has just ended by itself
         return True
     assert linux.num_tasks() == 1, "a zygote with threads cannot fork safely"
     is_nested = settings.wall is Wall.NESTED
     folder = LAUNCH_FOLDER if is_nested else Path(tempfile.mkdtemp(dir=settings.scratch))
-    place = LaunchSite(
+    site = LaunchSite(
         wall=settings.wall,
         folder=folder,
         parent=0 if is_nested else os.getpid(),
@@ -159,15 +158,15 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
         filters=filters,
         has_own_network=settings.wall.counts_bytes and settings.network is None,
     )
-    pid = namespaces.fork_into_fresh(with_network=place.has_own_network) if is_nested else os.fork()
+    pid = namespaces.fork_into_fresh(with_network=site.has_own_network) if is_nested else os.fork()
     if pid == 0:
-        _be_supervisor(control, request, descriptors, place)
+        _be_supervisor(control, request, descriptors, site)
     for descriptor in descriptors:
         os.close(descriptor)
     judge_is_there = _watch(control, pid)
     _, state = os.waitpid(pid, 0)
     linux.end_children()
-    if not is_nested:  # there it went with the launch's mounts
+    if not is_nested:  # behind the nested wall the folder ended with the launch's mounts
         remove_tree(folder)
     if judge_is_there:
         control.send(_to_json(LaunchEnded(supervisor_exit_code=os.waitstatus_to_exitcode(state))))
@@ -175,7 +174,7 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    space = socket.CMSG_SPACE(4 * 253)  # SCM_MAX_FD: what one message can carry
+    space = socket.CMSG_SPACE(4 * 253)  # SCM_MAX_FD: the most that one message can carry
     message, ancillary, _, _ = control.recvmsg(MAX_MESSAGE_BYTES, space)
     descriptors = array.array("i")
     for level, kind, data in ancillary:
@@ -184,14 +183,13 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: list[int], place: LaunchSite) -> None:
+def _be_supervisor(control: socket.socket, request: LaunchRequest, sent: list[int], site: LaunchSite) -> None:
     code = 1
     try:
         control.close()
-        status, sources, *rest = descriptors
-        others = None if request.part is None else _others(request, rest)
-        ranks = [Descriptors(*rest[i : i + DESCRIPTORS_PER_RANK]) for i in range(0, len(rest), DESCRIPTORS_PER_RANK)]
-        supervise(request, status, sources, ranks, place, others=others)
+        descriptors = unpack_descriptors(sent, request)
+        others = None if descriptors.part is None else _other_parts(descriptors.part)
+        supervise(request, descriptors, site, others=others)
         code = 0
     except BaseException:  # noqa: BLE001 - the judge shows it to the operator
         traceback.print_exc()
@@ -199,14 +197,13 @@ def _be_supervisor(control: socket.socket, request: LaunchRequest, descriptors: 
         os._exit(code)
 
 
-def _others(request: LaunchRequest, descriptors: list[int]) -> OtherParts:
-    """Take from `descriptors` what a part has in common with others."""
-    step = socket.socket(fileno=descriptors.pop(0))
-    return OtherParts(step, socket.socket(fileno=descriptors.pop(0)) if request.listens else None)
+def _other_parts(descriptors: PartDescriptors) -> OtherParts:
+    step = socket.socket(fileno=descriptors.step)
+    return OtherParts(step, None if descriptors.listening is None else socket.socket(fileno=descriptors.listening))
 
 
 def _watch(control: socket.socket, supervisor: int) -> bool:
-    """Wait until the supervisor has ended, cutting it short when the judge asks or goes; return whether it is there."""
+    """Wait until the supervisor has ended; cut it if the judge asks or is gone. Return whether the judge is there."""
     pidfd = os.pidfd_open(supervisor)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)

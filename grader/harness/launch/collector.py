@@ -16,6 +16,7 @@ import msgspec
 from course_env.errors import LaunchError
 from grader.harness.launch.remains import RankRemains, Remains
 from grader.harness.protocol import frame
+from grader.harness.protocol.descriptors import LaunchDescriptors, PartDescriptors, RankDescriptors, pack_descriptors
 from grader.harness.protocol.journal import JOURNAL_BYTES
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, Cut, LaunchEnded, LaunchRequest, LaunchStatus, Ready
 from grader.harness.protocol.timeline import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END
@@ -86,11 +87,15 @@ class Collector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def descriptors_to_send(self, others: Sequence[int]) -> list[int]:
-        """Return the descriptors that go to the zygote with the request, in the order that `protocol.messages` gives."""
+    def descriptors_to_send(self, part: PartDescriptors | None) -> list[int]:
+        """Return the descriptors that go to the zygote with the request."""
         logs = [write for _, write in self._log_ends]
         per_rank = zip(self._inputs, self._results, self._journals, self._stacks, logs, strict=True)
-        return [self._status_write, self._sources, *others, *(descriptor for rank in per_rank for descriptor in rank)]
+        ranks = tuple(
+            RankDescriptors(inputs=inputs, result=result, journal=journal, stacks=stacks, log=log)
+            for inputs, result, journal, stacks, log in per_rank
+        )
+        return pack_descriptors(LaunchDescriptors(self._status_write, self._sources, part, ranks))
 
     def close_ranks_ends(self) -> None:
         """Close our copies of the ranks' write ends, so that end of file means that every rank has ended."""

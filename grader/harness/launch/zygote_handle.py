@@ -21,6 +21,7 @@ from course_env.errors import LaunchError
 from grader.harness.launch.collector import collecting
 from grader.harness.launch.launcher import pack_inputs
 from grader.harness.launch.remains import Remains
+from grader.harness.protocol.descriptors import PartDescriptors
 from grader.harness.protocol.files import remove_tree
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, LaunchEnded, LaunchRequest, Network, Ready
 from grader.harness.protocol.sources import Sources, pack_sources
@@ -180,19 +181,19 @@ class ZygoteHandle:
         return self.launch_packed(request, pack_sources(sources), pack_inputs(inputs))
 
     def launch_packed(
-        self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes], others: Sequence[int] = ()
+        self, request: LaunchRequest, sources: bytes, inputs: Sequence[bytes], part: PartDescriptors | None = None
     ) -> Remains:
-        """Do what `launch` does, for a whole launch or for one part of it.
+        """Do what `launch` does, for a whole launch or for the one part of it that `request.part` describes.
 
         sources, inputs: as `pack_sources` and `pack_inputs` return them, inputs of this part's ranks only
-        others: the descriptors that join this part to the others; the caller closes them
+        part: the sockets of that part, which the caller closes; None for a whole launch
         """
         if self._ready is not None and (self._in_launch or self._process.poll() is not None):
             self._replace()
         self.wait_until_ready()
         with collecting(request, sources, inputs) as collector:
             self._in_launch = True
-            self._send(request, collector.descriptors_to_send(others))
+            self._send(request, collector.descriptors_to_send(part))
             collector.close_ranks_ends()
             remains = collector.collect(self._control)
             self._in_launch = False

@@ -1,1 +1,1 @@
-"""What judge and rank say to each other: frames, plain values, tensors. Imported on both sides."""
+"""What judge, zygote, supervisor and ranks exchange: messages, descriptors, frames, journals. Both sides import it."""

@@ -1,8 +1,8 @@
-"""Plain values and tensors as a JSON tree, both ways, and nothing that could carry behaviour.
+"""Encodes plain values and tensors as a JSON tree and decodes them; nothing that could carry behaviour travels.
 
-Scalars, strings and lists stand for themselves; everything else is an object with one key that names its kind:
-{"tensor": 3} is the fourth tensor of the frame, {"value": ["Send", {...}]} a registered value type.
-The judge decodes trees that student code may have written, so decoding checks every node and builds only these kinds.
+None, bool, int, float, str and list are themselves in JSON; any other value is an object whose one key names its kind:
+{"tensor": 3} is the fourth tensor of the frame, {"value": ["Send", {...}]} a value type of course_env.
+Student code may have written the tree that the judge decodes. So decoding checks every node and builds only these kinds.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ from course_env.value_types import VALUE_TYPES
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_TEXT = 100_000  # where a comparison fails, pytest shows how two texts differ, which takes its time
+MAX_STRING_LENGTH = 100_000  # where a comparison fails, pytest shows how two strings differ, and long ones take long
 MAX_DEPTH = 40
 MAX_NODES = 1_000_000
-MAX_KEYS = 10_000  # student code can choose numbers with equal hashes, and then each key is compared with every other
+MAX_KEYS = 10_000  # student code can choose keys with equal hashes; then each is compared with every other
 
 ALLOWED = (
     "None, bool, int, float, str, Fraction, list, tuple, dict, torch.Tensor, torch.dtype "
@@ -28,7 +28,7 @@ ALLOWED = (
 
 
 class UnsupportedValueError(TypeError):
-    """A value of a kind that does not travel between judge and rank."""
+    """A kind of value that cannot travel between judge and rank."""
 
 
 class MalformedTreeError(ValueError):
@@ -36,7 +36,7 @@ class MalformedTreeError(ValueError):
 
 
 def encode(value: Any, name: str = "the value") -> tuple[Any, list["Tensor"]]:
-    """Return `value` as a JSON tree and the tensors that the tree refers to by position; `name` is for messages.
+    """Return `value` as a JSON tree, and the tensors that the tree refers to by index; errors call the value `name`.
 
     Raises: UnsupportedValueError for any other kind of value, or one nested deeper than MAX_DEPTH.
     """
@@ -45,8 +45,8 @@ def encode(value: Any, name: str = "the value") -> tuple[Any, list["Tensor"]]:
 
 
 def _too_large(value: Any, kind: type) -> str | None:
-    if kind is str and len(value) > MAX_TEXT:
-        return f"{len(value)} characters, and at most {MAX_TEXT} travel."
+    if kind is str and len(value) > MAX_STRING_LENGTH:
+        return f"{len(value)} characters, and at most {MAX_STRING_LENGTH} travel."
     if kind is dict and len(value) > MAX_KEYS:
         return f"{len(value)} keys, and at most {MAX_KEYS} travel. Send a list instead."
     return None
@@ -56,10 +56,10 @@ def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
 
-    def inner(child: Any, place: str) -> Any:
-        return _encode(child, tensors, f"{where}{place}", depth + 1)
+    def inner(child: Any, step: str) -> Any:
+        return _encode(child, tensors, f"{where}{step}", depth + 1)
 
-    # Exact types: a subclass may lie about itself, and must not travel under its base's name.
+    # Exact types: a subclass may lie about itself, so it must not travel under the name of its base.
     kind = type(value)
     if (problem := _too_large(value, kind)) is not None:
         raise UnsupportedValueError(f"{where} has {problem}")
@@ -95,7 +95,7 @@ def _encode_torch(value: Any, tensors: list["Tensor"], where: str) -> Any:
 def decode(tree: Any, tensors: Mapping[str, "Tensor"]) -> Any:
     """Return the value that `encode` made `tree` from.
 
-    Raises: MalformedTreeError if the tree is nothing `encode` writes: student code can have written any bytes.
+    Raises: MalformedTreeError if `encode` cannot have written the tree; student code may have.
     """
     budget = [MAX_NODES]
     try:
@@ -114,8 +114,8 @@ def _decode(tree: Any, tensors: Mapping[str, "Tensor"], budget: list[int], depth
     def inner(child: Any) -> Any:
         return _decode(child, tensors, budget, depth + 1)
 
-    if isinstance(tree, str) and len(tree) > MAX_TEXT:
-        raise MalformedTreeError(f"A text has more than {MAX_TEXT} characters.")
+    if isinstance(tree, str) and len(tree) > MAX_STRING_LENGTH:
+        raise MalformedTreeError(f"A text has more than {MAX_STRING_LENGTH} characters.")
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     if isinstance(tree, list):

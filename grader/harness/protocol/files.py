@@ -1,4 +1,4 @@
-"""Files that must be whole, secret or gone: folders that student code wrote to, results, keys."""
+"""Writes files whole, makes secret keys, and removes folders that student code wrote to."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ KEY_BYTES = 32
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove `folder` and all in it, as far as that is allowed; never raise for what student code has put there."""
+    """Remove `folder` and all in it, as far as permissions allow; raise nothing, whatever student code has put there."""
     with contextlib.suppress(RecursionError):  # shutil recurses, and folders nest deeper than Python's stack
         shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
@@ -22,7 +22,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` into a file, all of it or nothing, durably.
+    """Write `content` to `path`, all of it or nothing, so that it survives a crash of the machine.
 
     Raises: OSError, with the file's name, if the machine refuses.
     """
@@ -48,7 +48,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Have an error say which file it is about: where a disk is full, the kernel does not."""
+    """Put the file's name into an OSError that lacks it: that of a full disk does."""
     try:
         yield
     except OSError as error:
@@ -57,9 +57,9 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def make_key(folder: Path) -> None:
-    """Write a fresh random key to `folder`/key, for this user's eyes only.
+    """Write a new random key to `folder`/key, which only this user can read.
 
-    Raises: FileExistsError if there is one.
+    Raises: FileExistsError if there is a key already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / "key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,8 +1,8 @@
-"""One frame: a word that says what it is, a JSON tree, and the tensors the tree refers to, in a bounded memory file.
+"""A frame: its kind, a JSON tree and the tensors that the tree refers to, in a memory file of fixed size.
 
 Layout: 8 bytes magic, two little-endian u64 lengths, the JSON [kind, tree], then a safetensors block.
-Frames lie in memfds whose size is sealed, so a rank can neither flood the judge nor block on it, and what a rank had
-written is still there after it was killed. The magic is written last: a frame is whole or it is no frame.
+Frames lie in memfds whose size is sealed. So a rank can neither flood the judge nor block while it writes, and what it
+has written stays readable after it was killed. The magic is written last: a frame is whole, or it is no frame.
 """
 
 import fcntl
@@ -31,20 +31,22 @@ class MalformedFrameError(ValueError):
 
 
 class FrameTooLargeError(ValueError):
-    """A frame larger than the file that it is written to."""
+    """A frame larger than the memory file for it."""
 
 
 class Frame(NamedTuple):
-    """What was packed: its kind, one of "inputs", "returned" and "raised", and its value."""
+    """What was packed into a frame."""
 
     kind: str
+    """One of "inputs", "returned" and "raised"."""
+
     value: Any
 
 
 def pack(kind: str, value: Any) -> bytes:
     """Return `value` as one frame.
 
-    Raises: UnsupportedValueError for values that do not travel.
+    Raises: UnsupportedValueError if the value cannot travel, or its JSON is too large.
     """
     tree, tensors = encode(value, f"the {kind} value")
     text = json.dumps([kind, tree], separators=(",", ":")).encode()
@@ -61,7 +63,7 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
         return b""
     import safetensors.torch
 
-    # clone: safetensors refuses tensors that share storage, and views must not drag their base along.
+    # clone: safetensors refuses tensors that share storage, and a view must not carry all of its base.
     plain = {str(i): tensor.detach().cpu().contiguous().clone() for i, tensor in enumerate(tensors)}
     try:
         return safetensors.torch.save(plain)
@@ -70,7 +72,7 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
 
 
 def unpack(data: bytes, device: str | None = None) -> Frame:
-    """Return what is in a frame, its tensors on `device` (None: the CPU).
+    """Return what is in a frame, with its tensors on `device` (None: the CPU).
 
     Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
     """
@@ -100,7 +102,7 @@ def _unpack_tensors(block: bytes, device: str | None) -> "dict[str, Tensor]":
 
 
 def sealed_input(data: bytes) -> int:
-    """Return the descriptor of a memory file that holds `data` and can no longer be changed by anyone."""
+    """Return the descriptor of a memory file that holds `data` and that nobody can change any more."""
     descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     _write_at(descriptor, data, 0)
     fcntl.fcntl(descriptor, F_ADD_SEALS, SEAL_SEAL | SEAL_SHRINK | SEAL_GROW | SEAL_WRITE)
@@ -108,9 +110,9 @@ def sealed_input(data: bytes) -> int:
 
 
 def sealed_output(num_bytes: int) -> int:
-    """Return the descriptor of an empty memory file that can be written to, up to `num_bytes` and never beyond."""
+    """Return the descriptor of a memory file of `num_bytes` zeros: writable, but never larger or smaller."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, num_bytes)  # sparse: pages that nobody writes cost nothing
+    os.ftruncate(descriptor, num_bytes)  # sparse: a page that nobody writes to takes no memory
     fcntl.fcntl(descriptor, F_ADD_SEALS, SEAL_SEAL | SEAL_SHRINK | SEAL_GROW)
     return descriptor
 
@@ -118,7 +120,7 @@ def sealed_output(num_bytes: int) -> int:
 def write_frame(descriptor: int, data: bytes) -> None:
     """Write one frame into a sealed output, its magic last.
 
-    Raises: FrameTooLargeError if it does not fit.
+    Raises: FrameTooLargeError if the frame does not fit.
     """
     limit = os.fstat(descriptor).st_size
     if len(data) > limit:
@@ -128,7 +130,7 @@ def write_frame(descriptor: int, data: bytes) -> None:
 
 
 def read_frame(descriptor: int) -> bytes | None:
-    """Return the frame in a sealed output, or None where nobody finished one."""
+    """Return the frame in a sealed output, or None if there is no finished one."""
     header = os.pread(descriptor, HEADER.size, 0)
     if len(header) < HEADER.size or not header.startswith(MAGIC):
         return None
@@ -140,7 +142,7 @@ def read_frame(descriptor: int) -> bytes | None:
 
 
 def read_at_most(descriptor: int, num_bytes: int) -> bytes:
-    """Return the first `num_bytes` of a memory file, fewer where it is shorter."""
+    """Return the first `num_bytes` of a memory file, or all of a shorter one."""
     chunks: list[bytes] = []
     offset = 0
     while offset < num_bytes and (chunk := os.pread(descriptor, num_bytes - offset, offset)):
@@ -150,7 +152,7 @@ def read_at_most(descriptor: int, num_bytes: int) -> bytes:
 
 
 def read_written(descriptor: int, limit: int) -> bytes:
-    """Return what was written to a sealed output from its start on, without reading megabytes of untouched zeros."""
+    """Return what was written to the start of a sealed output; read no further than the first CHUNK_BYTES of zeros."""
     chunks: list[bytes] = []
     offset = 0
     while offset < limit and any(chunk := os.pread(descriptor, min(CHUNK_BYTES, limit - offset), offset)):

@@ -1,7 +1,7 @@
-"""The journal of one rank: what it communicated, written while it happens, readable after any death.
+"""The journal of one rank: what it communicates, written at once, readable however the rank ends.
 
 A journal lies in a memory file of fixed size that the judge made. The rank maps it and appends one JSON line per event;
-the judge reads it whenever it likes. The bytes come from a process that runs student code, so the reader checks every
+the judge can read it at any time. The bytes come from a process that runs student code, so the reader checks every
 field, stops at the first line that is not an event, and never raises.
 """
 
@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Meta
 
 JOURNAL_BYTES = 4 << 20
-MAX_TEXT = 200
+MAX_JOURNAL_TEXT = 200
 TRUNCATED_LINE = b'{"type":"truncated"}\n'
 
 # Text ends up on terminals and in reports, so nothing in it may be a control character.
-_Text = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
-_Name = Annotated[str, Meta(max_length=MAX_TEXT, pattern=r"^[A-Za-z0-9_]*\Z")]
+_Text = Annotated[str, Meta(max_length=MAX_JOURNAL_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+_Name = Annotated[str, Meta(max_length=MAX_JOURNAL_TEXT, pattern=r"^[A-Za-z0-9_]*\Z")]
 _Index = Annotated[int, Meta(ge=0, lt=1 << 31)]
 _Rank = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _Count = Annotated[int, Meta(ge=0, lt=1 << 48)]
@@ -29,9 +29,11 @@ _Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
 
 
 class CallSite(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A line of the student's file, or of a program of the course. `file` is relative to its source root."""
+    """A line of the student's file or of a program of the course."""
 
     file: _Text
+    """Relative to its source root."""
+
     line: _Index
     function: _Text
 
@@ -41,62 +43,81 @@ class CallSite(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     k: _Index
+    """Index of an Issue or a NewGroup among those of the rank; other events name by it the one that they belong to."""
+
     t: _Seconds
+    """When it happened, by the monotonic clock."""
 
 
 class NewGroup(_Event, frozen=True, kw_only=True, tag="new_group"):
-    """The rank begins to make a process group; the Done with the same `k` says that it exists.
-
-    ranks: the group's global ranks; the rank itself need not be one of them
-    api: the torch function that was called, such as new_group
-    """
+    """The rank begins to make a process group; the Done with the same `k` says that it exists."""
 
     group: _Text
+    """Torch's name of the group."""
+
     ranks: tuple[_Rank, ...]
+    """The group's global ranks; the rank itself need not be one of them."""
+
     api: _Name = ""
+    """The torch function that was called, such as new_group."""
+
     site: CallSite | None = None
 
 
 class Issue(_Event, frozen=True, kw_only=True, tag="issue"):
-    """The rank issues one operation.
-
-    k: number of this event among the rank's Issue and NewGroup events; later events refer to it
-    ranks: the group's global ranks, in group order
-    peer, root: global ranks; peer is None for a receive from any source
-    inputs, outputs: number of elements of each tensor, or of each part of an all-to-all
-    api: the torch function that was called, empty for calls out of C++ (DDP's reducer)
-    """
+    """The rank issues one operation."""
 
     op: _Name
+    """One of the operations in `record_call.METHODS`."""
+
     group: _Text
+    """Torch's name of the group."""
+
     ranks: tuple[_Rank, ...]
+    """The group's global ranks, in group order."""
+
     inputs: tuple[_Count, ...] = ()
+    """Number of elements of each tensor that is read, or of each part of an all-to-all."""
+
     outputs: tuple[_Count, ...] = ()
+    """The same of what is written."""
+
     dtype: _Name = ""
     itemsize: Annotated[int, Meta(ge=1, le=16)] = 1
+    """Bytes per element."""
+
     peer: _Rank | None = None
+    """Global rank at the other end of a send or a receive; None for a receive from any source."""
+
     tag: Annotated[int, Meta(ge=-(1 << 31), lt=1 << 31)] = 0
     root: _Rank | None = None
+    """Global rank of the root, of operations that have one."""
+
     reduce_op: _Name = ""
     api: _Name = ""
+    """The torch function that was called; empty for calls from C++ (DDP's reducer)."""
+
     is_async: bool = False
+    """Whether the call returns before the operation is complete."""
+
     site: CallSite | None = None
 
 
 class WaitBegun(_Event, frozen=True, kw_only=True, tag="wait"):
-    """The rank begins to wait for the asynchronous operation `k`. A blocking one is waited for when it is issued."""
+    """The rank begins to wait for the asynchronous operation `k`. For a blocking one it waits from the issue on."""
 
     site: CallSite | None = None
 
 
 class FutureTaken(_Event, frozen=True, kw_only=True, tag="future"):
-    """Someone took the future of operation `k`: from now on it can be waited for unseen (DDP's reducer does)."""
+    """Code took the future of operation `k`. From now on it can wait unseen, as DDP's reducer does."""
 
 
 class Done(_Event, frozen=True, kw_only=True, tag="done"):
-    """The rank has learned that operation `k` has ended. `peer`: who had sent, for a receive from any source."""
+    """The rank has learned that operation `k` has ended."""
 
     peer: _Rank | None = None
+    """The sender's global rank, for a receive from any source."""
 
 
 class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
@@ -117,17 +138,18 @@ _decoder = msgspec.json.Decoder(Event | _Truncated)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankJournal:
-    """What one rank communicated, in order. `truncated`: there was more, which is lost or not to be believed."""
+    """What one rank communicated, in order."""
 
     events: tuple[Event, ...]
     truncated: bool = False
+    """There was more, but it is lost or cannot be believed."""
 
 
 class JournalWriter:
-    """Appends events to a journal; once it is full it says so in its last line and drops the rest."""
+    """Appends events to a journal. Once the journal is full, its last line says so, and further events are dropped."""
 
     def __init__(self, descriptor: int) -> None:
-        # A mapping of our own: student code may close every descriptor it finds.
+        # A mapping, because student code may close every descriptor that it finds.
         self._memory = mmap.mmap(descriptor, 0)
         self._limit = len(self._memory) - len(TRUNCATED_LINE)
         self._offset = 0
@@ -144,12 +166,12 @@ class JournalWriter:
 
 
 def printable(text: str) -> str:
-    """Return `text` as a journal can hold it: short, on one line, without control characters."""
-    return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])
+    """Return `text` in a form that a journal can hold: short, on one line, without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_JOURNAL_TEXT])
 
 
 def read_journal(data: bytes) -> RankJournal:
-    """Return the events in the bytes of a journal, up to the first that cannot be one."""
+    """Return the events in the bytes of a journal, up to the first line that cannot be one."""
     events: list[Event] = []
     issued: set[int] = set()
     for line in data.split(b"\0", 1)[0].splitlines(keepends=True):
@@ -171,7 +193,7 @@ def _read_line(line: bytes) -> Event | None:
 
 
 def _follows(event: Event, issued: set[int]) -> bool:
-    """Whether `event` makes sense after operations `issued`; remember those it issues."""
+    """Whether `event` makes sense after the operations in `issued`; add to `issued` what it issues."""
     if isinstance(event, NewGroup | Issue):
         if event.k in issued or not _is_consistent(event.ranks):
             return False

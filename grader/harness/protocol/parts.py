@@ -1,31 +1,33 @@
-"""Parts of a launch: which ranks each runs, and the bytes by which parts keep step.
+"""The parts of a launch: which ranks each part runs, and the bytes by which parts keep step.
 
-Ranks see the ends of others as broken connections. So the ranks of all parts leave together, and at the deadline all of
-them are stopped before the first is ended.
+When a rank ends, its peers see a broken connection. So the ranks of all parts leave together, and at the deadline all
+of them are stopped before the first is ended.
 """
 
 import msgspec
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ranks of a launch a zygote runs, when others run the rest.
-
-    first_rank: of consecutive ones
-    first_local_rank: how many ranks of the launch other zygotes of the same machine run before it
-    local_world_size: ranks of the launch on this machine
-    host, port: where rank 0 serves the store in which all ranks meet
-    """
+    """The ranks of a launch that one zygote runs while other zygotes run the rest."""
 
     first_rank: int
+    """The part runs `num_ranks` consecutive ranks, from this one on."""
+
     num_ranks: int
     first_local_rank: int
+    """How many ranks of the launch other zygotes of the same machine run before this one."""
+
     local_world_size: int
+    """Ranks of the launch on this machine."""
+
     host: str
+    """With `port`: where rank 0 serves the store in which all ranks meet."""
+
     port: int
 
 
 PART_IS_DONE = b"d"
-"""Supervisor, to those who run other parts: every rank here has returned and waits for all others."""
+"""From a supervisor: every rank of this part has returned and waits for the others."""
 
 LEAVE = b"l"
 """To a supervisor: every rank of every part has returned."""
@@ -34,7 +36,7 @@ FREEZE_PART = b"f"
 """To a supervisor: stop the ranks where they are."""
 
 PART_IS_FROZEN = b"z"
-"""From it: they are stopped."""
+"""From a supervisor: the ranks are stopped."""
 
 END_PART = b"e"
 """To a supervisor: end the ranks."""

@@ -1,6 +1,6 @@
-"""The files of one launch, as bytes: what the judge read is what every rank runs, wherever the rank is.
+"""The files of one launch, as bytes: every rank, wherever it runs, runs what the judge has read.
 
-Nothing of a submission or of the course is mounted where ranks run; these files are all they get of either.
+Nothing of a submission or of the course is mounted where ranks run: these files are all that they get of either.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,13 @@ SUBMISSION, COURSE = "submission", "course"
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """By plain file name: the student's files, and the rank programs of the course that the launch needs."""
+    """The content of each file, by its plain name."""
 
     submission: Mapping[str, bytes]
+    """The student's files."""
+
     course: Mapping[str, bytes]
+    """The rank programs of the course that the launch needs."""
 
     def lay_out(self, folder: Path) -> None:
         """Write the files to `folder`/submission and `folder`/course."""
@@ -26,7 +29,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def roots(folder: str) -> tuple[str, str]:
-    """Return where the files lie when they are laid out in `folder`: the student's first."""
+    """Return the folders of the files after `lay_out(folder)`: the student's, then the course's."""
     return f"{folder}/{SUBMISSION}", f"{folder}/{COURSE}"
 
 

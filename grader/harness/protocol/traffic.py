@@ -1,23 +1,22 @@
-"""What the kernel says that a network carried."""
+"""What a network carried, as the kernel counts it."""
 
 import msgspec
 
 # IPv4 and TCP with timestamps, which Linux uses on every connection.
 TCP_HEADER_BYTES = 20 + 20 + 12
-# What one end of a connection must have sent to be told of: less is acknowledgements, and greetings within a group.
+# An end of a connection that sent less is left out: it sent acknowledgements, or greetings within a group.
 LEAST_STREAM_BYTES = 1 << 10
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """What a loopback interface carried, by the kernel's count.
-
-    num_bytes: headers included
-    retransmits: segments of data that TCP sent a second time; connections that are asked for twice do not count
-    """
+    """What a loopback interface carried."""
 
     num_bytes: int
+    """With headers."""
+
     packets: int
     retransmits: int
+    """Segments of data that TCP sent a second time; a second request for a connection does not count."""
 
     @property
     def payload_bytes(self) -> int:

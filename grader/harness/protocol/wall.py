@@ -1,22 +1,22 @@
-"""The walls that can stand between submitted code and the machine, strongest first."""
+"""The walls that can stand between submitted code and the machine, the strongest first."""
 
 from enum import StrEnum
 
 
 class Wall(StrEnum):
-    """What a zygote and its ranks run behind. Whether a machine offers one is found out by trying (`sandbox.probe`)."""
+    """What a zygote and its ranks run behind. Only a trial shows whether a machine offers a wall: see `trials.walls`."""
 
     NESTED = "nested"
-    """bubblewrap round the zygote, and fresh namespaces round each launch."""
+    """bubblewrap around the zygote, and new namespaces around each launch."""
 
     FLAT = "flat"
-    """bubblewrap round the zygote only: launches of one submission share its /tmp, network and process table."""
+    """bubblewrap around the zygote only: launches of one submission share its /tmp, network and process table."""
 
     LANDLOCK = "landlock"
-    """Landlock, seccomp and limits: files are secret and ranks bounded, the machine's network is open to them."""
+    """Landlock, seccomp and limits: files are secret and ranks bounded, but the machine's network is open to them."""
 
     NONE = "none"
-    """Nothing: the code runs with the rights of whoever started the judge."""
+    """Nothing: the code runs with the rights of the user who started the judge."""
 
     @property
     def is_bubblewrap(self) -> bool:
@@ -25,5 +25,5 @@ class Wall(StrEnum):
 
     @property
     def counts_bytes(self) -> bool:
-        """Whether ranks have a network of their own, whose byte counter they cannot lower."""
+        """Whether this wall can give ranks a separate network, whose byte counter they cannot lower."""
         return self.is_bubblewrap

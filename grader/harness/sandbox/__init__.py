@@ -1,1 +1,1 @@
-"""The wall between submitted code and the machine: how a zygote is started behind it, and which walls there are here."""
+"""The wall between submitted code and the machine: how a zygote is started behind it."""

@@ -1,7 +1,7 @@
-"""A control group for one sandbox, where the judge may make one: bounds on the memory and the tasks of all in it together.
+"""A control group for one sandbox, if the judge may make one: it bounds memory and tasks of all processes together.
 
-Limits on single processes multiply with their number; this one does not. Root may nearly always make one, an ordinary user
-where the system has delegated a part of the hierarchy.
+Limits on single processes multiply with the number of processes; these do not. Root can nearly always make a group, an
+ordinary user only where the system has delegated a part of the hierarchy.
 https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html
 """
 
@@ -15,7 +15,7 @@ ROOT = Path("/sys/fs/cgroup")
 PREFIX = "course-sandbox-"
 MEMORY_BYTES = 8 << 30
 TASKS = 4096
-# By controller: the file of its limit in version 1 and 2, and the limit.
+# For each controller: the file of its limit in version 1, the same in version 2, and the limit.
 LIMITS = {
     "memory": ("memory.limit_in_bytes", "memory.max", MEMORY_BYTES),
     "pids": ("pids.max", "pids.max", TASKS),
@@ -24,13 +24,13 @@ SECONDS_TO_REMOVE = 2.0
 
 
 def make_groups() -> tuple[Path, ...]:
-    """Return the groups that a sandbox is to join: one, or with cgroups of version 1 one for each controller, or none."""
+    """Make the groups that a sandbox will join: one, or in version 1 one for each controller; none if not permitted."""
     made = (_make(parent) for parent in _own_groups())
     return tuple(group for group in made if group is not None)
 
 
 def remove_groups(groups: tuple[Path, ...]) -> None:
-    """Remove groups as soon as the last process has left them; one that is never left stays."""
+    """Remove each group as soon as its last process has ended; a group that never empties stays."""
     end = time.monotonic() + SECONDS_TO_REMOVE
     for group in groups:
         while group.exists():
@@ -42,7 +42,7 @@ def remove_groups(groups: tuple[Path, ...]) -> None:
 
 
 def _own_groups() -> set[Path]:
-    """Return the groups that this process is in, as far as they can limit anything."""
+    """Return the groups of this process that can limit memory or tasks."""
     found = set()
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -65,7 +65,7 @@ def _make(parent: Path) -> Path | None:
 
 
 def _limit(group: Path, controller: str) -> bool:
-    """Set a limit if the group has that controller; return whether it has."""
+    """Set the limit of one controller; return whether the group has that controller and took the limit."""
     *files, limit = LIMITS[controller]
     for file in (group / name for name in dict.fromkeys(files) if (group / name).exists()):
         with contextlib.suppress(OSError):
@@ -75,15 +75,16 @@ def _limit(group: Path, controller: str) -> bool:
 
 
 def _prefix() -> str:
-    """Return how the names begin of groups made where process ids mean what they mean here.
+    """Return the beginning of the names of all groups that were made in this pid namespace.
 
-    Containers, and jobs of the development cluster, see the same groups and other processes.
+    Containers, and jobs of the development cluster, see the same groups but other processes: a process id in the name
+    of a group means something only in the namespace where the group was made.
     """
     return f"{PREFIX}{Path('/proc/self/ns/pid').stat().st_ino}-"
 
 
 def _remove_stale(parent: Path) -> None:
-    """Remove what a judge that was killed has left."""
+    """Remove the groups that killed judges have left."""
     for group in parent.glob(f"{_prefix()}*"):
         owner = group.name.removeprefix(_prefix()).partition("-")[0]
         if not Path("/proc", owner).exists():

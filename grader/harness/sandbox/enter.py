@@ -1,8 +1,8 @@
 """Joins control groups, gives up root, and becomes bubblewrap: `python -m grader.harness.sandbox.enter ENTRY`.
 
-Root's own files may lie where no other user can reach them, an interpreter in /root for one. So, in a mount namespace of
-its own, each of them is first mounted at /mnt/0, /mnt/1, ..., which is where bubblewrap finds them; then this process
-becomes a user who owns nothing. Limits on processes hold only for users other than root, too.
+Files of root may lie where no other user can reach them, such as an interpreter in /root. So this process makes a
+mount namespace, in which it mounts each of them at /mnt/0, /mnt/1, ..., where bubblewrap finds them. Then it becomes a
+user who owns nothing. That is needed, too, because limits on processes hold only for users other than root.
 """
 
 import os
@@ -14,22 +14,22 @@ import msgspec
 from grader.harness.inside import namespaces
 from grader.harness.inside.linux import call
 
-# Belongs to nobody: above the ids of people, below those that systemd lends to services.
+# An id that nobody has: above those of people, below those that systemd lends to services.
 UNPRIVILEGED = 61_000
 STAGE = Path("/mnt")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do before bubblewrap.
-
-    groups: control groups to join
-    staged: files and folders to mount under STAGE, by root only
-    command: bubblewrap's
-    """
+    """What to do before bubblewrap, and its command."""
 
     groups: tuple[str, ...]
+    """Control groups to join."""
+
     staged: tuple[str, ...]
+    """Files and folders to mount under STAGE; only root can."""
+
     command: tuple[str, ...]
+    """Bubblewrap's."""
 
 
 def main() -> None:
@@ -42,17 +42,17 @@ def main() -> None:
         os.setgroups([])
         os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
         os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-    os.execve(entry.command[0], entry.command, {})  # noqa: S606 - there is no shell to want
+    os.execve(entry.command[0], entry.command, {})  # noqa: S606 - no shell is needed
 
 
 def _stage(paths: tuple[str, ...]) -> None:
     call("unshare", namespaces.CLONE_NEWNS)
     namespaces.keep_mounts_private()
-    # Opened before anything is mounted over them.
+    # All are opened before the mount over STAGE can hide one of them.
     opened = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths]
     namespaces.mount("tmpfs", str(STAGE), "tmpfs", 0, "mode=0755")
-    for number, descriptor in enumerate(opened):
-        namespaces.bind(descriptor, STAGE / str(number))
+    for index, descriptor in enumerate(opened):
+        namespaces.bind(descriptor, STAGE / str(index))
 
 
 if __name__ == "__main__":

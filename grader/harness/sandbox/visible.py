@@ -1,6 +1,6 @@
-"""What of the machine's files ranks can read: the interpreter, its packages, the system's libraries, our rank side.
+"""Which files of the machine ranks can read: the interpreter, its packages, the system's libraries, our rank side.
 
-Folders are named as narrowly as they can be: a course may lie beside an interpreter, in the same home or under /usr/src.
+Folders are named as narrowly as possible: a course may lie next to an interpreter, in the same home or under /usr/src.
 """
 
 import sys
@@ -18,7 +18,7 @@ RANK_SIDE = ("__init__.py", "inside", "protocol")
 
 
 def paths() -> tuple[Path, ...]:
-    """Return files and folders that are visible, each at its own place, none inside another, outermost first."""
+    """Return the visible files and folders, in order of their paths; none lies inside another."""
     found: list[Path] = []
     for path in sorted({*_system(), *_interpreter(), *_ours()}):
         if path.exists() and not any(path.is_relative_to(outer) for outer in found):
@@ -27,12 +27,12 @@ def paths() -> tuple[Path, ...]:
 
 
 def links() -> dict[Path, str]:
-    """Return the links at the top of the file system that programs go by, with what they point to."""
+    """Return the links at the top of the file system that programs rely on, such as /lib, with their targets."""
     return {path: str(path.readlink()) for path in map(Path, LINKED_INTO_USR) if path.is_symlink()}
 
 
 def gpu_devices() -> tuple[Path, ...]:
-    """Return the device files of the machine's NVIDIA GPUs and their driver, those of MIG slices among them."""
+    """Return the device files of the machine's NVIDIA GPUs, of their MIG slices, and of their driver."""
     found = [*Path("/dev").glob("nvidia*"), *Path("/dev").glob("nvidia-caps/*")]
     return tuple(sorted(path for path in found if path.is_char_device()))
 
@@ -43,12 +43,12 @@ def _system() -> set[Path]:
 
 
 def _interpreter() -> set[Path]:
-    """Return the virtual environment, and the installation that it was made from."""
+    """Return the files of the virtual environment, and of the installation from which it was made."""
     return {Path(prefix, part) for prefix in (sys.prefix, sys.base_prefix) for part in OF_AN_INTERPRETER}
 
 
 def _ours() -> set[Path]:
-    """Return what a rank imports of this project; from an installed copy it lies among the packages already."""
+    """Return what a rank imports of this project; if the project is installed, it is already among the packages."""
     harness = Path(__file__).parent.parent
     return {
         Path(course_env.__file__).parent,

@@ -13,7 +13,7 @@ from grader.harness.protocol.messages import Network, ZygoteSettings
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox import bubblewrap, visible
 
-# With landlock only: what Python, torch and gloo read of the machine itself.
+# Behind landlock only: what Python, torch and gloo read of the machine itself.
 MACHINE = (
     "/proc",
     "/sys/class",
@@ -31,11 +31,14 @@ MACHINE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command, the descriptors that it inherits, and its whole environment."""
+    """A command and what it starts with."""
 
     arguments: Sequence[str]
     descriptors: Sequence[int]
+    """Those that it inherits."""
+
     environment: Mapping[str, str]
+    """The whole of it."""
 
 
 @contextmanager
@@ -49,12 +52,13 @@ def zygote_command(
     network: Network | None,
     gpus: bool,
 ) -> Iterator[Command]:
-    """Yield the command that starts a zygote; it may be run while the block lasts.
+    """Yield the command that starts a zygote; run it only within the block.
 
-    `control` is the zygote's end of the judge's socket, `scratch` a folder outside that a zygote without a file
-    system of its own may write to, `groups` the control groups that a sandbox joins, `network` what ranks of several
-    machines meet on, if they do; `gpus`: ranks can use the machine's.
-    Raises: OSError if the wall's program is not installed.
+    control: descriptor of the zygote's end of the socket to the judge
+    scratch: folder of the machine that a zygote without bubblewrap may write to
+    groups: control groups that the sandbox joins
+    network: on which ranks of several machines meet; None: they meet only ranks of their own launch
+    gpus: whether ranks can use the machine's GPUs
     """
     home = bubblewrap.HOME if wall.is_bubblewrap else str(scratch)
     settings = ZygoteSettings(
@@ -89,7 +93,7 @@ def _visible(wall: Wall) -> tuple[str, ...]:
 
 
 def _environment(home: str, interface: str) -> dict[str, str]:
-    """All that ranks see of the environment. One thread a rank: ranks share the cores, and forks need it."""
+    """Return the environment of ranks. Each gets one thread: ranks share the cores, and forking needs it."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "HOME": home,
@@ -105,13 +109,13 @@ def _environment(home: str, interface: str) -> dict[str, str]:
 
 
 def _environment_with_gpus(interface: str) -> dict[str, str]:
-    """All that ranks with GPUs see besides; how this machine wants NCCL to be is among it."""
+    """Return what else the environment of ranks with GPUs has, including this machine's settings for NCCL."""
     settings = {name: value for name, value in os.environ.items() if name.startswith("NCCL_")}
     order = {name: os.environ[name] for name in ("CUDA_DEVICE_ORDER",) if name in os.environ}
     return {
         **settings,
         **order,
         "NCCL_SOCKET_IFNAME": interface,
-        "NCCL_IB_DISABLE": "1",  # no device files of InfiniBand are there, and no memory may be locked for them
+        "NCCL_IB_DISABLE": "1",  # it needs device files, which ranks lack, and locked memory, which they may not have
         "NVIDIA_TF32_OVERRIDE": "0",  # float32 means float32
     }
