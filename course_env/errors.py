@@ -11,24 +11,37 @@ A message says what is wrong with its value, where, and what to type next.
 
 import difflib
 from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the commands `course` and `grade` return."""
+
+    ALL_PASSED = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    COURSE_BROKEN = 3
+    INFRASTRUCTURE = 4
+    INTERRUPTED = 130
+    """What shells report for Ctrl-C."""
 
 
 class CourseError(Exception):
     """Base of all errors this project raises on purpose; `exit_code` is what the commands return for it."""
 
-    exit_code = 4
+    exit_code = ExitCode.INFRASTRUCTURE
 
 
 class UsageError(CourseError):
     """A command was given something that does not exist or does not fit."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class CatalogError(CourseError):
     """An assignment.toml, stub, test or mutant of the course contradicts another part of it."""
 
-    exit_code = 3
+    exit_code = ExitCode.COURSE_BROKEN
 
 
 class LaunchError(CourseError):

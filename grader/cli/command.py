@@ -2,26 +2,20 @@
 
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import fill
 
 from rich.console import Console
 from rich.text import Text
 
-from course_env.errors import CourseError
+from course_env.errors import CourseError, ExitCode
+from grader.course.problem import Problem
 from grader.harness.outcome import Outcome
 from grader.harness.wording import shown
 
-ALL_PASSED = 0
-SOME_FAILED = 1
-USAGE = 2
-COURSE_BROKEN = 3
-INFRASTRUCTURE = 4
-INTERRUPTED = 130  # what shells report for Ctrl-C
-
 EXIT_CODES = "Exit codes: 0 all passed, 1 graded tests failed, 2 usage, 3 the course is broken, 4 infrastructure."
 
-WIDTH_WITHOUT_TERMINAL = 10_000  # into a file or a pipe lines go whole
+WIDTH_WITHOUT_TERMINAL = 10_000  # lines in a file or a pipe are not broken
 
 STYLES = {
     Outcome.PASSED: "green",
@@ -31,7 +25,6 @@ STYLES = {
     Outcome.CRASHED: "magenta",
     Outcome.NOT_GRADABLE: "blue",
 }
-
 
 SYMBOLS = {
     Outcome.PASSED: "✓",
@@ -66,10 +59,10 @@ def run_command(body: Callable[[], int]) -> int:
     except OSError as error:
         # A full disk, a folder without write permission: the machine's fault, and the message names the file.
         print(shown(f"The machine refused: {error}"), file=sys.stderr)
-        return INFRASTRUCTURE
+        return ExitCode.INFRASTRUCTURE
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def make_console() -> Console:
@@ -83,7 +76,7 @@ def styled(text: str, outcome: Outcome) -> Text:
     return Text(text, style=STYLES[outcome])
 
 
-def symbol(outcome: Outcome) -> Text:
+def outcome_symbol(outcome: Outcome) -> Text:
     """Return the sign that opens an exercise's line."""
     return styled(SYMBOLS[outcome], outcome)
 
@@ -98,11 +91,19 @@ def indented(text: str, columns: int, width: int) -> str:
     return "\n".join(lines)
 
 
-def count(amount: int, noun: str) -> str:
+def counted(amount: int, noun: str) -> str:
     """Return an amount with its noun, in the plural unless it is one."""
     return f"{amount} {noun}" + "s" * (amount != 1)
 
 
-def number(value: float) -> str:
+def points_text(value: float) -> str:
     """Return a score without a trailing `.0`."""
     return f"{value:g}"
+
+
+def print_problems(console: Console, problems: Sequence[Problem], good: str) -> ExitCode:
+    """Print the course's problems and how many there are, or `good` if there are none; return the command's exit code."""
+    for problem in problems:
+        console.print(str(problem), style="red")
+    console.print(f"{counted(len(problems), 'problem')}." if problems else good, style="bold")
+    return ExitCode.COURSE_BROKEN if problems else ExitCode.ALL_PASSED

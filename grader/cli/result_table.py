@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
-from grader.cli.command import number, styled
+from grader.cli.command import points_text, styled
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
@@ -53,7 +53,7 @@ def _chapter_table(chapter: Chapter, parts: Sequence[tuple[str, ResultOfChapter]
         table.add_column(f"{_broken(exercise.id)}\n/{exercise.points}", justify="right", vertical="bottom")
     table.add_column(f"score\n/{chapter.points}", justify="right", vertical="bottom", style="bold")
     for name, part in parts:
-        table.add_row(name, *(_cell(exercise) for exercise in part.exercises), number(part.score))
+        table.add_row(name, *(_cell(exercise) for exercise in part.exercises), points_text(part.score))
     return table
 
 
@@ -63,8 +63,8 @@ def _total_table(results: Sequence[SubmissionResult], chapters: Sequence[Chapter
         table.add_column(f"{chapter.short}\n/{chapter.points}", justify="right")
     table.add_column(f"total\n/{sum(chapter.points for chapter in chapters)}", justify="right", style="bold")
     for result in results:
-        scores = (number(chapter.score) for chapter in result.chapters)
-        table.add_row(result.submission, *scores, number(result.score))
+        scores = (points_text(chapter.score) for chapter in result.chapters)
+        table.add_row(result.submission, *scores, points_text(result.score))
     return table
 
 
@@ -74,7 +74,7 @@ def _broken(name: str) -> str:
 
 
 def _cell(exercise: ResultOfExercise) -> Text:
-    score = "?" if exercise.score is None else number(exercise.score)
+    score = "?" if exercise.score is None else points_text(exercise.score)
     return styled(f"{score}{CAVEAT * bool(exercise.caveat)} {LETTERS[exercise.outcome]}", exercise.outcome)
 
 

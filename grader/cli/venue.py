@@ -1,4 +1,4 @@
-"""Where `grade run` has its judges: on this machine, or in jobs somewhere else."""
+"""Where `grade run` runs its judges: on this machine, or in jobs on a cluster."""
 
 from argparse import Namespace
 from collections.abc import Generator, Sequence
@@ -12,7 +12,7 @@ from course_env.errors import UsageError
 from grader.batch.batch import Batch
 from grader.batch.intake.find import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
-from grader.cli.command import count
+from grader.cli.command import counted
 from grader.cluster.dispatch import cancel, grade_all_on
 from grader.cluster.rounds import BatchProgress
 from grader.cluster.site import Site
@@ -34,13 +34,13 @@ class Venue(Protocol):
 
     @property
     def words(self) -> str:
-        """The place as the first line names it."""
+        """The venue as the first line of output names it."""
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
 
     def end(self, console: Console) -> str:
-        """Do what is due after Ctrl-C; return what has become of the work under way."""
+        """Clean up after Ctrl-C; return what has become of the work under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Here:
     @property
     def words(self) -> str:
         """How many work."""
-        return count(self.workers, "worker")
+        return counted(self.workers, "worker")
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
@@ -78,14 +78,14 @@ class Jobs:
     @property
     def words(self) -> str:
         """Where jobs go."""
-        return f"at most {count(self.site.max_jobs, 'job')} at a time on {self.site.name}"
+        return f"at most {counted(self.site.max_jobs, 'job')} at a time on {self.site.name}"
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
         """Yield each submission as its result is recorded."""
         return grade_all_on(self.site, self.submissions, self.batch, resume=self.resume, tell=display.tell_jobs)
 
     def end(self, console: Console) -> str:
-        """Ask what shall become of the jobs; where nobody can answer, leave them. Those of this machine end with us."""
+        """Ask whether to leave or cancel the jobs; leave them if nobody can answer. Jobs on this machine end with the command."""
         if not self.site.executor.outlives_us:
             cancel(self.site.executor, self.batch)
             self.site.executor.close()
@@ -101,15 +101,15 @@ def _asked_for(console: Console) -> str:
     try:
         if console.is_terminal:
             return Prompt.ask(question, console=console, choices=["leave", "cancel"], default="leave")
-    except (OSError, EOFError, KeyboardInterrupt):  # the terminal was closed, or somebody is in a hurry
+    except (OSError, EOFError, KeyboardInterrupt):  # the terminal was closed, or Ctrl-C came again
         pass
     return "leave"
 
 
-def place(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Venue:
-    """Return where the options say that the batch is graded.
+def venue_for(options: Namespace, submissions: Sequence[Submission], batch: Batch) -> Venue:
+    """Return the venue that the options ask for.
 
-    Raises: UsageError for a profile that does not exist, or --spread without --on; ExecutorError where there is no Slurm.
+    Raises: UsageError for an unknown profile, or --spread without --on; ExecutorError where Slurm is missing.
     """
     if options.on is None:
         if options.spread:

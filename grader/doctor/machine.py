@@ -22,7 +22,7 @@ OLDEST_PYTHON = (3, 11)
 ENOUGH_CPUS = 2
 # Eight ranks, the most a test starts, and the judge: each holds some hundred MB of its own beside the shared pages.
 ENOUGH_MEMORY_BYTES = 4 << 30
-# A container's default. The rendezvous files are tiny; data loader workers pass whole batches through it.
+# A container's default. The files of a launch are small; data loader workers pass whole batches through it.
 ENOUGH_SHARED_MEMORY_BYTES = 64 << 20
 ENOUGH_DISK_BYTES = 1 << 30
 PROBE_S = 5.0
@@ -265,7 +265,7 @@ CHECKS = (
     Check(
         name="shared memory",
         probe=_shared_memory,
-        cost_of_absence="Ranks meet through a file on disk, which is slower; data loader workers may die of SIGBUS.",
+        cost_of_absence="The files of each launch are written to disk, which is slower; data loader workers may die of SIGBUS.",
         how_to_get="In a container: docker run --shm-size=1g",
     ),
     Check(
@@ -307,7 +307,7 @@ CHECKS = (
     Check(
         name="nbgrader",
         probe=_package("nbgrader"),
-        cost_of_absence="Grades cannot be recorded in nbgrader's gradebook; results are still written as JSON.",
+        cost_of_absence="None yet: results are JSON files, and no command writes to nbgrader's gradebook.",
         how_to_get=f'{INSTALL} ".[nbgrader]"',
     ),
 )

@@ -1,4 +1,4 @@
-"""What a test may need of the machine, and whether it is there."""
+"""What a test may need of the machine, and whether the machine has it."""
 
 import importlib.util
 from collections.abc import Callable, Collection
@@ -7,7 +7,11 @@ from course_env.errors import CatalogError, did_you_mean
 
 
 def _torch() -> str | None:
-    return None if importlib.util.find_spec("torch") else "PyTorch is not installed: run `make .venv`."
+    return (
+        None
+        if importlib.util.find_spec("torch")
+        else "PyTorch is not installed: run `pip install -c course_env/constraints.txt torch -e .`."
+    )
 
 
 def _deepspeed() -> str | None:
@@ -25,7 +29,7 @@ def _gpu() -> str | None:
 
 
 def _children() -> str | None:
-    return None  # processes can be started everywhere; the need lifts the sandbox's rule that ranks start none
+    return None  # every machine can start processes; this need lifts the sandbox's ban on it
 
 
 _NEEDS: dict[str, Callable[[], str | None]] = {
@@ -37,12 +41,12 @@ _NEEDS: dict[str, Callable[[], str | None]] = {
 
 
 def missing_need(need: str) -> str | None:
-    """Return a sentence that says why `need` is not met here and how to meet it, or None if it is met.
+    """Return why `need` is not met here and how to meet it, or None if it is met.
 
-    Raises: CatalogError for a need that does not exist.
+    Raises: CatalogError for an unknown need.
     """
     if need not in _NEEDS:
-        raise CatalogError(f"'{need}' is no need a test can have. {did_you_mean(need, _NEEDS)}")
+        raise CatalogError(f"Unknown need '{need}'. {did_you_mean(need, _NEEDS)}")
     return _NEEDS[need]()
 
 

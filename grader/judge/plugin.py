@@ -9,9 +9,8 @@ import random
 import secrets
 import zlib
 from collections.abc import Generator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import pytest
@@ -20,17 +19,12 @@ from course_env.errors import CatalogError, CourseError, LaunchError, did_you_me
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.report import Aspect, Collected, Finished, Record, ReportEnd, ReportWriter
-from grader.harness.agents.roster import read_crew, read_key
-from grader.harness.agents.team import Team
-from grader.harness.launch.launcher import Launcher
-from grader.harness.launch.zygote_handle import ZygoteHandle
-from grader.harness.mistake import Mistake, named_mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.outcome import NotGradable, Outcome
 from grader.harness.protocol.wall import Wall
-from grader.harness.trials.gpus import Launchers
 from grader.harness.trials.walls import strongest
-from grader.harness.wording import shown
+from grader.judge.ends import TestEnd, end_of
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
+from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
 
 if TYPE_CHECKING:
@@ -45,21 +39,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--submission", metavar="DIR", help="folder with one folder of student files per chapter")
     group.addoption("--exercise", action="append", default=[], metavar="ID", help="run only this one, e.g. ch02/launch")
     group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
-    group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is to be had)")
+    group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is available)")
     group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 
 class Hooks:
-    """What other plugins may have a say in."""
+    """Hooks that other plugins may implement."""
 
     @pytest.hookspec(firstresult=True)
     def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
-        """Return the launcher that a judge is to use instead of one of its own, or None."""
+        """Return a launcher that the judge uses instead of starting one, or None."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare them."""
+    """Declare the hooks."""
     pluginmanager.add_hookspecs(Hooks)
 
 
@@ -75,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
-    # A chapter's references assert in the place of its tests, and are to explain a failure just as well.
+    # A chapter's references assert on behalf of its tests, and must explain a failure just as well.
     pytest.register_assert_rewrite("assignments")
     config.pluginmanager.register(JudgePlugin(config), "course-judge")
 
@@ -88,8 +82,7 @@ class JudgePlugin:
         self._seed: int = config.option.seed
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
         self._files: dict[str, dict[str, bytes]] = {}
-        self._launchers: dict[tuple[str, ...], Launcher] = {}
-        self._launchers_by_preload: dict[tuple[str, ...], Launchers] = {}
+        self._launchers = LauncherPool(config)
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
         self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
@@ -110,29 +103,6 @@ class JudgePlugin:
             return None
         return next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
 
-    def _launcher(self, chapter: Chapter) -> Launcher:
-        key = preload(chapter.needs)
-        if key not in self._launchers:
-            self._launchers[key] = self._start_launcher(key)
-        return self._launchers[key]
-
-    def _launchers_for(self, chapter: Chapter) -> Launchers:
-        key = preload(chapter.needs)
-        if key not in self._launchers_by_preload:
-            start = partial(self._start_launcher, key, gpus=True)
-            self._launchers_by_preload[key] = Launchers(self._launcher(chapter), start)
-        return self._launchers_by_preload[key]
-
-    def _start_launcher(self, preloaded: tuple[str, ...], *, gpus: bool = False) -> Launcher:
-        lent: Launcher | None = self._config.hook.pytest_start_launcher(preload=preloaded, gpus=gpus)
-        if lent is not None:
-            return lent
-        wall = Wall(self._config.option.wall)
-        if self._config.option.agents is None:
-            return ZygoteHandle(wall=wall, preload=preloaded, gpus=gpus)
-        folder = Path(self._config.option.agents)
-        return Team(read_crew(folder), read_key(folder), wall=wall, preload=preloaded, gpus=gpus)
-
     def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
         """Return the student's files as they were when the first test asked for them."""
         if chapter.id not in self._files:
@@ -148,8 +118,8 @@ class JudgePlugin:
             except CourseError as error:
                 raise pytest.UsageError(str(error)) from error
             if chapter is not None:
-                with contextlib.suppress(LaunchError):  # each of its tests will say so
-                    self._launcher(chapter)
+                with contextlib.suppress(LaunchError):  # each of its tests reports it
+                    self._launchers.on_cpu(chapter.needs)
 
     def _is_controller(self) -> bool:
         return bool(getattr(self._config.option, "numprocesses", None)) and not hasattr(self._config, "workerinput")
@@ -194,14 +164,14 @@ class JudgePlugin:
 
     @pytest.hookimpl
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Give every graded test inputs of its own, drawn after the ranks' parent has started."""
+        """Seed the random inputs of each graded test after the ranks' parent has started."""
         test = item.stash.get(GRADED, None)
         if test is None:
             return
         for need in test.chapter.needs:
             if (reason := missing_need(need)) is not None:
                 raise NotGradable(reason)
-        self._launcher(test.chapter).wait_until_ready()
+        self._launchers.on_cpu(test.chapter.needs).wait_until_ready()
         random.seed(test.seed)
         if preload(test.chapter.needs):
             import torch
@@ -210,19 +180,19 @@ class JudgePlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Have no test pass that could be passed by sending alone."""
+        """Let no test pass that code could pass by sending alone."""
         yield
         test = item.stash.get(GRADED, None)
         if test is not None and any(run.is_half_judged for run in test.runs):
             raise CatalogError(
-                f"{item.nodeid} looks at what the ranks communicated, and not at what they returned in that launch. "
+                f"{item.nodeid} looks at what the ranks communicated, but not at what they returned in that launch. "
                 "A solution that sends zeros would pass. Compare run[...] as well."
             )
 
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 
-        Raises: StudentFailure where an earlier hang has decided the test's fate.
+        Raises: StudentFailure if an earlier hang has already decided the test.
         """
         test = item.stash.get(GRADED, None)
         if test is None:
@@ -231,7 +201,7 @@ class JudgePlugin:
             raise verdict
         return Launch(
             test=test,
-            launchers=self._launchers_for(test.chapter),
+            launchers=self._launchers.launchers(test.chapter.needs),
             submission=self._submitted(test.chapter),
         )
 
@@ -247,7 +217,7 @@ class JudgePlugin:
         error = call.excinfo.value if call.excinfo is not None else None
         if error is None and report.when != "call":
             return report
-        end = _outcome(error)
+        end = end_of(error)
         if end.outcome is Outcome.TIMED_OUT:
             self._hung.add((test.exercise.id, test.aspect))
         if end.outcome is Outcome.NOT_GRADABLE:
@@ -273,10 +243,7 @@ class JudgePlugin:
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
         """End the zygotes."""
-        for launchers in self._launchers_by_preload.values():
-            launchers.close()
-        for launcher in self._launchers.values():
-            launcher.close()
+        self._launchers.close()
         if self._report is not None:
             self._report.close()
 
@@ -306,14 +273,6 @@ def _collected(item: pytest.Item, test: GradedTest) -> Record:
     )
 
 
-class TestEnd(NamedTuple):
-    """How a graded test ended. The explanation is whole, so that of a hidden test is not for students; the mistake is."""
-
-    outcome: Outcome
-    explanation: str
-    mistake: Mistake | None
-
-
 def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], end: TestEnd) -> Record:
     return msgspec.structs.replace(
         _collected(item, test),
@@ -326,21 +285,6 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
         nodes=tuple(sorted(test.nodes)),
         placements=tuple(sorted(test.placements)),
     )
-
-
-def _outcome(error: BaseException | None) -> TestEnd:
-    match error:
-        case None:
-            return TestEnd(Outcome.PASSED, "", None)
-        case StudentFailure():
-            return TestEnd(error.outcome, str(error), error.mistake)
-        case AssertionError():
-            said = shown(str(error)) or "The assertion does not hold."
-            return TestEnd(Outcome.FAILED, said, named_mistake(said) or Mistake.CHECK)
-        case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
-            return TestEnd(Outcome.NOT_GRADABLE, shown(str(error)), None)
-    said = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")
-    return TestEnd(Outcome.FAILED, said, Mistake.UNUSABLE)
 
 
 def _judge(request: pytest.FixtureRequest) -> JudgePlugin:

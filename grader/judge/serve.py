@@ -1,9 +1,9 @@
 """A judge that grades one submission after another, and imports torch once: `python -m grader.judge.serve WALL`.
 
-For submissions of one's own only, as `grade check` has: all of them share a zygote. Who hands in code of theirs gets a
-judge of their own.
+All its submissions share a zygote, so it grades only our own, as `grade check` does. A student's submission gets a judge for
+itself.
 
-Each line of standard input is a Run, answered on standard output by pytest's exit code, as a line. The end of input ends it.
+Each line of standard input is a JudgeOrder; a line of standard output answers with pytest's exit code. The end of input ends it.
 """
 
 import os
@@ -15,9 +15,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from course_env.devices import Gpu
 from grader.course.judging.warm_judges import JudgeOrder
 from grader.harness.launch.launcher import Launcher
+from grader.harness.launch.remains import Remains
 from grader.harness.launch.zygote_handle import ZygoteHandle
+from grader.harness.protocol.messages import LaunchRequest
+from grader.harness.protocol.sources import Sources
 from grader.harness.protocol.wall import Wall
 
 # pytest is not the first here to import our packages; only asserts in test files need its rewriting.
@@ -25,16 +29,25 @@ QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning
 
 
 class Lent:
-    """A launcher that is there for the next judge, too."""
+    """A launcher that outlives the judge that uses it."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._launcher, name)
+    def wait_until_ready(self) -> object:
+        """Return when launches can be served; raise LaunchError if they never will be."""
+        return self._launcher.wait_until_ready()
+
+    def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
+        """Return, by rank of a launch of that size, the GPUs of the machine that it would run on."""
+        return self._launcher.gpus_seen(world_size)
+
+    def launch(self, request: LaunchRequest, sources: Sources, inputs: Sequence[Mapping[str, Any]]) -> Remains:
+        """Run a launch; return its remains."""
+        return self._launcher.launch(request, sources, inputs)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the next judge uses the launcher, too."""
 
 
 @dataclass(kw_only=True)

@@ -268,7 +268,7 @@ def test_a_wall_that_is_not_there_is_refused(run_grade, golden, no_bubblewrap):
     shown = run_grade("run", golden("right"), "--wall", "nested")
 
     assert shown.code == 4
-    assert "The wall 'nested' is not to be had here, so nothing was graded." in shown.err
+    assert "The wall 'nested' is not available here; nothing was graded." in shown.err
 
 
 def test_each_result_records_its_wall(run_grade, golden):

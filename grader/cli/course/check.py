@@ -11,17 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from course_env.errors import CatalogError, LaunchError
-from grader.cli.command import (
-    ALL_PASSED,
-    SOME_FAILED,
-    count,
-    indented,
-    make_console,
-    number,
-    styled,
-    symbol,
-)
+from course_env.errors import CatalogError, ExitCode, LaunchError
+from grader.cli.command import counted, indented, make_console, outcome_symbol, points_text, styled
 from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
 from grader.cluster.check_job import CheckPlan, CheckProgress
 from grader.cluster.check_request import check_on
@@ -76,7 +67,9 @@ def _tell(
         console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
     again = f"--seed {seed}" if on is None else f"--seed {seed} --on {on}"
     _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
-    return ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else SOME_FAILED
+    return (
+        ExitCode.ALL_PASSED if all(score.outcome is Outcome.PASSED for _, _, score in scored) else ExitCode.SOME_FAILED
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +126,7 @@ def _progress_text(progress: CheckProgress, name: str) -> str:
 
 def _where(found: Found, name: str) -> str:
     nodes = sorted({node for record in found.run.records for node in record.nodes})
-    return f"\n{count(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
+    return f"\n{counted(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
 
 
 def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
@@ -151,10 +144,10 @@ def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
 def _print_exercise(
     console: Console, name: str, exercise: Exercise, records: Sequence[Record], score: ExerciseScore
 ) -> None:
-    earned = "?" if score.score is None else number(score.score)
+    earned = "?" if score.score is None else points_text(score.score)
     passed = sum(record.outcome is Outcome.PASSED for record in records)
     tests = f"{passed} of {len(records)} tests passed"
-    head = Text.assemble(symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
+    head = Text.assemble(outcome_symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
     console.print(head, styled(score.outcome.words, score.outcome), Text(f"({tests})", style="dim"))
     for line in _explanations(records, score, console.width):
         console.print(line)
@@ -187,7 +180,7 @@ def _case(record: Record) -> str:
 def _print_summary(console: Console, scored: Sequence[tuple[Selected, ExerciseScore]], seed: int, again: str) -> None:
     points = sum(score.points for _, score in scored)
     total = round(sum(score.score or 0.0 for _, score in scored), 1)
-    console.print(f"\nScore so far: {number(total)} of {points}, by the public tests. Seed {seed}.", style="bold")
+    console.print(f"\nScore so far: {points_text(total)} of {points}, by the public tests. Seed {seed}.", style="bold")
     for line in _next_commands(scored, again):
         console.print(line)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from course_env.errors import ExecutorError
-from grader.cli.command import ALL_PASSED, indented, make_console
-from grader.cli.wall_choice import examine_walls
+from course_env.errors import ExecutorError, ExitCode
+from grader.cli.command import indented, make_console
 from grader.cluster.dispatch import require_shared
 from grader.cluster.doctor_request import examine_cluster, short
 from grader.cluster.one_job import logs
 from grader.course.catalog import find_root
 from grader.doctor.machine import Finding, examine
+from grader.doctor.wall_findings import examine_walls
 from slurm.executors import make_executor
 from slurm.profile import load_profile
 
@@ -32,7 +32,7 @@ def course_doctor(options: Namespace) -> int:
     with console.status("examining this machine"):
         findings = [*examine(), *examine_walls()]
     _print(console, findings)
-    return ALL_PASSED
+    return ExitCode.ALL_PASSED
 
 
 def _examine_cluster(name: str, console: Console) -> int:
@@ -50,7 +50,7 @@ def _examine_cluster(name: str, console: Console) -> int:
                 f"The course cannot be used there before this is mended: {', '.join(missing)}. "
                 f"What the tasks printed is in {logs(folder)}."
             )
-    return ALL_PASSED
+    return ExitCode.ALL_PASSED
 
 
 def _print(console: Console, findings: Sequence[Finding]) -> None:

@@ -3,8 +3,8 @@
 from argparse import Namespace
 from pathlib import Path
 
-from course_env.errors import UsageError
-from grader.cli.command import ALL_PASSED, make_console
+from course_env.errors import ExitCode, UsageError
+from grader.cli.command import make_console
 from grader.course.catalog import Course, Selected, find_root, load_course
 from grader.course.progress import read_progress, write_progress
 
@@ -24,7 +24,7 @@ def course_hint(options: Namespace) -> int:
         console.print(f"One more: course hint {chapter.short}/{exercise.id} --more", style="dim")
     else:
         console.print(f"That was the last one. The source may help: {exercise.source}", style="dim")
-    return ALL_PASSED
+    return ExitCode.ALL_PASSED
 
 
 def one_exercise(course: Course, name: str) -> Selected:

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from grader.cli.command import ALL_PASSED, make_console, number, styled, symbol
+from course_env.errors import ExitCode
+from grader.cli.command import make_console, outcome_symbol, points_text, styled
 from grader.course.catalog import Chapter, Exercise, find_root, load_course
 from grader.course.progress import LastCheck, Progress, is_stale, read_progress
 
@@ -20,18 +21,18 @@ def course_list(_options: Namespace) -> int:
         console.print(_table(chapter, progress))
     if not course.chapters:
         console.print("This course has no chapter yet.")
-        return ALL_PASSED
+        return ExitCode.ALL_PASSED
     first = course.chapters[0]
     example = f"course check {first.short}, or course check {first.short}/{first.exercises[0].id}"
     console.print(f"Check some of it: {example}", style="dim")
-    return ALL_PASSED
+    return ExitCode.ALL_PASSED
 
 
 def _heading(chapter: Chapter, progress: Progress) -> Text:
     checks = [progress.last_check(chapter, exercise) for exercise in chapter.exercises]
     earned = sum(check.score or 0.0 for check in checks if check is not None)
     return Text.assemble(
-        (f"{chapter.short}  {chapter.title}", "bold"), f"   {number(earned)} of {chapter.points} points"
+        (f"{chapter.short}  {chapter.title}", "bold"), f"   {points_text(earned)} of {chapter.points} points"
     )
 
 
@@ -48,8 +49,8 @@ def _table(chapter: Chapter, progress: Progress) -> Table:
 def _row(exercise: Exercise, chapter: Chapter, check: LastCheck | None) -> tuple[Text | str, ...]:
     if check is None:
         return " ", exercise.id, f"- / {exercise.points}", exercise.title, Text("not checked yet", style="dim")
-    score = "?" if check.score is None else number(check.score)
+    score = "?" if check.score is None else points_text(check.score)
     state = styled(check.outcome.words, check.outcome)
     if is_stale(check, chapter, exercise):
         state = Text(f"{check.outcome.words}, edited since", style="yellow")
-    return symbol(check.outcome), exercise.id, f"{score} / {exercise.points}", exercise.title, state
+    return outcome_symbol(check.outcome), exercise.id, f"{score} / {exercise.points}", exercise.title, state

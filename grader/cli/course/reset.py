@@ -6,8 +6,8 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from course_env.errors import UsageError
-from grader.cli.command import ALL_PASSED, make_console
+from course_env.errors import ExitCode, UsageError
+from grader.cli.command import make_console
 from grader.cli.course.hint import one_exercise
 from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.course.content.stubs import chapter_stubs
@@ -24,17 +24,17 @@ def course_reset(options: Namespace) -> int:
     shown = path.relative_to(course.root)
     if path.exists() and path.read_bytes() == stub:
         console.print(f"{shown} is as it was released: there is nothing to reset.")
-        return ALL_PASSED
+        return ExitCode.ALL_PASSED
     console.print(_what_happens(str(shown), chapter, exercise.file))
     if not options.yes and not _agrees():
         console.print("Nothing was changed.")
-        return ALL_PASSED
+        return ExitCode.ALL_PASSED
     if path.exists():
         backup = _back_up(path)
         console.print(f"Your version is kept as {backup.relative_to(course.root)}.")
     write_whole(path, stub)
     console.print(f"{shown} is as it was released.")
-    return ALL_PASSED
+    return ExitCode.ALL_PASSED
 
 
 def _pristine(course: Course, chapter: Chapter, file: str) -> bytes:

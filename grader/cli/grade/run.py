@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,35 +11,90 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from course_env.errors import UsageError
+from course_env.errors import ExitCode, UsageError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.intake.find import Submission, find_submissions
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.resume import earlier_seed
 from grader.batch.workers import Graded
-from grader.cli.command import (
-    ALL_PASSED,
-    COURSE_BROKEN,
-    INFRASTRUCTURE,
-    INTERRUPTED,
-    SOME_FAILED,
-    count,
-    make_console,
-    number,
-)
+from grader.cli.command import counted, make_console, points_text
 from grader.cli.result_table import print_results
-from grader.cli.venue import Venue, place
+from grader.cli.venue import Venue, venue_for
 from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
 from grader.cluster.rounds import BatchProgress
 from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.course.judging.running_judges import stopped_by_signals
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.wall import Wall
 from grader.harness.wording import shown
 from slurm.executors import ON_THIS_MACHINE
+from slurm.profile import known_profiles
+
+RUN_DESCRIPTION = """\
+Grade submissions, hidden tests included; write a result file for each, and print a table.
+
+A submission is a folder named after its student: alice/ch02_distributed_programming/<files>,
+or a zip or tar file that holds the same: alice.zip, alice.tar, alice.tar.gz (also .bz2, .xz).
+Also understood: a copy of the whole course (alice/assignments/ch02_.../<files>),
+the chapter's folder itself, and alice/<files> if they fit one chapter only.
+Only the files that a chapter declares are taken, and archives are never unpacked to disk.
+What cannot be used costs that student's points, with the reason in the result, and nobody else's.
+"""
+
+RUN_EXAMPLES = """\
+examples:
+  grade run submitted/alice                              one student, everything
+  grade run submitted/alice.zip                          the same from an archive
+  grade run submitted/* --chapters ch02 --out out/week2  a class, one chapter
+  grade run submitted/* --chapters ch02 --out out/week2 --resume
+                                                         go on after an interruption
+
+"""
 
 QUIET_S = 30.0
 """Between two lines on the state of the queue, where there is no terminal to show it on."""
+
+
+def add_run(parser: ArgumentParser) -> None:
+    """Declare the arguments of `grade run`."""
+    parser.add_argument(
+        "submissions", nargs="+", type=Path, metavar="SUBMISSION", help="a folder, zip or tar with a student's files"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results go here (default: out/grade in the course)")
+    parser.add_argument("--chapters", metavar="NAMES", help="only these, like ch02 or ch02,ch04 (default: all)")
+    parser.add_argument("--workers", type=_at_least_one, metavar="N", help="judges at a time (default: one per CPU)")
+    parser.add_argument(
+        "--on", metavar="PROFILE", help=f"as jobs: {', '.join(known_profiles())}, local or debug, or a .toml file"
+    )
+    parser.add_argument(
+        "--spread",
+        action="store_true",
+        help="with --on: run the ranks of a test in all tasks of a job, on all its nodes; traffic is then not checked, and results say so",
+    )
+    parser.add_argument(
+        "--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on, at a time (default: 64)"
+    )
+    parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
+    parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
+    parser.add_argument(
+        "--wall",
+        type=Wall,
+        choices=[*Wall],
+        help="use only this wall (default: nested, else flat; on a cluster: nested)",
+    )
+    parser.add_argument(
+        "--trust-submissions",
+        action="store_true",
+        help="grade even without a sandbox, behind the strongest wall there is (on a cluster, name it: --wall none)",
+    )
+    parser.set_defaults(body=grade_run)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a whole number, at least 1, but is '{text}'")
+    return int(text)
 
 
 def grade_run(options: Namespace) -> int:
@@ -54,7 +109,7 @@ def grade_run(options: Namespace) -> int:
     else:
         wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
-    where = place(options, submissions, batch)
+    where = venue_for(options, submissions, batch)
     with only_one(out):
         return _grade(batch, submissions, where, console)
 
@@ -73,7 +128,7 @@ def _grade(batch: Batch, submissions: Sequence[Submission], where: Venue, consol
                 display.finish(graded)
     except KeyboardInterrupt:
         console.print(_interrupted(results, submissions, where.end(console)))
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     in_order = [results[submission.name] for submission in submissions]
     print_results(console, in_order, batch.chapters)
     console.print(f"\nResults: {_shown(batch.results)}/<submission>.json, schema {_shown(batch.schema)}")
@@ -97,9 +152,7 @@ def _seed(options: Namespace, out: Path) -> int:
 
 def _opening(batch: Batch, submissions: Sequence[Submission], where: str) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
-    return (
-        f"Grading {count(len(submissions), 'submission')} on {chapters}: {where}, seed {batch.seed}, wall {batch.wall}."
-    )
+    return f"Grading {counted(len(submissions), 'submission')} on {chapters}: {where}, seed {batch.seed}, wall {batch.wall}."
 
 
 class BatchDisplay:
@@ -148,13 +201,13 @@ class BatchDisplay:
         self._done += 1
         result = graded.result
         how = "kept" if graded.kept else f"{result.seconds:.1f} s"
-        line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {number(result.score)} of {result.points} ({how})"
+        line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {points_text(result.score)} of {result.points} ({how})"
         self._console.print("; ".join([line, *_notes(result)]))
 
 
 def _queue(progress: BatchProgress) -> str:
     why = f": {progress.why}" if progress.why else ""
-    return f"{count(progress.running, 'job')} running, {progress.waiting} waiting{why}"
+    return f"{counted(progress.running, 'job')} running, {progress.waiting} waiting{why}"
 
 
 def _notes(result: SubmissionResult) -> Iterator[str]:
@@ -183,10 +236,10 @@ def _shown(path: Path) -> str:
 def _exit_code(results: Sequence[SubmissionResult]) -> int:
     chapters = [chapter for result in results for chapter in result.chapters]
     if any(_has_untested(chapter) for chapter in chapters):
-        return COURSE_BROKEN
+        return ExitCode.COURSE_BROKEN
     if any(chapter.judge in {"died", "cut"} for chapter in chapters):
-        return INFRASTRUCTURE
-    return ALL_PASSED if all(result.all_passed for result in results) else SOME_FAILED
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.ALL_PASSED if all(result.all_passed for result in results) else ExitCode.SOME_FAILED
 
 
 def _has_untested(chapter: ResultOfChapter) -> bool:

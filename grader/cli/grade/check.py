@@ -1,0 +1,41 @@
+"""`grade check`: whether the course agrees with itself."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from grader.batch.workers import default_workers
+from grader.cli.command import make_console, print_problems
+from grader.cli.wall_choice import wall_for_own_code
+from grader.course.catalog import find_root, load_course
+from grader.course.judging.judge_process import SubprocessJudge
+from grader.course.judging.running_judges import stopped_by_signals
+from grader.course.judging.warm_judges import WarmJudges
+from grader.course.release.chapter_list import chapter_list_problems
+from grader.course.soundness.checking import check
+
+CHECK_EXAMPLES = """\
+examples:
+  grade check          every chapter
+  grade check ch02     one chapter: stubs earn nothing, solutions everything, mutants die
+
+"""
+
+
+def add_check(parser: ArgumentParser) -> None:
+    """Declare the arguments of `grade check`."""
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="like ch02 (default: all)")
+    parser.set_defaults(body=grade_check)
+
+
+def grade_check(options: Namespace) -> int:
+    """Say whether the chapters are sound; return the command's exit code."""
+    course = load_course(find_root(Path.cwd()))
+    console = make_console()
+    chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
+    wall = wall_for_own_code(console)
+    with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
+        judge = SubprocessJudge(course=course, wall=wall, judges=judges)
+        found = check(chapters, judge, progress=status.update, workers=default_workers())
+    for proof in found.proofs:
+        console.print(str(proof))
+    return print_problems(console, [*chapter_list_problems(course), *found.problems], "The course is sound.")
