@@ -1,4 +1,4 @@
-"""Which wall a command runs code behind, and what it says of it."""
+"""Which wall a command runs code behind, and what it tells the person about it."""
 
 from rich.console import Console
 
@@ -11,16 +11,16 @@ FOR_OWN_CODE = (Wall.NESTED, Wall.FLAT, Wall.NONE)
 
 NO_WALL = "No sandbox: {whose} runs with your rights. {reason}"
 LANDLOCK_ONLY = (
-    "A weak sandbox: files are secret and ranks are limited, but the network is open to them, and nobody counts what "
-    "several ranks send each other: results of several ranks say so."
+    "A weak sandbox: files are secret and ranks are limited, but the network is open to them, and what "
+    "several ranks send each other is not counted: their results say so."
 )
 
 
 def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: bool) -> Wall:
     """Return the wall for other people's code; say what a weak one lacks.
 
-    `asked_for`: this one and no other; `trusted`: the best there is, none included.
-    Raises: LaunchError, in one sentence, if there is no such wall here.
+    `asked_for`: use only this one; `trusted`: use the strongest available, even none.
+    Raises: LaunchError if no such wall is available here.
     """
     wall = _only(asked_for) if asked_for is not None else _strong_enough(trusted=trusted)
     _tell_of_weakness(console, wall)
@@ -28,7 +28,7 @@ def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: b
 
 
 def wall_elsewhere(console: Console, asked_for: Wall | None) -> Wall:
-    """Return the wall for other people's code on machines that this one knows nothing of: they will say if they lack it."""
+    """Return the wall for other people's code on a cluster's nodes, which report it if they lack it."""
     wall = asked_for or Wall.NESTED
     _tell_of_weakness(console, wall)
     return wall
@@ -43,7 +43,7 @@ def _tell_of_weakness(console: Console, wall: Wall) -> None:
 
 
 def wall_for_own_code(console: Console) -> Wall:
-    """Return the wall for the code of the person at the keyboard, who may do without; say so if it is none."""
+    """Return the wall for a person's own code, which may run without one; say so if it does."""
     wall = strongest(FOR_OWN_CODE)
     assert wall is not None
     if wall is Wall.NONE:
@@ -52,7 +52,7 @@ def wall_for_own_code(console: Console) -> Wall:
 
 
 def tell_of_no_wall(console: Console) -> None:
-    """Say that nothing is between one's own code and the machine."""
+    """Say that nothing stands between a person's own code and the machine."""
     console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
 
 

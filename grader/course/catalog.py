@@ -56,7 +56,7 @@ class Chapter:
     """What the machine must offer to grade the chapter: any of `NEEDS`."""
 
     timeout_s: float
-    """Deadline of a launch that names none of its own."""
+    """Deadline of a launch that does not name one."""
 
     exercises: tuple[Exercise, ...]
 

@@ -1,4 +1,4 @@
-"""What a check of the course found wrong: one sentence each for place, fault and mend."""
+"""What a check of the course found wrong: where, what, and what to do about it."""
 
 from dataclasses import dataclass
 

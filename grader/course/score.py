@@ -28,7 +28,7 @@ class ExerciseScore:
 
     outcome: Outcome
     problem: str = ""
-    """What the course's author must mend, if the tests themselves are at fault."""
+    """What the course's author must fix, if the tests themselves are at fault."""
 
 
 def score_exercise(exercise: Exercise, records: Collection[Record]) -> ExerciseScore:

@@ -20,7 +20,7 @@ import course_env
 
 OLDEST_PYTHON = (3, 11)
 ENOUGH_CPUS = 2
-# Eight ranks, the most a test starts, and the judge: each holds some hundred MB of its own beside the shared pages.
+# Eight ranks, the most a test starts, and the judge: each holds some hundred MB in addition to the shared pages.
 ENOUGH_MEMORY_BYTES = 4 << 30
 # A container's default. The files of a launch are small; data loader workers pass whole batches through it.
 ENOUGH_SHARED_MEMORY_BYTES = 64 << 20

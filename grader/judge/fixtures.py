@@ -67,7 +67,7 @@ class Launch:
     ) -> Run:
         """Run `program(student, **arguments)` on `world_size` ranks and return what they returned.
 
-        Every rank gets the arguments in `shared`, and of each list in `per_rank` the entry of its own rank.
+        Every rank gets the arguments in `shared`, and its own entry of each list in `per_rank`.
         With `process_group`, the default group is initialised before the program starts: on gloo, or on NCCL if ranks
         run on GPUs. On "gpu" each rank has one to itself, which is torch's default device, and tensors among its
         arguments are there; on "best" that is so where there are enough, and on the CPU elsewhere. Where ranks may be on
@@ -86,7 +86,7 @@ class Launch:
         )
 
     def call(self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Return what the student's `function` returns, called once in a process of its own."""
+        """Return what the student's `function` returns, called once in a separate process."""
         inputs = [{"function": function, "args": list(args), "kwargs": dict(kwargs)}]
         run = self._run(function, None, inputs, None, process_group=False)
         return run.values[0]["value"]
@@ -139,7 +139,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StudentFunction:
-    """One function of the student's file, called in a process of its own."""
+    """One function of the student's file, called in a separate process."""
 
     _launch: Launch
     _name: str

@@ -304,7 +304,7 @@ def launch(request: pytest.FixtureRequest) -> Launch:
 
 @pytest.fixture
 def student(request: pytest.FixtureRequest) -> Student:
-    """Stand for the student's file: `student.f(x)` runs in a process of its own."""
+    """Stand for the student's file: `student.f(x)` runs in a separate process."""
     return Student(_judge(request).launch(request.node))
 
 

@@ -73,7 +73,7 @@ class Lender:
 
 
 def main() -> None:
-    """Serve until nobody asks any more."""
+    """Serve until standard input ends."""
     lender = Lender(wall=Wall(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     try:

@@ -209,7 +209,7 @@ def test_reset_puts_the_stub_back_and_keeps_a_backup(run_course, root):
     assert WRONG_GCD == backup.read_text()
     assert (
         "assignments/ch01_arithmetic/arithmetic.py (exercises gcd, sieve) will be as it was released. "
-        "Your version is kept beside it." in shown.out
+        "Your version is kept as a backup." in shown.out
     )
     assert f"Your version is kept as assignments/ch01_arithmetic/{backup.name}." in shown.out
 
@@ -247,7 +247,7 @@ def test_reset_with_nobody_to_ask_changes_nothing(run_course, root):
     assert 2 == shown.code
     assert WRONG_GCD == path.read_text()
     assert (
-        "There is nobody to ask: standard input is no terminal. Add --yes to reset without a question."
+        "Standard input is not a terminal, so there is nobody to ask. Add --yes to reset without a question."
         == shown.err.strip()
     )
 

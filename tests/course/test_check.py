@@ -39,7 +39,7 @@ def test_a_wrong_solution_is_seen(course: Course, edit: Edit, judge: Judge) -> N
 
     report = run(course, judge)
 
-    assert "test_copy: is failed on the solution of 'tally'. As planted. Mend the test, or what it tests." in [
+    assert "test_copy: is failed on the solution of 'tally'. As planted. Fix the test, or what it tests." in [
         str(problem) for problem in report.problems
     ]
     assert str(report.proofs[0]).startswith("ch01_arithmetic: stubs 0 of 15, solutions 14 of 15, ")
@@ -116,7 +116,7 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
     edit(f"{S}/alternatives/subtraction/arithmetic.py", "return a + b", "return 0")
 
     assert [str(problem) for problem in run(course, judge).problems] == [
-        "test_gcd_with_zero: is failed on the alternative subtraction of 'gcd'. As planted. Mend the test, or what it tests."
+        "test_gcd_with_zero: is failed on the alternative subtraction of 'gcd'. As planted. Fix the test, or what it tests."
     ]
 
 

@@ -50,7 +50,7 @@ def course_check(options: Namespace) -> int:
 def _tell(
     found: "Found", course: Course, selected: Sequence[Selected], console: Console, *, seed: int, on: str | None
 ) -> int:
-    """Print what was found, and keep it; return the command's exit code."""
+    """Print and keep what was found; return the command's exit code."""
     if not found.run.is_whole:
         raise _failure(found.run.end)
     records = found.run.records
@@ -74,7 +74,7 @@ def _tell(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the judge said of the public tests."""
+    """What the judge reported of the public tests."""
 
     run: JudgeRun
     num_tasks: int = 1
@@ -130,10 +130,10 @@ def _where(found: Found, name: str) -> str:
 
 
 def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
-    said = f"The last lines it printed:\n{shown(end.tail)}"
+    last_lines = f"The last lines it printed:\n{shown(end.tail)}"
     if end.exit_code in COLLECTION_FAILED:
-        return CatalogError(f"The course's tests cannot be collected. {said}")
-    return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {said}")
+        return CatalogError(f"The course's tests cannot be collected. {last_lines}")
+    return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {last_lines}")
 
 
 def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
@@ -189,7 +189,7 @@ def _next_commands(scored: Sequence[tuple[Selected, ExerciseScore]], again: str)
     """Yield what to type next for the first exercise that has not passed."""
     open_ones = [(pair, score) for pair, score in scored if score.outcome is not Outcome.PASSED]
     if not open_ones:
-        yield "Everything here has passed. What is there besides: course list"
+        yield "Everything you checked has passed. To see the rest: course list"
         return
     (chapter, exercise), score = open_ones[0]
     name = f"{chapter.short}/{exercise.id}"

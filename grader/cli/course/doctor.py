@@ -47,7 +47,7 @@ def _examine_cluster(name: str, console: Console) -> int:
         _print(console, findings)
         if missing := [one.name for one in findings if one.name in NECESSARY and not one.present]:
             raise ExecutorError(
-                f"The course cannot be used there before this is mended: {', '.join(missing)}. "
+                f"Fix this before you use the course there: {', '.join(missing)}. "
                 f"What the tasks printed is in {logs(folder)}."
             )
     return ExitCode.ALL_PASSED

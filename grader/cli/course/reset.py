@@ -1,4 +1,4 @@
-"""`course reset`: an exercise's file as it was in the beginning, and the student's own kept beside it."""
+"""`course reset`: put an exercise's file back as it was released, and keep the student's version as a backup."""
 
 import shutil
 import sys
@@ -53,19 +53,19 @@ def _pristine(course: Course, chapter: Chapter, file: str) -> bytes:
 def _what_happens(shown: str, chapter: Chapter, file: str) -> str:
     exercises = [exercise.id for exercise in chapter.exercises_in(file)]
     what = f"exercises {', '.join(exercises)}" if len(exercises) > 1 else f"exercise {exercises[0]}"
-    return f"{shown} ({what}) will be as it was released. Your version is kept beside it."
+    return f"{shown} ({what}) will be as it was released. Your version is kept as a backup."
 
 
 def _agrees() -> bool:
     if not sys.stdin.isatty():
         raise UsageError(
-            "There is nobody to ask: standard input is no terminal. Add --yes to reset without a question."
+            "Standard input is not a terminal, so there is nobody to ask. Add --yes to reset without a question."
         )
     return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def _back_up(path: Path) -> Path:
-    """Copy a file to a new name beside it, and return the copy."""
+    """Copy a file to a new name in the same folder, and return the copy."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     names = [f"{path.name}.bak-{stamp}", *(f"{path.name}.bak-{stamp}-{count}" for count in range(2, 100))]
     backup = next(path.with_name(name) for name in names if not path.with_name(name).exists())

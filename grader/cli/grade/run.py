@@ -39,7 +39,7 @@ or a zip or tar file that holds the same: alice.zip, alice.tar, alice.tar.gz (al
 Also understood: a copy of the whole course (alice/assignments/ch02_.../<files>),
 the chapter's folder itself, and alice/<files> if they fit one chapter only.
 Only the files that a chapter declares are taken, and archives are never unpacked to disk.
-What cannot be used costs that student's points, with the reason in the result, and nobody else's.
+A file that cannot be used costs only that student points; the result says why.
 """
 
 RUN_EXAMPLES = """\

@@ -54,7 +54,7 @@ def read_staff_file(path: Path, where: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise CatalogError(f"{where}: the file is missing. Write it, or mend the name in assignment.toml.") from None
+        raise CatalogError(f"{where}: the file is missing. Write it, or fix the name in assignment.toml.") from None
     except UnicodeDecodeError as error:
         raise CatalogError(f"{where}: not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from None
 

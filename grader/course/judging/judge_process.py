@@ -93,7 +93,7 @@ class JudgeRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubprocessJudge:
-    """The judge as a process of its own, which ends with all it started when its time is up."""
+    """The judge as a separate process; when its time is up, it ends with everything that it started."""
 
     course: Course
     wall: Wall
@@ -120,7 +120,7 @@ class SubprocessJudge:
         """Return the judge's records.
 
         Raises: LaunchError, with the end of its output, if the judge did not get as far as collecting tests;
-            StoppedError if its `judges` were told to stop.
+            StoppedError if its `judges` were stopped.
         """
         run = self.run(submission, selected, first_failure_only=first_failure_only)
         if run.problem:
@@ -130,7 +130,7 @@ class SubprocessJudge:
     def run(self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> JudgeRun:
         """Return the judge's records, and how it ended.
 
-        Raises: StoppedError if its `judges` were told to stop.
+        Raises: StoppedError if its `judges` were stopped.
         """
         with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
             report, log = Path(scratch, "report.jsonl"), Path(scratch, "output.txt")
@@ -166,15 +166,15 @@ class SubprocessJudge:
 
     def _wait(self, process: JudgeProcess, report: Path, deadline: float) -> bool:
         """Wait for the judge, telling how far it is; return whether it ended before its deadline."""
-        told = (0, 0)
+        progress = (0, 0)
         while time.monotonic() < deadline:
             try:
                 process.wait(POLL_S)
             except subprocess.TimeoutExpired:
                 if self.judges.stopped:
                     return True
-                if (now := _count(report)) != told:
-                    told = now
+                if (now := _count(report)) != progress:
+                    progress = now
                     self.watch(*now)
             else:
                 return True

@@ -1,7 +1,7 @@
 """What the judge reports about each graded test: the JSON lines of `pytest --report FILE`, written and read strictly.
 
-A test counts as passed only if the judge wrote so. One that was collected and never finished is `not_gradable`: the judge
-died, which is nobody's zero and nobody's full score.
+A test counts as passed only if the judge wrote so. A test that was collected and never finished is `not_gradable`: the
+judge died, and that earns neither zero nor full points.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where ranks of launches that may use GPUs ran, and why."""
 
     def __post_init__(self) -> None:
-        """Refuse an outcome that nobody saw."""
+        """Refuse a pass that the judge has not seen."""
         if self.outcome is Outcome.PASSED and not self.finished:
             raise ValueError(f"the test '{self.test}' has passed and never finished")
 

@@ -1,4 +1,4 @@
-"""The judges of one command: each a process in a session of its own, and all of them ended at once when the command must end."""
+"""The judges of one command: each is a process in a separate session, and all of them can be ended at once."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ GRACE_S = 5.0
 
 
 class StoppedError(CourseError):
-    """The judges were told to end before this one was done."""
+    """The judges were stopped before this one was done."""
 
 
 class JudgeProcess(Protocol):

@@ -21,7 +21,7 @@ from grader.harness.protocol.wall import Wall
 
 
 class JudgeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What such a judge is told: pytest's arguments, where its output goes, what to add to its environment."""
+    """What a judge that stays is asked to run: pytest's arguments, the file for its output, additions to its environment."""
 
     arguments: tuple[str, ...]
     log: str

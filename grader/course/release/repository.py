@@ -64,7 +64,7 @@ CHAPTERS_GO_HERE = "<!-- the chapters -->"
 """The line of the student's README in whose place a release has the list of chapters."""
 
 STUDENT_FOLDER = Path(__file__).parent / "student"
-"""Files that students get in the place of ours: they have no solutions, no tests of the tools and nobody to grade."""
+"""Files that students get instead of ours, because their copy has no solutions, no tests of the tools and no class."""
 
 
 def release(course: Course, destination: Path) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def release(course: Course, destination: Path) -> tuple[str, ...]:
     copies = dict(_copies(course))
     texts = dict(_stubs(course)) | {README: _student_readme(course)}
     destination.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its destination and scanned before it is moved there: a release that leaks is never seen.
+    # Written to a temporary folder and scanned before it is moved to its destination: a release that leaks never appears.
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".release-") as scratch:
         folder = Path(scratch, "release")
         _write(folder, copies, texts)

@@ -41,7 +41,7 @@ def check(
         try:
             proof = prove(chapter, judge, progress=progress, workers=workers or os.cpu_count() or 1)
         except CatalogError:
-            # What cannot be read cannot be run, and the rules above have said why.
+            # Files that cannot be read cannot be run; the rules above have reported why.
             progress(f"{chapter.id}: not run, because some of its files cannot be read")
             continue
         except LaunchError as error:

@@ -103,7 +103,7 @@ def _unlike_solutions(records: Sequence[Record], *, of: str = "the solution") ->
             yield Problem(
                 where=record.test,
                 what=f"is {record.outcome} on {of} of '{record.exercise}'. {record.explanation}".strip(),
-                todo="Mend the test, or what it tests.",
+                todo="Fix the test, or what it tests.",
             )
 
 
