@@ -140,7 +140,7 @@ def _decode_value(payload: Any, inner: Callable[[Any], Any]) -> Any:
     name, fields = payload
     cls = VALUE_TYPES[name]
     if set(fields) != {f.name for f in dataclasses.fields(cls)}:
-        raise MalformedTreeError(f"The fields of a {cls.__name__} are not its own.")
+        raise MalformedTreeError(f"A {cls.__name__} has other fields than its class.")
     return cls(**{key: inner(child) for key, child in fields.items()})
 
 

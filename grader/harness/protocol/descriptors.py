@@ -1,6 +1,6 @@
 """The descriptors that travel with a LaunchRequest: what each is, and the order in which all are sent.
 
-Order: status, sources; of a part, `step` and, if rank 0 runs in it, `listening`; then for each rank the five of
+Order: status, sources; of a part, `step` and, if `request.listens`, `listening`; then for each rank those of
 `RankDescriptors`.
 """
 
@@ -57,8 +57,9 @@ class LaunchDescriptors(NamedTuple):
 
 def pack_descriptors(descriptors: LaunchDescriptors) -> list[int]:
     """Return the descriptors in the order in which they are sent."""
-    shared = () if descriptors.part is None else (fd for fd in descriptors.part if fd is not None)
-    return [descriptors.status, descriptors.sources, *shared, *(fd for rank in descriptors.ranks for fd in rank)]
+    shared = [] if descriptors.part is None else [socket for socket in descriptors.part if socket is not None]
+    of_ranks = [descriptor for rank in descriptors.ranks for descriptor in rank]
+    return [descriptors.status, descriptors.sources, *shared, *of_ranks]
 
 
 def unpack_descriptors(sent: Sequence[int], request: LaunchRequest) -> LaunchDescriptors:
@@ -67,7 +68,7 @@ def unpack_descriptors(sent: Sequence[int], request: LaunchRequest) -> LaunchDes
     part = None
     if request.part is not None:
         part = PartDescriptors(rest.pop(0), rest.pop(0) if request.listens else None)
-    num = len(RankDescriptors._fields)
-    assert len(rest) == num * len(request.ranks), f"{len(sent)} descriptors for {len(request.ranks)} ranks"
-    ranks = tuple(RankDescriptors(*rest[i : i + num]) for i in range(0, len(rest), num))
+    per_rank = len(RankDescriptors._fields)
+    assert len(rest) == per_rank * len(request.ranks), f"{len(sent)} descriptors for {len(request.ranks)} ranks"
+    ranks = tuple(RankDescriptors(*rest[i : i + per_rank]) for i in range(0, len(rest), per_rank))
     return LaunchDescriptors(status, sources, part, ranks)
