@@ -133,7 +133,9 @@ def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
     last_lines = f"The last lines it printed:\n{shown(end.tail)}"
     if end.exit_code in COLLECTION_FAILED:
         return CatalogError(f"The course's tests cannot be collected. {last_lines}")
-    return LaunchError(f"{end} No test is counted. Try again; if it happens again, look for what ended it. {last_lines}")
+    return LaunchError(
+        f"{end} No test is counted. Try again; if it happens again, look for what ended it. {last_lines}"
+    )
 
 
 def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
