@@ -12,6 +12,7 @@ from course_env.errors import CatalogError
 from grader.course.judging.judge_process import SubprocessJudge
 from grader.course.judging.running_judges import RunningJudges, StoppedError
 from grader.harness.protocol.wall import Wall
+from tests.processes import descendants
 
 SLEEPS = """
 import time
@@ -45,12 +46,6 @@ def wait_for_judge(judges: RunningJudges) -> int:
             if children.exists() and children.read_text():
                 return process.pid
         time.sleep(0.02)
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below `pid`."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(below for child in children for below in descendants(child))]
 
 
 def test_a_judge_that_is_killed_once_changes_no_score(batch, golden, grade_class):

@@ -18,6 +18,7 @@ from grader.batch.lock import only_one
 from grader.cli.grade import __main__ as grade
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials import walls as probe
+from tests.processes import descendants
 
 
 def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
@@ -217,13 +218,6 @@ def wait_until(holds) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below `pid`, whichever of its threads started them."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    return [*children, *(below for child in children for below in descendants(child))]
 
 
 def without_bubblewrap(monkeypatch, folder):

@@ -14,7 +14,7 @@ from grader.course.judging.warm_judges import WarmJudges
 from grader.course.soundness.checking import check
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
-from tests.harness.processes import eventually, running
+from tests.processes import eventually, running
 
 Edit = Callable[[str, str, str], None]
 

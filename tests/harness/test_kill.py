@@ -17,8 +17,8 @@ from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.verdict import verdict_on
-from tests.harness.processes import descendants, eventually, running
 from tests.harness.ranks import Ranks
+from tests.processes import descendants, eventually, running
 
 SLEEP = """
 import os, time

@@ -15,8 +15,8 @@ from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials import walls
-from tests.harness.processes import descendants, eventually, running
 from tests.harness.ranks import Ranks
+from tests.processes import descendants, eventually, running
 
 BUBBLEWRAP = (Wall.NESTED, Wall.FLAT)
 

@@ -11,7 +11,7 @@ import pytest
 
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import problem
-from tests.harness.processes import descendants, eventually, running
+from tests.processes import descendants, eventually, running
 
 TESTS = '''
 @exercise("add", aspect="equivalence")

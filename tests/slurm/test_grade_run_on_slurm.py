@@ -9,7 +9,7 @@ import pytest
 
 from grader.cli.grade import __main__ as grade
 from grader.harness.agents.roster import read_crew
-from tests.harness.processes import descendants, eventually, running
+from tests.processes import descendants, eventually, running
 from tests.slurm.small_class import CASES, PROFILE
 
 

@@ -9,9 +9,16 @@ ZOMBIE = "\nState:\tZ"
 
 
 def descendants(pid: int) -> set[int]:
-    """Return the process ids of all descendants of `pid`."""
-    children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    """Return the process ids of all descendants of `pid`, whichever thread started them."""
+    children = {int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in _words(task)}
     return children | {grandchild for child in children for grandchild in descendants(child)}
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # the thread has ended
+        return []
 
 
 def running(pids: set[int]) -> set[int]:
