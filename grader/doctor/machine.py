@@ -45,27 +45,30 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing the course can make use of.
-
-    present: whether it is here and usable
-    detail: what exactly is here, or why it does not count
-    cost_of_absence: what cannot be done without it
-    how_to_get: what to type or whom to ask
-    """
+    """One thing the course can make use of."""
 
     name: str
     present: bool
+    """Whether it is here and usable."""
+
     detail: str
+    """What exactly is here, or why it does not count."""
+
     cost_of_absence: str
+    """What cannot be done without it."""
+
     how_to_get: str
+    """What to type, or whom to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A probe and what to say of its answer. `probe` returns whether the thing is present, and the detail."""
+    """A probe, and what to say about its answer."""
 
     name: str
     probe: Callable[[], tuple[bool, str]]
+    """Returns whether the thing is present, and the detail."""
+
     cost_of_absence: str
     how_to_get: str
 
@@ -86,12 +89,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchFacts:
-    """What an installed torch says of itself and of the machine. nccl: its version; problem: why there are no facts."""
+    """What an installed torch reports about itself and the machine."""
 
     gloo: bool = False
     nccl: str = ""
+    """NCCL's version; empty without NCCL."""
+
     gpus: tuple[str, ...] = ()
     problem: str = ""
+    """Why there are no facts."""
 
 
 def examine() -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from grader.course.progress import LastCheck, Progress, is_stale, read_progress
 
 
 def course_list(_options: Namespace) -> int:
-    """Print every exercise with what its last check said; return the command's exit code."""
+    """Print every exercise with the result of its last check; return the command's exit code."""
     course = load_course(find_root(Path.cwd()))
     progress, console = read_progress(course), make_console()
     for chapter in course.chapters:

@@ -16,12 +16,11 @@ from grader.harness.agents.channel import Channel, ChannelError, Party
 from grader.harness.launch.remains import Remains
 from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.protocol.descriptors import PartDescriptors
-from grader.harness.protocol.messages import LaunchRequest, Network
+from grader.harness.protocol.messages import MAX_CONNECTING, LaunchRequest, Network
 from grader.harness.protocol.parts import END_PART, FREEZE_PART, LEAVE, PART_IS_DONE, PART_IS_FROZEN
 
 BACKLOG = 64
 HOLD_PATIENCE_S = 300.0
-MAX_CONNECTING = 128
 MAX_STRANGERS = 64
 """Connections that have not yet proved that they know the secret: ranks can connect, too."""
 

@@ -23,14 +23,13 @@ from grader.harness.inside.connections import Connections
 from grader.harness.inside.rank import Meeting, leave, restore_signals, run_rank
 from grader.harness.protocol import frame, parts
 from grader.harness.protocol.descriptors import LaunchDescriptors, RankDescriptors
-from grader.harness.protocol.messages import LaunchRequest, LaunchStatus, RankExit
+from grader.harness.protocol.messages import MAX_CONNECTING, LaunchRequest, LaunchStatus, RankExit
 from grader.harness.protocol.sources import unpack_sources
 from grader.harness.protocol.timeline import GRACE_AFTER_FAILURE_S
 from grader.harness.protocol.wall import Wall
 
 # A killed process ends within a few milliseconds; a child that runs longer was left behind by a rank.
 GRACE_FOR_CHILDREN_S = 0.1
-MAX_CONNECTING = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

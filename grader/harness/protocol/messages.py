@@ -12,6 +12,8 @@ from grader.harness.protocol.parts import Part
 from grader.harness.protocol.traffic import Traffic
 from grader.harness.protocol.wall import Wall
 
+# Ranks that may be connecting to the store at one moment: the backlog of the socket where they meet.
+MAX_CONNECTING = 128
 MAX_MESSAGE_BYTES = 64 << 10
 MAX_ERROR_TEXT = 4000
 MAX_FRAMES = 20
