@@ -25,10 +25,13 @@ class Collective:
 
     op: str
     """Its name in torch.distributed, such as all_reduce or send, whatever the form of its tensors."""
+
     payload_bytes: int
     """S in `course_env.ring_cost`; 0 for an operation that moves no data."""
+
     group_size: int
     """The number of ranks that take part."""
+
     bytes_sent: Fraction
     """What this rank sends by a ring algorithm."""
 

@@ -28,8 +28,10 @@ class Gpu:
 
     uuid: str
     """Its identity, the same for every process that sees it."""
+
     handle: str
     """What the process that sees it puts into CUDA_VISIBLE_DEVICES to use this GPU only."""
+
     name: str = ""
     """Its model, such as "NVIDIA H100"."""
 
@@ -40,6 +42,7 @@ class Placement:
 
     gpus: tuple[Gpu, ...]
     """By rank, the GPU that it has to itself; empty if all ranks compute on the CPU."""
+
     reason: str
     """Why, in a few words."""
 

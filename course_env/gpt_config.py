@@ -15,22 +15,31 @@ class GPTConfig:
 
     vocab_size: int
     """Rows of the token embedding."""
+
     n_layer: int
     """Transformer blocks."""
+
     n_head: int
     """Query heads; each has d_model / n_head dimensions."""
+
     d_model: int
     """Width of the residual stream."""
+
     max_seq: int
     """Rows of the position embedding, which is the length of the longest sequence."""
+
     d_ff: int = 0
     """Width of the feed-forward block; 4 * d_model unless given."""
+
     n_kv_head: int = 0
     """Key and value heads, each shared by n_head / n_kv_head query heads; n_head unless given."""
+
     tie_embeddings: bool = True
     """Whether the output head is the token embedding itself, and so adds no parameter."""
+
     bias: bool = True
     """Whether linear layers of the blocks have biases; LayerNorms always have one, the output head never."""
+
     dropout: float = 0.0
     """Its probability, on the embedding, the attention's weights and the two outputs of each block."""
 

@@ -19,20 +19,28 @@ class Layout:
 
     tp: int = 1
     """Ranks that share each layer (tensor parallelism)."""
+
     pp: int = 1
     """Stages into which the layers are cut (pipeline parallelism)."""
+
     dp: int = 1
     """Copies of the model, each with its own part of the batch (data parallelism)."""
+
     zero: int = 0
     """What data-parallel ranks divide among themselves: 0 nothing, 1 optimizer states, 2 also gradients, 3 also parameters."""
+
     micro_batch: int = 1
     """Sequences that one copy works on at a time."""
+
     n_micro: int = 1
     """Micro-batches for each step of the optimizer."""
+
     schedule: Schedule = "1f1b"
     """The order of forward and backward passes in a pipeline."""
+
     sp: bool = False
     """Whether tensor-parallel ranks also divide, along the sequence, what is between their layers (sequence parallelism)."""
+
     recompute: Recompute = "none"
     """Which activations are computed again in the backward pass instead of being kept."""
 
@@ -81,9 +89,12 @@ class Slot:
 
     kind: Literal["F", "B"]
     """F for a forward, B for a backward pass."""
+
     micro_batch: int
     """The number of the micro-batch, from 0 on."""
+
     start: int
     """In the unit in which the durations of F and B are given."""
+
     end: int
     """In the same unit."""

@@ -15,6 +15,7 @@ class LossFit:
 
     irreducible: float
     """The loss that remains however large model and data are."""
+
     a: float
     b: float
     alpha: float

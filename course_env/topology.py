@@ -12,13 +12,18 @@ class DistEnv:
 
     rank: int
     """Counted over the whole job."""
+
     local_rank: int
     """Counted on this node only."""
+
     world_size: int
     """The number of ranks of the job."""
+
     node_rank: int
     """Which of the nodes of the job this is, from 0 on."""
+
     master_addr: str
     """The host on which rank 0 listens."""
+
     master_port: int
     """The port on which rank 0 listens."""

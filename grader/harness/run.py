@@ -16,12 +16,16 @@ class Run:
     _comm: CommLog
     log: tuple[str, ...]
     """What each rank printed, cut if it is long."""
+
     orphans: int
     """The number of processes that ranks left behind when they ended."""
+
     max_rss_kb: tuple[int, ...]
     """Peak resident memory of each rank in KiB, including the pages that it shares with the zygote."""
+
     anywhere: bool = False
     """Whether the launch may also run on GPUs, where communication is not recorded."""
+
     _looked_at: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property

@@ -72,8 +72,10 @@ class Bounds:
 
     low: int
     """The least payload, in bytes."""
+
     high: int
     """The largest payload, in bytes."""
+
     packets: int
     """The largest number of packets."""
 
@@ -83,12 +85,16 @@ class _Cost(NamedTuple):
 
     writes: float = 0.0
     """The number of writes to connections."""
+
     data: float = 0.0
     """Bytes of data, without preambles."""
+
     connections: float = 0.0
     """The number of connections made."""
+
     store_low: float = 0.0
     """The least that is exchanged with the store, in bytes."""
+
     store_high: float = 0.0
     """The most that is exchanged with the store, in bytes."""
 
@@ -258,6 +264,7 @@ class _Counted(NamedTuple):
 
     num_segments: int
     """How many of them hold anything."""
+
     num_bytes: int
     """What they hold together."""
 

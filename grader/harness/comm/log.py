@@ -28,6 +28,7 @@ class CommLog:
 
     journals: tuple[RankJournal, ...]
     """By rank, what the rank's recorder wrote."""
+
     recorded: tuple[tuple[CommOp, ...], ...]
     """By rank, its operations in the order of issue. Includes the making of groups, and all groups even after `within`."""
 

@@ -30,6 +30,7 @@ class _Step(NamedTuple):
 
     position: int
     """Its index among the events of the rank."""
+
     op: CommOp
     is_issue: bool
 

@@ -18,10 +18,13 @@ class _Agreement:
 
     value: Callable[[CommOp], object]
     """What must be equal on all ranks."""
+
     verb: str
     """What ranks do with it, in the plural: "give"."""
+
     text: Callable[[CommOp], str]
     """What follows the verb."""
+
     advice: str
 
 

@@ -31,51 +31,73 @@ class CommOp:
 
     rank: int
     """The global rank that issued it."""
+
     k: int
     """How many operations this rank had issued before."""
+
     op: str
     """Its name in torch.distributed, such as all_reduce, all_gather_single or send; isend and irecv are send and recv."""
+
     group: str
     """The name of its process group."""
+
     ranks: tuple[int, ...]
     """The global ranks of the group, in group order."""
+
     inputs: tuple[int, ...] = ()
     """The number of elements of each tensor that it reads; in an all-to-all, of each rank's part."""
+
     outputs: tuple[int, ...] = ()
     """The number of elements of each tensor that it writes; in an all-to-all, of each rank's part."""
+
     dtype: str = ""
     itemsize: int = 1
     """Bytes of one element."""
+
     peer: int | None = None
     """The global rank at the other end of a send or receive; if any source is allowed, only once it is known."""
+
     any_source: bool = False
     """Whether it is a receive that names no source."""
+
     tag: int = 0
     root: int | None = None
     """The global rank of the root, for operations that have one."""
+
     reduce_op: str = ""
     api: str = ""
     """The torch function that was called; empty if C++ code called, as DDP's reducer does."""
+
     is_async: bool = False
     """Whether the call returns before the operation is complete."""
+
     site: CallSite | None = None
     """The line that issued it, of the student's file or of the course's program."""
+
     waited_site: CallSite | None = None
     """The line that waited for it."""
+
     future_taken: bool = False
     """Whether someone took its future, and so may wait for it unseen."""
+
     error: str = ""
     """What it raised."""
+
     issued_at: int = 0
     """The position at which it was issued."""
+
     waited_at: int | None = None
     """The position at which the rank began to wait for it."""
+
     done_at: int | None = None
     """The position at which the rank found it complete."""
+
     issued_s: float = 0.0
     """When it was issued, in seconds of the machine's monotonic clock."""
+
     waited_s: float | None = None
     """When the rank began to wait for it, in seconds of the same clock."""
+
     done_s: float | None = None
     """When the rank found it complete, in seconds of the same clock."""
 

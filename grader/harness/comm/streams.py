@@ -28,6 +28,7 @@ class _Stream(NamedTuple):
     group: str
     generation: int
     """How many groups of that name the rank had made so far."""
+
     sender: int
     receiver: int
 

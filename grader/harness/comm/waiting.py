@@ -31,6 +31,7 @@ class _CutLaunch:
 
     ops: Sequence[Sequence[CommOp]]
     """By rank, its operations in the order of issue."""
+
     states: Sequence[str]
     """By rank, what else is known of it: see `who_waits`."""
 

@@ -20,10 +20,12 @@ class Compared:
     rank: int
     dtype: torch.dtype
     """That of the values before they were widened."""
+
     actual: Tensor
     expected: Tensor
     previous: Tensor | None
     """The values from before the step, where the test knows them."""
+
     bound: Bound
     where: Tensor
     """The indices, into the flattened tensor, of the entries that are wrong."""

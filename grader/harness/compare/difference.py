@@ -16,31 +16,43 @@ class Difference:
 
     rank: int | None
     """The first wrong rank; None if the value came from a call outside any launch."""
+
     world_size: int
     path: str
     problem: str | None = None
     """What is wrong, in words. None if numbers differ; otherwise the numeric fields are None or 0."""
+
     max_abs: float | None = None
     """The largest |difference|."""
+
     index: tuple[int, ...] | None = None
     """Where |difference| is largest."""
+
     allowed: float | None = None
     """The bound at `index`."""
+
     actual: float | None = None
     """The value at `index`."""
+
     expected: float | None = None
     """What is expected at `index`."""
+
     num_wrong: int = 0
     """The number of wrong entries on `rank`."""
+
     numel: int = 0
     wrong_ranks: tuple[int, ...]
     """Of the ranks that should hold a value at `path`, those with a wrong one."""
+
     right_ranks: tuple[int, ...]
     """Of the ranks that should hold a value at `path`, those with a right one."""
+
     also_wrong: tuple[str, ...] = ()
     """Other paths with something wrong."""
+
     diagnosis: str | None = None
     """Why the numbers differ, where the error has a shape."""
+
     mistake: Mistake
     """The kind of mistake, which unlike the other fields holds nothing of the test: no value, index or name."""
 

@@ -30,6 +30,7 @@ class Case:
     ranks: tuple[Compared, ...]
     wrong: tuple[Compared, ...]
     """Those of `ranks` that hold it wrong, at least one."""
+
     world_size: int
 
     @property
@@ -49,6 +50,7 @@ class Explanation(NamedTuple):
 
     sentence: str
     """For the student; it may name ranks, indices and numbers of the test."""
+
     mistake: Mistake
 
 
@@ -58,15 +60,20 @@ class Hypothesis:
 
     sentence: str
     """What to tell the student; "{where}" in it becomes "everywhere" or "wherever it is wrong"."""
+
     mistake: Mistake
     predict: Callable[[Compared], Tensor | None]
     """From a wrong rank to the values it would hold; None or another shape where the mistake is impossible."""
+
     whole: bool = True
     """Whether the entries that are right must be predicted as well."""
+
     fitted: bool = False
     """Whether a number was read off each rank, which costs the evidence of one entry there."""
+
     arrangements: float = 0.0
     """log2 of the number of arrangements from which one was chosen on each rank."""
+
     slack: float = 1.0
     """The factor by which the mistake multiplies rounding errors."""
 

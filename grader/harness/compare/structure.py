@@ -22,10 +22,12 @@ class Node(NamedTuple):
 
     path: str
     """As a student would write it: "grads['w'][0]"."""
+
     actual: Any
     expected: Any
     exact: Any
     """The reference computed in float64, None where the test has none."""
+
     previous: Any
     """The value from before the step, None where the test has none."""
 

@@ -52,8 +52,10 @@ class Tolerance:
 
     rtol: float | None
     """None: by the rule of the dtype."""
+
     atol: float | None
     """None: by the rule of the dtype."""
+
     world_size: int
 
 
