@@ -39,7 +39,7 @@ SYMBOLS = {
 def add_command(
     commands: "_SubParsersAction[ArgumentParser]", name: str, summary: str, examples: str, description: str = ""
 ) -> ArgumentParser:
-    """Return the parser of a new command, with its examples and the exit codes below its --help."""
+    """Return the parser of a new command; its --help ends with the examples and the exit codes."""
     return commands.add_parser(
         name,
         help=summary,
@@ -50,7 +50,7 @@ def add_command(
 
 
 def run_command(body: Callable[[], int]) -> int:
-    """Return the exit code of a command; an error that was raised on purpose is printed without a traceback."""
+    """Run a command and return its exit code; print an error that was raised on purpose without a traceback."""
     try:
         return body()
     except CourseError as error:
@@ -82,7 +82,7 @@ def outcome_symbol(outcome: Outcome) -> Text:
 
 
 def indented(text: str, columns: int, width: int) -> str:
-    """Return the lines of a text set in by `columns`, those wider than `width` broken."""
+    """Return a text with its lines indented by `columns` and broken at `width`."""
     indent = " " * columns
     lines = (
         fill(line, width - 1, initial_indent=indent, subsequent_indent=indent, replace_whitespace=False)
@@ -92,7 +92,7 @@ def indented(text: str, columns: int, width: int) -> str:
 
 
 def counted(amount: int, noun: str) -> str:
-    """Return an amount with its noun, in the plural unless it is one."""
+    """Return an amount with its noun: "1 job", "2 jobs"."""
     return f"{amount} {noun}" + "s" * (amount != 1)
 
 

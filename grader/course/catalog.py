@@ -40,7 +40,7 @@ class Exercise:
     """Where the idea comes from; the same text as the `Source:` line of the first symbol's docstring."""
 
     hints: tuple[str, ...]
-    """From a gentle push to nearly there."""
+    """Each says more than the one before; the last leaves little to find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class Course:
         raise UsageError(f"'{name}' {fault}. {did_you_mean(name, known)}")
 
     def select(self, names: Sequence[str]) -> tuple[Selected, ...]:
-        """Return what `names` like `ch02` and `ch02/ring_shift` ask for, in the course's order; no name asks for all.
+        """Return the exercises that `names` like `ch02` and `ch02/ring_shift` ask for, in the course's order; all, if there is no name.
 
         Raises: UsageError, with the nearest name, if a chapter or an exercise does not exist.
         """

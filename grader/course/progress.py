@@ -20,7 +20,7 @@ class LastCheck(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     score: float | None
     digest: str
-    """Of the student's file as it was then."""
+    """The hash of the student's file at that time."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,12 +69,12 @@ class Launch:
 
         Every rank gets the arguments in `shared`, and its own entry of each list in `per_rank`.
         With `process_group`, the default group is initialised before the program starts: on gloo, or on NCCL if ranks
-        run on GPUs. On "gpu" each rank has one to itself, which is torch's default device, and tensors among its
-        arguments are there; on "best" that is so where there are enough, and on the CPU elsewhere. Where ranks may be on
-        GPUs, the run has no `comm`.
+        run on GPUs. On "gpu" each rank has one GPU to itself: it is torch's default device, and tensors among its
+        arguments are there. On "best" ranks have GPUs if there are enough, else they run on the CPU. A run that may be on
+        GPUs has no `comm`.
 
         Raises: StudentFailure if a rank raises, crashes, hangs, or the ranks' communications do not fit together;
-        NotGradable if the machine lacks one of `needs`, or GPUs; CatalogError for a call that no submission could make right.
+        NotGradable if the machine lacks one of `needs`, or GPUs; CatalogError for a call that no submission could satisfy.
         """
         for need in needs:
             if (reason := missing_need(need)) is not None:
@@ -168,13 +168,13 @@ class Student:
 
 
 def read_submission(folder: Path, chapter: Chapter) -> dict[str, bytes]:
-    """Return the chapter's declared files, as far as they are in `folder`; whatever else lies there stays there."""
+    """Return those of the chapter's declared files that are in `folder`, and nothing else."""
     files = {name: folder / chapter.id / name for name in chapter.files}
     return {name: path.read_bytes() for name, path in files.items() if path.is_file()}
 
 
 def _rank_seed(seed: int) -> int:
-    """Return the seed that ranks start from: repeatable, but no way back to the one that a test's inputs were drawn from."""
+    """Return the seed that ranks start from: repeatable, and no rank can compute from it the seed of the test's inputs."""
     return int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=4, person=b"ranks").digest()) >> 1
 
 
@@ -194,7 +194,7 @@ def _program_place(program: Callable[..., Any]) -> tuple[Path, str]:
 
 
 def timed_out_before(test: GradedTest, hung: Collection[tuple[str, str]]) -> StudentFailure | None:
-    """Return why `test` need not run: another of its kind has hung, so this one cannot change the score."""
+    """Return why `test` need not run: another test of its kind has hung, so this one cannot change the score."""
     if (test.exercise.id, test.aspect) in hung:
         blocker = f"another {test.aspect} test"
     elif (test.exercise.id, "equivalence") in hung:

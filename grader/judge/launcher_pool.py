@@ -1,4 +1,4 @@
-"""The launchers of one judge: one for each set of modules that a chapter has its zygote preload."""
+"""The launchers of one judge: one for each set of modules that its chapters have a zygote preload."""
 
 from collections.abc import Collection
 from functools import partial

@@ -139,7 +139,7 @@ class JudgePlugin:
             dropped = [item for item in items if _key(item) not in keys]
             items[:] = [item for item in items if _key(item) in keys]
             self._config.hook.pytest_deselected(items=dropped)
-        # A module that cannot be imported hides its tests: a report that promised only the others would forgive them.
+        # A module that cannot be imported hides its tests. A report of only the others would forgive the missing ones.
         if self._report is not None and not session.testsfailed:
             graded = [(item, item.stash[GRADED]) for item in items if GRADED in item.stash]
             self._report.write(Collected(tests=tuple(_collected(item, test) for item, test in graded)))
@@ -209,7 +209,7 @@ class JudgePlugin:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Turn how a graded test ended into an outcome and an explanation for the student."""
+        """Turn the end of a graded test into an outcome and an explanation for the student."""
         report = yield
         test = item.stash.get(GRADED, None)
         if test is None:

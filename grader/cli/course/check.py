@@ -1,4 +1,4 @@
-"""`course check`: the public tests on one's own files, explained."""
+"""`course check`: run the public tests on one's own files, and explain what fails."""
 
 import secrets
 from argparse import Namespace
@@ -99,7 +99,7 @@ def _here(course: Course, selected: Sequence[Selected], seed: int, console: Cons
 
 @contextmanager
 def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
-    """Judge in one job of a cluster, which runs the ranks in all its tasks."""
+    """Judge in one job of a cluster; its ranks run in all tasks of the job."""
     folder = course.root / "out" / "checks" / secrets.token_hex(4)
     executor, profile = executor_on(name, logs(folder), spread=True)
     require_shared(profile, [course.root])
@@ -175,7 +175,7 @@ def _below(text: str, width: int) -> str:
 
 
 def _case(record: Record) -> str:
-    """Return the test's name without its file, with its parameters."""
+    """Return the test's name and parameters, without its file."""
     return record.test.rpartition("::")[2]
 
 

@@ -1,4 +1,4 @@
-"""`course hint`: one hint at a time, from a gentle push to nearly there."""
+"""`course hint`: one hint at a time, each saying more than the one before."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -10,7 +10,7 @@ from grader.course.progress import read_progress, write_progress
 
 
 def course_hint(options: Namespace) -> int:
-    """Print the hints shown so far, the first at least, and with --more one more; return the command's exit code."""
+    """Print the hints shown so far (at least the first) and, with --more, the next one; return the command's exit code."""
     course = load_course(find_root(Path.cwd()))
     chapter, exercise = one_exercise(course, options.exercise)
     progress, console = read_progress(course), make_console()
@@ -30,7 +30,7 @@ def course_hint(options: Namespace) -> int:
 def one_exercise(course: Course, name: str) -> Selected:
     """Return the exercise with a name like `ch02/ring_shift`.
 
-    Raises: UsageError, with what is there, if the name is a chapter's or nothing's.
+    Raises: UsageError, with the known names, if it is the name of a chapter or of nothing.
     """
     selected = course.select([name])
     if "/" not in name.strip("/"):

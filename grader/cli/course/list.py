@@ -1,4 +1,4 @@
-"""`course list`: chapters, exercises, points, and how far one is."""
+"""`course list`: chapters, exercises, points and the student's progress."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -38,7 +38,7 @@ def course_reset(options: Namespace) -> int:
 
 
 def _pristine(course: Course, chapter: Chapter, file: str) -> bytes:
-    """Return the stub: made from the solution where there is one, else the copy that was released with the course."""
+    """Return the stub: generated from the solution if it is there, else the copy that came with the release."""
     if (chapter.solution / file).is_file():
         return chapter_stubs(chapter)[file].encode()
     copy = course.root / PRISTINE / chapter.id / file

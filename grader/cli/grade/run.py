@@ -53,7 +53,7 @@ examples:
 """
 
 QUIET_S = 30.0
-"""Between two lines on the state of the queue, where there is no terminal to show it on."""
+"""Time between two lines on the state of the queue, if output does not go to a terminal."""
 
 
 def add_run(parser: ArgumentParser) -> None:
@@ -143,7 +143,7 @@ def _chapters(course: Course, names: str | None) -> tuple[Chapter, ...]:
 
 
 def _seed(options: Namespace, out: Path) -> int:
-    """Return the seed that was asked for; else, when resuming, the batch's own; else a fresh one."""
+    """Return the seed that was asked for; else that of the batch that is resumed; else a fresh one."""
     if options.seed is not None:
         return int(options.seed)
     earlier = earlier_seed(out) if options.resume else None
@@ -176,7 +176,7 @@ class BatchDisplay:
 
     def tell(self, submission: Submission, fraction: float) -> None:
         """Show that this much of a submission is done."""
-        # A judge that is run again starts from nothing; the bar does not go back for it.
+        # A judge that runs again starts from nothing; the bar does not go back.
         self._fractions[submission.name] = max(self._fractions[submission.name], fraction)
         self._bar.update(self._task, completed=sum(self._fractions.values()))
 
@@ -211,7 +211,7 @@ def _queue(progress: BatchProgress) -> str:
 
 
 def _notes(result: SubmissionResult) -> Iterator[str]:
-    """Yield what is odd: nothing to grade, with the whole reason if that is all there is, or a judge that died."""
+    """Yield what is unusual: nothing to grade, with the whole reason if there is nothing else, or a judge that died."""
     empty = [chapter for chapter in result.chapters if chapter.judge == "not_run"]
     if len(empty) == len(result.chapters):
         yield shown(empty[0].exercises[0].explanation)

@@ -1,4 +1,4 @@
-"""Mutants: known-wrong answers, kept as patches against a solution, which the tests of their exercise must fail.
+"""Mutants: known-wrong answers, kept as patches against a solution. The tests of their exercise must fail on them.
 
 A patch file opens with two lines, `exercise: <id>` and one sentence that says what is wrong; then comes a unified diff.
 """
@@ -75,7 +75,7 @@ def read_mutant(path: Path, chapter: Chapter) -> Mutant:
 def apply_mutant(mutant: Mutant, folder: Path) -> None:
     """Change the copy of the chapter's solution in `folder` into the mutant.
 
-    Raises: CatalogError if the patch does not apply, or leaves what is not valid Python.
+    Raises: CatalogError if the patch does not apply, or its result is not valid Python.
     """
     # An outer repository, its configuration and its GIT_* variables (set in hooks) must not redirect the paths.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}

@@ -1,6 +1,6 @@
-"""Where the student's gaps are in a solution file: its `### BEGIN SOLUTION` regions and what each stands in.
+"""The `### BEGIN SOLUTION` regions of a solution file, and the function or class around each: where students have gaps.
 
-The markers are nbgrader's words; the code around them is found by `ast`, so that a region can only hold whole statements.
+The markers are nbgrader's. `ast` finds the code around them, so a region can only hold whole statements.
 """
 
 import ast
@@ -14,7 +14,7 @@ from course_env.errors import CatalogError
 BEGIN = "### BEGIN SOLUTION"
 END = "### END SOLUTION"
 
-# A misspelt pair of markers would hand the solution to the student, so anything close to a marker must be one.
+# A misspelt pair of markers would give the solution to the student, so every line that is close to a marker must be one.
 _ALMOST_A_MARKER = re.compile(r"\b(begin|end)[ _-]*solution\b", re.IGNORECASE)
 
 
@@ -33,7 +33,7 @@ class Region:
     """The top-level function or class around it; None at column 0."""
 
     kind: Literal["gap", "private"]
-    """A gap stands in a function, and the student fills it. All else is private: it is there for the solution alone."""
+    """Whether the student fills it: it stands in a function. Any other region is private to the solution."""
 
 
 def find_regions(source: str, where: str) -> tuple[Region, ...]:
@@ -86,7 +86,7 @@ class _Statement:
     first: int
     last: int
     around: tuple[ast.AST, ...]
-    """The nodes that hold it, outermost first; the module is left out."""
+    """The nodes around it, outermost first, without the module."""
 
 
 def _statements(node: ast.AST, around: tuple[ast.AST, ...] = ()) -> Iterator[_Statement]:

@@ -1,4 +1,4 @@
-"""The student's files, generated from the solutions: what stands between the markers becomes a TODO, or goes.
+"""The student's files, generated from the solutions: the code between the markers becomes a TODO or is removed.
 
 A stub carries no "generated" line, because the student edits it; a check compares it with what is generated here.
 """
@@ -23,7 +23,7 @@ def chapter_stubs(chapter: Chapter) -> dict[str, str]:
 def generate_stub(source: str, exercises: Sequence[Exercise], *, where: str) -> str:
     """Return the stub of the solution `source`, in which every gap raises NotImplementedError("TODO(<exercise>)").
 
-    Regions in functions become gaps; regions at column 0, or in a class but in none of its methods, are removed.
+    A region in a function becomes a gap. A region at column 0, or in a class outside its methods, is removed.
     Raises: CatalogError, with the line, if regions and the symbols of `exercises` do not cover each other.
     """
     regions = find_regions(source, where)
@@ -49,7 +49,7 @@ def _read_and_generate(chapter: Chapter, file: str) -> str:
 def read_staff_file(path: Path, where: str) -> str:
     """Return the text of a file that a chapter must have.
 
-    Raises: CatalogError if it does not, or is not UTF-8.
+    Raises: CatalogError if the chapter lacks it, or it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")

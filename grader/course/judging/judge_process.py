@@ -1,7 +1,7 @@
 """Running the judge: one pytest process in the course's own tree, for one submission, within a time limit.
 
-Callers that must be tested without it (`grade check`) take a `Judge`, a callable; `SubprocessJudge` is the real one.
-It can be watched while it runs.
+`SubprocessJudge` is the real judge, and can be watched while it runs. `grade check` takes any `Judge`, a callable, so that its
+tests need no process.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from grader.course.judging.running_judges import JudgeProcess, RunningJudges, St
 from grader.harness.protocol.wall import Wall
 
 SEED_VARIABLE = "COURSE_SEED"
-"""Tells the judge its seed: an argument would show in the machine's process list."""
+"""The environment variable with the judge's seed: an argument would show in the machine's process list."""
 
 POLL_S = 0.1
 TAIL_LINES = 20
@@ -110,7 +110,7 @@ class SubprocessJudge:
     """Leave hidden tests out even where the course has them."""
 
     judges: RunningJudges = field(default_factory=RunningJudges)
-    """Whoever may stop this judge holds the same."""
+    """The judges that are stopped together with this one."""
 
     watch: Watch = lambda _finished, _all: None
 
@@ -165,7 +165,7 @@ class SubprocessJudge:
         return JudgeEnd(exit_code=exit_code, cut_after_s=self.time_limit_s if cut else None, tail=_tail(log))
 
     def _wait(self, process: JudgeProcess, report: Path, deadline: float) -> bool:
-        """Wait for the judge, telling how far it is; return whether it ended before its deadline."""
+        """Wait for the judge and report its progress; return whether it ended before its deadline."""
         progress = (0, 0)
         while time.monotonic() < deadline:
             try:

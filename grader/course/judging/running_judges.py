@@ -23,7 +23,7 @@ class StoppedError(CourseError):
 
 
 class JudgeProcess(Protocol):
-    """A judge at work. `returncode`: how it ended, if it has."""
+    """A judge that runs, or has ended with a `returncode`."""
 
     returncode: int | None
 
@@ -32,7 +32,7 @@ class JudgeProcess(Protocol):
 
 
 class RunningJudges:
-    """The judges of one command, in whatever thread each was started."""
+    """The judges of one command; each may be started in a different thread."""
 
     def __init__(self) -> None:
         self._processes: set[subprocess.Popen[bytes]] = set()
@@ -49,7 +49,7 @@ class RunningJudges:
     def start(
         self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
     ) -> Iterator[JudgeProcess]:
-        """Run pytest with `settings` in its environment; when the block is left, it and all it started have ended.
+        """Run pytest with `settings` in its environment; at the end of the block, it and all that it started have ended.
 
         Raises: StoppedError if stop() was called.
         """
@@ -63,7 +63,7 @@ class RunningJudges:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches this program alone, which ends its judges in order
+                start_new_session=True,  # Ctrl-C reaches only this program, which then ends its judges in order
             )
             self._processes.add(process)
         try:
@@ -74,7 +74,7 @@ class RunningJudges:
                 self._processes.discard(process)
 
     def stop(self) -> None:
-        """Tell every judge to end, and let no other start; the threads that wait for them see to the rest."""
+        """Tell every judge to end, and let no other start. The threads that wait for the judges kill those that do not end."""
         with self._lock:
             self._stopped = True
             for process in self._processes:
@@ -104,10 +104,10 @@ def judge_environment() -> dict[str, str]:
 
 
 def _is_outer_setting(name: str) -> bool:
-    """Whether a variable is of a pytest around the judge, as in our own tests, or of a CI around both.
+    """Whether a variable belongs to a pytest around the judge, as in our own tests, or to a CI around both.
 
-    Where pytest sees a CI it shows differences in full length: what a student reads would differ from machine to
-    machine, and a difference between two huge values can take a minute to form.
+    In a CI, pytest shows differences in full length. What a student reads would then depend on the machine, and the
+    difference between two huge values can take a minute to compute.
     """
     return name.startswith("PYTEST_") or name in {"CI", "BUILD_NUMBER"}
 
@@ -118,7 +118,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a judge's whole session, politely and then for good; what has ended already is left in peace."""
+    """End a judge's whole session: by SIGTERM, then by SIGKILL. Do nothing if it has ended already."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

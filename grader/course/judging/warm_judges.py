@@ -1,7 +1,7 @@
 """Judges that stay: each grades one submission after another, and imports torch once.
 
-A judge's process takes three seconds before its first test, most of a mutant's time. All submissions of such a judge share a
-zygote, so it is for those of one's own.
+A judge's process needs three seconds before its first test, which is most of a mutant's time. All submissions of a judge that
+stays share a zygote, so they must all be ours.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class JudgeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class WarmJudges(RunningJudges):
-    """As many of them as are needed at a time; they end with the block."""
+    """Starts as many judges as are needed at one time; they end with the block."""
 
     def __init__(self, root: Path, wall: Wall) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class WarmJudges(RunningJudges):
 
     @contextmanager
     def start(self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]) -> Iterator["Turn"]:
-        """Have a judge that is free, or else a new one, run these tests; one that is left before its end is ended.
+        """Run these tests in a free judge, or else in a new one. A judge whose run is abandoned is ended.
 
         Raises: StoppedError if stop() was called.
         """
@@ -100,7 +100,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 
 
 class Turn:
-    """One run of a judge that stays, with the manners of a process."""
+    """One run of a judge that stays; it can be waited for like a process."""
 
     def __init__(self, server: subprocess.Popen[bytes], run: JudgeOrder) -> None:
         self._server = server

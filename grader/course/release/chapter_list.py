@@ -1,6 +1,6 @@
-"""The list of chapters in a README: made of the catalog for students, compared with it in ours.
+"""The list of chapters in a README: generated from the catalog for students, and compared with it in our own.
 
-It has titles and links only. What an exercise is worth stands in its assignment.toml, and `course list` shows it.
+It holds only titles and links. `course list` shows what an exercise is worth, as its assignment.toml says.
 """
 
 import re
@@ -15,12 +15,12 @@ _ENTRY = re.compile(r"- \d+ · \[.*\]\(assignments/.*\)")
 
 
 def chapter_list(course: Course) -> list[str]:
-    """Return the line of each chapter, in their order."""
+    """Return one line for each chapter, in the course's order."""
     return [_entry(chapter) for chapter in course.chapters]
 
 
 def chapter_list_problems(course: Course) -> Iterator[Problem]:
-    """Yield what is wrong with the list in the course's own README: a chapter missing, one that is none, or the order."""
+    """Yield what is wrong with the list in the course's own README: a missing chapter, an unknown one, or their order."""
     path = course.root / README
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = {line: number for number, line in enumerate(lines, 1) if _ENTRY.fullmatch(line)}

@@ -10,8 +10,8 @@ diff's `-`, a notebook's quotes), with runs of blanks taken as one. Which lines 
 * the last two never excuse a copy: in our own packages, which no student text flows into and which share the field's
   idioms, three such lines within ten are a leak; everywhere else (stubs, READMEs, tests, programs, notebooks) one is.
 
-A line that a README or public test rightly shows is thereby reported as well. Then give it to the student: move it out of
-its region.
+A line that a README or public test shows on purpose is reported as well. Then give it to the student: move it out of its
+region.
 """
 
 import keyword
