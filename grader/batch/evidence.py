@@ -1,4 +1,4 @@
-"""One chapter of one submission is judged. If the judge dies it runs once more; then what has no evidence earns nothing."""
+"""Judging one chapter of one submission. A judge that dies runs once more; tests that still have no evidence earn nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -81,7 +81,7 @@ def _share(outcomes: Mapping[Aspect, set[Outcome]]) -> float:
 
 
 def _outcome(seen: set[Outcome]) -> Outcome:
-    """Return the one word for a decided exercise: the most violent end first, as it is what the student must see.
+    """Return the outcome of a decided exercise: the most violent end of its tests, which the student must see first.
 
     An exercise is `not_attempted` only if nothing in it passed or failed. Half of it filled in is an attempt: `failed`.
     """

@@ -1,14 +1,15 @@
 """The leak scan: staff text that occurs in what students get.
 
-A line of a solution, alternative or mutant, or a hidden test's name, is looked for in every text file, whatever stands round it (`# `, a
-diff's `-`, a notebook's quotes), with runs of blanks taken as one. Which lines count:
+Every text file is searched for lines of solutions, alternatives and mutants, and for names of hidden tests. It does not matter
+what stands around a line (`# `, a diff's `-`, a notebook's quotes), and a run of blanks counts as one. Which lines count:
 
-* telling lines only: of 40 characters, or of 24 with 4 different names in them. `return x` solves nothing, and
-  `for step in range(1, world_size):` is everybody's.
-* none that students get anyway: lines that some solution file also has outside its regions.
-* none that solves two files: `world_size = dist.get_world_size(group)` is an idiom of the field, not an answer.
-* the last two never excuse a copy: in our own packages, which no student text flows into and which share the field's
-  idioms, three such lines within ten are a leak; everywhere else (stubs, READMEs, tests, programs, notebooks) one is.
+* only lines that tell something: 40 characters, or 24 with 4 different names. `return x` solves nothing, and anybody writes
+  `for step in range(1, world_size):`.
+* no line that students get anyway, because some solution file also has it outside its regions.
+* no line that solves two files: `world_size = dist.get_world_size(group)` is an idiom of the field, not an answer.
+
+One such line is a leak. Only in our own packages, which share the field's idioms and into which no student text flows, it takes
+three of them within ten lines.
 
 A line that a README or public test shows on purpose is reported as well. Then give it to the student: move it out of its
 region.

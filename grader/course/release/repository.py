@@ -43,7 +43,7 @@ ROOT_FILES = (
     "NOTICE",
     "SECURITY.md",
     "pyproject.toml",
-    # The packages that a student's machine runs, the grader among them: it is how the course checks itself.
+    # The packages that a student's machine runs. The grader is one of them: `course check` needs it.
     "course_env/*.py",
     "course_env/py.typed",
     "course_env/*.txt",
@@ -61,7 +61,7 @@ ROOT_FILES = (
 """What is released from the rest of the repository; `*` crosses folders."""
 
 CHAPTERS_GO_HERE = "<!-- the chapters -->"
-"""The line of the student's README in whose place a release has the list of chapters."""
+"""The line of the student's README that a release replaces by the list of chapters."""
 
 STUDENT_FOLDER = Path(__file__).parent / "student"
 """Files that students get instead of ours, because their copy has no solutions, no tests of the tools and no class."""
@@ -90,7 +90,7 @@ def release(course: Course, destination: Path) -> tuple[str, ...]:
 
 
 def write_stubs(course: Course) -> list[Path]:
-    """Write every stub to `assignments/` that is not there as generated; return the files that changed.
+    """Write every stub in `assignments/` that is missing or out of date; return the files that changed.
 
     Raises: CatalogError if a solution is missing, or no stub can be made of it.
     """

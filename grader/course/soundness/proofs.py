@@ -1,8 +1,8 @@
 """What only running can show: stubs earn nothing, solutions and alternatives all points, and every mutant dies.
 
 A mutant is judged by the tests of the exercises in its own file. Student files stand alone (a rule), so no other test can
-see the change. Its own exercise's tests stop at the first failure, which is all that is asked of them: a mutant that
-hangs would otherwise cost one deadline a test. The file's other exercises are run whole.
+see the change. The tests of its own exercise stop at the first failure, because one is enough: otherwise a mutant
+that hangs would cost a deadline for each test. The file's other exercises are run whole.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ from grader.course.score import score_chapter
 from grader.harness.outcome import Outcome
 
 KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
-"""Ends that show a mutant to be wrong. One that was not attempted, or could not be graded here, shows nothing."""
+"""Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
 
 Progress = Callable[[str], None]
 

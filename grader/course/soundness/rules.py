@@ -1,4 +1,4 @@
-"""The course's constitution: what must agree in a chapter's files, checked without running any of them.
+"""The rules of the course: what must agree in a chapter's files, checked without running any of them.
 
 Each rule is one small function from a chapter to its problems; `RULES` lists them all.
 """
@@ -68,7 +68,7 @@ def solutions_hold_only_what_staff_use(chapter: Chapter) -> Iterator[Problem]:
 def solutions_stand_alone(chapter: Chapter) -> Iterator[Problem]:
     """Check that student files import the standard library, course_env and the chapter's needs, and never each other.
 
-    Only so can a file be graded, and a mutant be judged, by the tests of the file's own exercises.
+    Otherwise the tests of a file's own exercises could not grade it, or judge its mutants, alone.
     """
     for path in [chapter.solution / file for file in chapter.files]:
         for where, module in _foreign_imports(path, chapter):
@@ -77,7 +77,7 @@ def solutions_stand_alone(chapter: Chapter) -> Iterator[Problem]:
 
 
 def programs_stand_alone(chapter: Chapter) -> Iterator[Problem]:
-    """Check that rank programs, too, import only what a rank has: of the chapter's files they are sent alone."""
+    """Check that rank programs, too, import only what a rank has: no other file of the chapter is sent with them."""
     for path in [*sorted(chapter.folder.glob("programs*.py")), *sorted(chapter.solution.glob("programs*.py"))]:
         for where, module in _foreign_imports(path, chapter):
             todo = f"Ranks get this file alone: it imports {_WHAT_RANKS_HAVE}."
@@ -159,7 +159,7 @@ def readme_has_every_exercise(chapter: Chapter) -> Iterator[Problem]:
 
 
 def docstrings_are_the_contract(chapter: Chapter) -> Iterator[Problem]:
-    """Check that each symbol has a docstring, and that the one of an exercise's first symbol gives the source, in the words of the toml."""
+    """Check that each symbol has a docstring, and that of an exercise's first symbol names the source as the toml does."""
     for exercise in chapter.exercises:
         where = f"solutions/{chapter.id}/{exercise.file}"
         defined = _definitions(parse(read_staff_file(chapter.solution / exercise.file, where), where))
