@@ -87,7 +87,7 @@ def test_a_missing_solution_is_one_problem(root: Path) -> None:
     """Several rules need the file; the author reads of it once."""
     (root / S / "tally.py").unlink()
 
-    assert said(root) == [f"{S}/tally.py: the file is missing. Write it, or mend the name in assignment.toml."]
+    assert said(root) == [f"{S}/tally.py: the file is missing. Write it, or fix the name in assignment.toml."]
 
 
 PLANTED = [
@@ -225,7 +225,7 @@ def test_a_missing_readme_is_named(root: Path) -> None:
     """A chapter without a text is no chapter."""
     (root / A / "README.md").unlink()
 
-    assert said(root) == [f"{A}/README.md: the file is missing. Write it, or mend the name in assignment.toml."]
+    assert said(root) == [f"{A}/README.md: the file is missing. Write it, or fix the name in assignment.toml."]
 
 
 def test_a_chapter_without_solutions_is_named(course: Course) -> None:
@@ -233,5 +233,5 @@ def test_a_chapter_without_solutions_is_named(course: Course) -> None:
     shutil.rmtree(course.root / "solutions")
 
     assert said(course.root, "ch02")[0] == (
-        "solutions/ch02_text/cipher.py: the file is missing. Write it, or mend the name in assignment.toml."
+        "solutions/ch02_text/cipher.py: the file is missing. Write it, or fix the name in assignment.toml."
     )

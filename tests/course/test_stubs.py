@@ -175,7 +175,7 @@ def test_a_missing_solution_is_named(course: Course) -> None:
         chapter_stubs(course.chapter("ch02"))
 
     assert str(error.value) == (
-        "solutions/ch02_text/cipher.py: the file is missing. Write it, or mend the name in assignment.toml."
+        "solutions/ch02_text/cipher.py: the file is missing. Write it, or fix the name in assignment.toml."
     )
 
 

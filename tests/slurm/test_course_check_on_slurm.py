@@ -41,7 +41,7 @@ def test_a_chapter_on_two_nodes_with_four_tasks(cluster, solved):
     output = cluster.run(*check("ch02", "--on", "dev"), cwd=solved)
 
     assert "4 tasks on dev; ranks ran on node0, node1." in output, output
-    assert "Everything here has passed" in output
+    assert "Everything you checked has passed" in output
     (job,) = jobs(cluster) - jobs_before
     assert "COMPLETED" == cluster.job_state(job)
     progress = json.loads((solved / "out" / "progress.json").read_text())
