@@ -97,3 +97,40 @@ def test_an_end_of_a_test_that_was_not_collected_is_refused(tmp_path: Path) -> N
         LaunchError, match=r"the judge finished 'c', which it had not collected. The report cannot be trusted."
     ):
         read_report(report(tmp_path, COLLECTED, {**FINISHED, "record": {**PASSED, "test": "c"}}), trouble="")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"exercise": "sieve"},
+        {"chapter": "ch02_b"},
+        {"aspect": "equivalence"},
+        {"claim": "It fails."},
+        {"hidden": False},
+    ],
+    ids=["exercise", "chapter", "aspect", "claim", "hidden"],
+)
+def test_an_end_of_another_test_under_the_same_name_is_refused(tmp_path: Path, other: dict[str, object]) -> None:
+    """A test that ends with another exercise, aspect, claim or side than it was collected with makes the report worthless."""
+    finished = {**FINISHED, "record": {**PASSED, **other}}
+
+    with pytest.raises(
+        LaunchError, match=r"'a' did not end as the test that was collected. The report cannot be trusted."
+    ):
+        read_report(report(tmp_path, COLLECTED, finished, ENDED), trouble="")
+
+
+def test_an_end_that_has_not_finished_is_refused(tmp_path: Path) -> None:
+    """A finished line whose record says that the test never finished is no evidence of a failure."""
+    failed = {"test": "a", **TEST, "outcome": "failed"}
+
+    with pytest.raises(LaunchError, match="The report cannot be trusted"):
+        read_report(report(tmp_path, COLLECTED, {**FINISHED, "record": failed}), trouble="")
+
+
+def test_a_test_cannot_pass_by_being_collected(tmp_path: Path) -> None:
+    """A collected line that already holds an outcome is refused: only a finished line gives one."""
+    collected = {"event": "collected", "tests": [PASSED]}
+
+    with pytest.raises(LaunchError, match=r"'a' ended before it ran. The report cannot be trusted."):
+        read_report(report(tmp_path, collected, ENDED), trouble="")

@@ -4,7 +4,7 @@ A test counts as passed only if the judge wrote so. A test that was collected an
 judge died, and that earns neither zero nor full points.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Literal
 
@@ -52,6 +52,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Refuse a pass that the judge has not seen."""
         if self.outcome is Outcome.PASSED and not self.finished:
             raise ValueError(f"the test '{self.test}' has passed and never finished")
+
+
+KNOWN_BEFORE = tuple(field.name for field in msgspec.structs.fields(Record) if field.required)
+"""The fields of a record that say which test it is of; all others have a value only after the test has finished."""
 
 
 class Collected(
@@ -102,20 +106,32 @@ def read_report(path: Path, *, trouble: str) -> list[Record]:
     events = list(_events(path))
     if not events or not isinstance(events[0], Collected):
         raise LaunchError(f"The judge did not get as far as collecting its tests. {trouble}".rstrip())
-    records = {record.test: record for record in events[0].tests}
-    for event in events[1:]:
-        if isinstance(event, Finished):
-            if event.record.test not in records:
-                raise LaunchError(
-                    f"{path}: the judge finished '{event.record.test}', which it had not collected. "
-                    "The report cannot be trusted."
-                )
-            records[event.record.test] = event.record
+    collected = {record.test: record for record in events[0].tests}
+    ended = {event.record.test: event.record for event in events if isinstance(event, Finished)}
+    for contradiction in _contradictions(collected, ended):
+        raise LaunchError(f"{path}: {contradiction} The report cannot be trusted.")
     explanation = f"The judge ended before this test did. {trouble}".rstrip()
     return [
-        record if record.finished else msgspec.structs.replace(record, explanation=explanation)
-        for record in records.values()
+        ended.get(test) or msgspec.structs.replace(record, explanation=explanation)
+        for test, record in collected.items()
     ]
+
+
+def _contradictions(collected: Mapping[str, Record], ended: Mapping[str, Record]) -> Iterator[str]:
+    """Yield each way in which a report contradicts itself: a test has one identity, and ends only after it was collected."""
+    for test, record in collected.items():
+        if record != _before_its_end(record):
+            yield f"the judge says that '{test}' ended before it ran."
+    for test, record in ended.items():
+        if test not in collected:
+            yield f"the judge finished '{test}', which it had not collected."
+        elif not record.finished or _before_its_end(record) != collected[test]:
+            yield f"'{test}' did not end as the test that was collected."
+
+
+def _before_its_end(record: Record) -> Record:
+    """Return the record as it was collected."""
+    return Record(**{name: getattr(record, name) for name in KNOWN_BEFORE})
 
 
 def _events(path: Path) -> Iterator[Collected | Finished | ReportEnd]:
