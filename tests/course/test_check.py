@@ -155,7 +155,7 @@ def test_a_chapter_that_cannot_be_read_is_not_run(course: Course, edit: Edit, ju
     edit("solutions/ch02_text/cipher.py", "### END SOLUTION", "")
     lines: list[str] = []
 
-    report = check(course.chapters, judge, progress=lines.append, workers=1)
+    report = check(course.chapters, judge, announce=lines.append, workers=1)
 
     assert [problem.where for problem in report.problems] == ["solutions/ch02_text/cipher.py:11"]
     assert [proof.chapter for proof in report.proofs] == ["ch01_arithmetic"]
@@ -190,6 +190,6 @@ def test_progress_is_told_before_each_step(course: Course, judge: Judge, step: s
     """A check takes minutes, so it says where it is."""
     lines: list[str] = []
 
-    check([course.chapter("ch02")], judge, progress=lines.append)
+    check([course.chapter("ch02")], judge, announce=lines.append)
 
     assert f"ch02_text: {step}" in lines

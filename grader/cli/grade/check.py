@@ -35,7 +35,7 @@ def grade_check(options: Namespace) -> int:
     wall = wall_for_own_code(console)
     with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
         judge = SubprocessJudge(course=course, wall=wall, judges=judges)
-        found = check(chapters, judge, progress=status.update, workers=default_workers())
+        found = check(chapters, judge, announce=status.update, workers=default_workers())
     for proof in found.proofs:
         console.print(str(proof))
     return print_problems(console, [*chapter_list_problems(course), *found.problems], "The course is sound.")

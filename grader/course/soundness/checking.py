@@ -8,7 +8,7 @@ from course_env.errors import CatalogError, LaunchError
 from grader.course.catalog import Chapter
 from grader.course.judging.judge_process import Judge
 from grader.course.problem import Problem
-from grader.course.soundness.proofs import Progress, Proof, prove
+from grader.course.soundness.proofs import Announce, Proof, prove
 from grader.course.soundness.rules import broken_rules
 
 
@@ -25,24 +25,24 @@ def check(
     chapters: Sequence[Chapter],
     judge: Judge,
     *,
-    progress: Progress = lambda _: None,
+    announce: Announce = lambda _: None,
     workers: int | None = None,
 ) -> CheckReport:
     """Return the problems of `chapters`: those that reading shows, then those that running shows.
 
-    `progress` is called with a line before each step, from several threads. `workers` judges run at a time, by default
+    `announce` is called with a line before each step, from several threads. `workers` judges run at a time, by default
     one per CPU. A judge that fails is a problem too, and loses none of the others.
     """
     problems: list[Problem] = []
     proofs: list[Proof] = []
     for chapter in chapters:
-        progress(f"{chapter.id}: files")
+        announce(f"{chapter.id}: files")
         problems += broken_rules(chapter)
         try:
-            proof = prove(chapter, judge, progress=progress, workers=workers or os.cpu_count() or 1)
+            proof = prove(chapter, judge, announce=announce, workers=workers or os.cpu_count() or 1)
         except CatalogError:
             # Files that cannot be read cannot be run; the rules above have reported why.
-            progress(f"{chapter.id}: not run, because some of its files cannot be read")
+            announce(f"{chapter.id}: not run, because some of its files cannot be read")
             continue
         except LaunchError as error:
             problems.append(Problem(where=chapter.id, what=str(error), todo=""))

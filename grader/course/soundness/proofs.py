@@ -26,7 +26,11 @@ from grader.harness.outcome import Outcome
 KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 """Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
 
-Progress = Callable[[str], None]
+REACH_A_GAP = "Every test must reach a gap, which makes it not_attempted: let it call what the student writes."
+FIX_THE_TEST = "Fix the test, or what it tests."
+
+Announce = Callable[[str], None]
+"""Called with a line that says which step begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +58,23 @@ class Proof:
         )
 
 
-def prove(chapter: Chapter, judge: Judge, *, progress: Progress, workers: int) -> Proof:
+def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -> Proof:
     """Return what `judge` says about a chapter's stubs, solutions, alternatives and mutants.
 
     Raises: CatalogError if a mutant or a solution cannot be read; LaunchError if the judge itself failed.
     """
     whole = _pairs(chapter, chapter.exercises)
     mutants = read_mutants(chapter)
-    progress(f"{chapter.id}: stubs")
+    announce(f"{chapter.id}: stubs")
     with _staged(chapter, chapter_stubs(chapter)) as folder:
         stubs = judge(folder.parent, whole)
-    progress(f"{chapter.id}: solutions")
+    announce(f"{chapter.id}: solutions")
     with _staged(chapter, _solution(chapter)) as folder:
         solutions = judge(folder.parent, whole)
     alternatives = [path for file in chapter.files for path in sorted(chapter.solution.glob(f"alternatives/*/{file}"))]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        survived = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, progress), mutants))
-        rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, progress), alternatives))
+        survived = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce), mutants))
+        rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, announce), alternatives))
     return Proof(
         chapter=chapter.id,
         points=chapter.points,
@@ -79,31 +83,22 @@ def prove(chapter: Chapter, judge: Judge, *, progress: Progress, workers: int) -
         mutants=len(mutants),
         killed=sum(not problems for problems in survived),
         problems=(
-            *_unlike_stubs(stubs),
-            *_unlike_solutions(solutions),
+            *_unlike(Outcome.NOT_ATTEMPTED, stubs, of="the stub", todo=REACH_A_GAP),
+            *_unlike(Outcome.PASSED, solutions, of="the solution", todo=FIX_THE_TEST),
             *_unscored(solutions, chapter),
             *chain(*rejected, *survived),
         ),
     )
 
 
-def _unlike_stubs(records: Sequence[Record]) -> Iterator[Problem]:
+def _unlike(expected: Outcome, records: Sequence[Record], *, of: str, todo: str) -> Iterator[Problem]:
+    """Yield each test that did not end as `expected` on `of`, like "the stub"."""
     for record in records:
-        if record.outcome != Outcome.NOT_ATTEMPTED:
-            yield Problem(
-                where=record.test,
-                what=f"is {record.outcome} on the stub of '{record.exercise}'. {record.explanation}".strip(),
-                todo="Every test must reach a gap, which makes it not_attempted: let it call what the student writes.",
-            )
-
-
-def _unlike_solutions(records: Sequence[Record], *, of: str = "the solution") -> Iterator[Problem]:
-    for record in records:
-        if record.outcome != Outcome.PASSED:
+        if record.outcome != expected:
             yield Problem(
                 where=record.test,
                 what=f"is {record.outcome} on {of} of '{record.exercise}'. {record.explanation}".strip(),
-                todo="Fix the test, or what it tests.",
+                todo=todo,
             )
 
 
@@ -117,18 +112,18 @@ def _total(chapter: Chapter, records: Sequence[Record]) -> float:
     return round(sum(score.score or 0.0 for score in score_chapter(chapter, records).values()), 1)
 
 
-def _try_alternative(chapter: Chapter, path: Path, judge: Judge, progress: Progress) -> list[Problem]:
+def _try_alternative(chapter: Chapter, path: Path, judge: Judge, announce: Announce) -> list[Problem]:
     """Return what the tests of one file say against another right answer: nothing, if they grade the contract alone."""
-    progress(f"{chapter.id}: alternative {path.parent.name}")
+    announce(f"{chapter.id}: alternative {path.parent.name}")
     answer = {path.name: path.read_text(encoding="utf-8")}
     with _staged(chapter, _solution(chapter) | answer) as folder:
         records = judge(folder.parent, _pairs(chapter, chapter.exercises_in(path.name)))
-    return list(_unlike_solutions(records, of=f"the alternative {path.parent.name}"))
+    return list(_unlike(Outcome.PASSED, records, of=f"the alternative {path.parent.name}", todo=FIX_THE_TEST))
 
 
-def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, progress: Progress) -> list[Problem]:
+def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announce) -> list[Problem]:
     """Return what keeps a mutant from dying in its own exercise and nowhere else."""
-    progress(f"{chapter.id}: mutant {mutant.name}")
+    announce(f"{chapter.id}: mutant {mutant.name}")
     with _staged(chapter, _solution(chapter)) as folder:
         try:
             apply_mutant(mutant, folder)
