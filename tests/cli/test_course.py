@@ -1,12 +1,15 @@
 """The `course` command, as a student meets it."""
 
+import io
 import shutil
 import subprocess
 import sys
 import time
 
 import pytest
+from rich.console import Console
 
+from grader.cli.course.doctor import _print
 from grader.doctor.machine import Finding
 
 WRONG_GCD = """
@@ -305,6 +308,16 @@ def test_doctor_says_what_an_absence_costs(run_course, monkeypatch):
         line for line in shown.out.splitlines() if line[0] in "✓✗"
     ]
     assert ["No cluster.", "Ask."] == [line.strip() for line in shown.out.splitlines()[2:]]
+
+
+def test_doctor_keeps_a_long_detail_in_its_column():
+    """In a narrow terminal the second line of a detail begins below the first, not below the marks."""
+    finding = Finding(name="wall flat", present=True, detail="launches see files", cost_of_absence="", how_to_get="")
+    screen = io.StringIO()
+
+    _print(Console(width=30, file=screen), [finding])
+
+    assert ["✓ wall flat     launches see", "                files"] == screen.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("command", [[], ["list"], ["check"], ["hint"], ["reset"], ["doctor"]])

@@ -45,7 +45,7 @@ def _examine_cluster(name: str, console: Console) -> int:
         with console.status(f"sending a short job to {name}") as status:
             findings = stack.enter_context(examine_cluster(executor, profile, folder, status.update))
         _print(console, findings)
-        if missing := [one.name for one in findings if one.name in NECESSARY and not one.present]:
+        if missing := [finding.name for finding in findings if finding.name in NECESSARY and not finding.present]:
             raise ExecutorError(
                 f"Fix this before you use the course there: {', '.join(missing)}. "
                 f"What the tasks printed is in {logs(folder)}."
@@ -56,7 +56,8 @@ def _examine_cluster(name: str, console: Console) -> int:
 def _print(console: Console, findings: Sequence[Finding]) -> None:
     for finding in findings:
         mark, style = ("✓", "green") if finding.present else ("✗", "yellow")
-        console.print(Text.assemble((mark, style), f" {finding.name:<14}", finding.detail))
+        detail = indented(finding.detail, INDENT, console.width).lstrip()
+        console.print(Text.assemble((mark, style), f" {finding.name:<14}", detail))
         if not finding.present:
             console.print(indented(finding.cost_of_absence, INDENT, console.width))
             console.print(indented(finding.how_to_get, INDENT, console.width), style="dim")
