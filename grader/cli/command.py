@@ -13,7 +13,10 @@ from grader.course.problem import Problem
 from grader.harness.outcome import Outcome
 from grader.harness.wording import shown
 
-EXIT_CODES = "Exit codes: 0 all passed, 1 graded tests failed, 2 usage, 3 the course is broken, 4 infrastructure."
+EXIT_CODES = (
+    f"Exit codes: {ExitCode.ALL_PASSED} all passed, {ExitCode.SOME_FAILED} graded tests failed, {ExitCode.USAGE} usage, "
+    f"{ExitCode.COURSE_BROKEN} the course is broken, {ExitCode.INFRASTRUCTURE} infrastructure."
+)
 
 WIDTH_WITHOUT_TERMINAL = 10_000  # lines in a file or a pipe are not broken
 

@@ -33,7 +33,7 @@ class Venue(Protocol):
     """Where a batch is graded."""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The venue as the first line of output names it."""
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
@@ -44,7 +44,7 @@ class Venue(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Here:
+class OnThisMachine:
     """Judges are processes of this command."""
 
     submissions: Sequence[Submission]
@@ -53,8 +53,8 @@ class Here:
     resume: bool
 
     @property
-    def words(self) -> str:
-        """How many work."""
+    def description(self) -> str:
+        """How many judges run at a time."""
         return counted(self.workers, "worker")
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
@@ -67,7 +67,7 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jobs:
+class InJobs:
     """Judges are in jobs, which do not end with this command."""
 
     site: Site
@@ -76,8 +76,8 @@ class Jobs:
     resume: bool
 
     @property
-    def words(self) -> str:
-        """Where jobs go."""
+    def description(self) -> str:
+        """How many jobs run at a time, and where."""
         return f"at most {counted(self.site.max_jobs, 'job')} at a time on {self.site.name}"
 
     def grade(self, display: Display) -> Generator[Graded, None, None]:
@@ -115,8 +115,8 @@ def venue_for(options: Namespace, submissions: Sequence[Submission], batch: Batc
         if options.spread:
             raise UsageError("--spread is about the tasks of a job: add --on PROFILE, or leave it out.")
         workers = min(options.workers or default_workers(), len(submissions))
-        return Here(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
+        return OnThisMachine(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
     executor, profile = executor_on(options.on, batch.job_logs, spread=options.spread)
     max_jobs = options.max_jobs if executor.outlives_us else min(options.max_jobs, default_workers())
     site = Site(name=options.on, executor=executor, profile=profile, max_jobs=max_jobs, spread=options.spread)
-    return Jobs(site=site, submissions=submissions, batch=batch, resume=options.resume)
+    return InJobs(site=site, submissions=submissions, batch=batch, resume=options.resume)

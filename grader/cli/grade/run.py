@@ -65,7 +65,9 @@ def add_run(parser: ArgumentParser) -> None:
     parser.add_argument("--chapters", metavar="NAMES", help="only these, like ch02 or ch02,ch04 (default: all)")
     parser.add_argument("--workers", type=_at_least_one, metavar="N", help="judges at a time (default: one per CPU)")
     parser.add_argument(
-        "--on", metavar="PROFILE", help=f"as jobs: {', '.join(known_profiles())}, local or debug, or a .toml file"
+        "--on",
+        metavar="PROFILE",
+        help=f"grade in jobs: on a cluster ({', '.join(known_profiles())}, or a .toml file), or here (local, debug)",
     )
     parser.add_argument(
         "--spread",
@@ -73,7 +75,7 @@ def add_run(parser: ArgumentParser) -> None:
         help="with --on: run the ranks of a test in all tasks of a job, on all its nodes; traffic is then not checked, and results say so",
     )
     parser.add_argument(
-        "--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on, at a time (default: 64)"
+        "--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on: jobs at a time (default: 64)"
     )
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
@@ -109,25 +111,25 @@ def grade_run(options: Namespace) -> int:
     else:
         wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
-    where = venue_for(options, submissions, batch)
+    venue = venue_for(options, submissions, batch)
     with only_one(out):
-        return _grade(batch, submissions, where, console)
+        return _grade(batch, submissions, venue, console)
 
 
-def _grade(batch: Batch, submissions: Sequence[Submission], where: Venue, console: Console) -> int:
-    console.print(_opening(batch, submissions, where.words))
+def _grade(batch: Batch, submissions: Sequence[Submission], venue: Venue, console: Console) -> int:
+    console.print(_opening(batch, submissions, venue.description))
     results: dict[str, SubmissionResult] = {}
     try:
         with (
             stopped_by_signals(batch.running_judges),
             BatchDisplay(console, submissions) as display,
-            closing(where.grade(display)) as grading,
+            closing(venue.grade(display)) as grading,
         ):
             for graded in grading:
                 results[graded.submission.name] = graded.result
                 display.finish(graded)
     except KeyboardInterrupt:
-        console.print(_interrupted(results, submissions, where.end(console)))
+        console.print(_interrupted(results, submissions, venue.end(console)))
         return ExitCode.INTERRUPTED
     in_order = [results[submission.name] for submission in submissions]
     print_results(console, in_order, batch.chapters)
@@ -150,9 +152,9 @@ def _seed(options: Namespace, out: Path) -> int:
     return secrets.randbelow(1 << 31) if earlier is None else earlier
 
 
-def _opening(batch: Batch, submissions: Sequence[Submission], where: str) -> str:
+def _opening(batch: Batch, submissions: Sequence[Submission], venue: str) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
-    return f"Grading {counted(len(submissions), 'submission')} on {chapters}: {where}, seed {batch.seed}, wall {batch.wall}."
+    return f"Grading {counted(len(submissions), 'submission')} on {chapters}: {venue}, seed {batch.seed}, wall {batch.wall}."
 
 
 class BatchDisplay:
@@ -162,7 +164,7 @@ class BatchDisplay:
         self._console = console
         self._fractions = {submission.name: 0.0 for submission in submissions}
         self._done = 0
-        self._told, self._told_at = "", -QUIET_S
+        self._printed, self._printed_at = "", -QUIET_S
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("grading", total=len(submissions))
@@ -189,10 +191,10 @@ class BatchDisplay:
         if (
             is_known
             and not self._console.is_terminal
-            and time.monotonic() - self._told_at >= QUIET_S
-            and known != self._told
+            and time.monotonic() - self._printed_at >= QUIET_S
+            and known != self._printed
         ):
-            self._told, self._told_at = known, time.monotonic()
+            self._printed, self._printed_at = known, time.monotonic()
             self._console.print(f"{progress.done} of {progress.items} chapters are graded; {known}.")
 
     def finish(self, graded: Graded) -> None:
