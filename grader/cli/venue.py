@@ -50,7 +50,10 @@ class OnThisMachine:
     submissions: Sequence[Submission]
     batch: Batch
     workers: int
+    """How many judges run at a time."""
+
     resume: bool
+    """Keep results whose files and tests have not changed."""
 
     @property
     def description(self) -> str:
@@ -74,6 +77,7 @@ class InJobs:
     submissions: Sequence[Submission]
     batch: Batch
     resume: bool
+    """Keep results whose files and tests have not changed."""
 
     @property
     def description(self) -> str:

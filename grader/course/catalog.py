@@ -29,6 +29,8 @@ class Exercise:
     """Unique in the chapter; names the exercise on the command line, in tests and in TODO(<id>)."""
 
     title: str
+    """One line, which the README repeats below the exercise's heading."""
+
     file: str
     """The student's file, by bare name; several exercises may share one."""
 
@@ -36,6 +38,8 @@ class Exercise:
     """Top-level functions and classes of `file` that the student fills in."""
 
     points: int
+    """What a full score is worth."""
+
     source: str
     """Where the idea comes from; the same text as the `Source:` line of the first symbol's docstring."""
 
@@ -51,6 +55,8 @@ class Chapter:
     """The folder's name, like `ch02_distributed_programming`."""
 
     folder: Path
+    """The chapter's folder in `assignments/`."""
+
     title: str
     needs: tuple[str, ...]
     """What the machine must offer to grade the chapter: any of `NEEDS`."""
@@ -109,6 +115,8 @@ class Course:
     """Every chapter below one root, in the order of their numbers."""
 
     root: Path
+    """The folder that holds `assignments/` and `pyproject.toml`."""
+
     chapters: tuple[Chapter, ...]
 
     def chapter(self, name: str) -> Chapter:

@@ -11,7 +11,10 @@ class Problem:
     """File, relative to the course's root, with `:line` where there is one."""
 
     what: str
+    """The fault; the sentence goes on from `where`."""
+
     todo: str
+    """What to do about it; empty if `what` says so."""
 
     def __str__(self) -> str:
         """Return the one line that a command prints."""

@@ -19,6 +19,8 @@ class LastCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: Outcome
     score: float | None
+    """None if it could not be decided."""
+
     digest: str
     """The hash of the student's file at that time."""
 
@@ -27,7 +29,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file; keys are like `ch02_distributed_programming/ring_shift`."""
 
     checks: dict[str, LastCheck] = {}
+    """The last check of each exercise that was checked."""
+
     hints_shown: dict[str, int] = {}
+    """How many hints of each exercise were shown."""
 
     def last_check(self, chapter: Chapter, exercise: Exercise) -> LastCheck | None:
         """Return how the exercise stood at its last check, if there was one."""

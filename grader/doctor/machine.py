@@ -92,10 +92,14 @@ class TorchFacts:
     """What an installed torch reports about itself and the machine."""
 
     gloo: bool = False
+    """Whether torch was built with gloo."""
+
     nccl: str = ""
     """NCCL's version; empty without NCCL."""
 
     gpus: tuple[str, ...] = ()
+    """The name of each GPU that torch sees."""
+
     problem: str = ""
     """Why there are no facts."""
 

@@ -33,10 +33,20 @@ class GradedTest:
     exercise: Exercise
     aspect: Aspect
     claim: str
+    """First line of the test's docstring."""
+
     hidden: bool
+    """Whether the test is in `solutions/`, which only staff have."""
+
     seed: int
+    """What its random inputs are drawn from."""
+
     world_sizes: list[int] = field(default_factory=list)
+    """Of its launches, in their order."""
+
     runs: list[Run] = field(default_factory=list)
+    """What its launches returned."""
+
     nodes: set[str] = field(default_factory=set)
     """The machines on which its ranks ran, if those were others than the judge's."""
 

@@ -7,11 +7,9 @@ from course_env.errors import CatalogError, did_you_mean
 
 
 def _torch() -> str | None:
-    return (
-        None
-        if importlib.util.find_spec("torch")
-        else "PyTorch is not installed: run `pip install -c course_env/constraints.txt torch -e .`."
-    )
+    if importlib.util.find_spec("torch"):
+        return None
+    return "PyTorch is not installed: run `pip install -c course_env/constraints.txt torch -e .`."
 
 
 def _deepspeed() -> str | None:

@@ -78,22 +78,22 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     try:
         for line in sys.stdin.buffer:
-            run = msgspec.json.decode(line, type=JudgeOrder)
-            answers.write(f"{_judge(run, lender)}\n")
+            order = msgspec.json.decode(line, type=JudgeOrder)
+            answers.write(f"{_judge(order, lender)}\n")
     finally:
         lender.close()
 
 
-def _judge(run: JudgeOrder, lender: Lender) -> int:
-    log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def _judge(order: JudgeOrder, lender: Lender) -> int:
+    log = os.open(order.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    os.environ.update(run.settings)
+    os.environ.update(order.settings)
     try:
-        return int(pytest.main([*QUIET, *run.arguments], plugins=[lender]))
+        return int(pytest.main([*QUIET, *order.arguments], plugins=[lender]))
     finally:
-        _forget(run.settings)
+        _forget(order.settings)
         sys.stdout.flush()
         sys.stderr.flush()
 

@@ -78,6 +78,7 @@ class Found:
 
     run: JudgeRun
     num_tasks: int = 1
+    """Of the job that ran the ranks; 1 if this machine did."""
 
 
 @contextmanager

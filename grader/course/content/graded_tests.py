@@ -20,6 +20,8 @@ class TestFunction:
 
     name: str
     where: str
+    """File, relative to the course's root, and line."""
+
     claim: str | None
     """The docstring; None without one."""
 
@@ -27,6 +29,7 @@ class TestFunction:
     """None without a marker, or with one whose arguments are not plain strings."""
 
     aspect: str | None
+    """None without a marker, or with one whose arguments are not plain strings."""
 
 
 def public_tests(chapter: Chapter) -> list[TestFunction]:

@@ -21,11 +21,16 @@ class Mutant:
     """The patch's file name without its ending."""
 
     where: str
+    """The patch file, relative to the course's root."""
+
     exercise: Exercise
+    """The exercise whose tests must fail on it."""
+
     fault: str
     """The sentence that says what is wrong with the answer."""
 
     diff: str
+    """A unified diff that changes the exercise's file and no other."""
 
     @property
     def added_lines(self) -> tuple[str, ...]:

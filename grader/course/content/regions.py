@@ -26,6 +26,8 @@ class Region:
     """Line of the BEGIN marker, counted from 1."""
 
     end: int
+    """Line of the END marker."""
+
     column: int
     """Indentation of the code inside."""
 
@@ -84,6 +86,8 @@ def _marked_spans(source: str, where: str) -> Iterator[tuple[int, int]]:
 class _Statement:
     node: ast.stmt
     first: int
+    """Its first line, decorators included."""
+
     last: int
     around: tuple[ast.AST, ...]
     """The nodes around it, outermost first, without the module."""

@@ -82,6 +82,8 @@ class JudgeRun:
     """One for each test that it collected."""
 
     end: JudgeEnd
+    """How its process ended."""
+
     problem: str = ""
     """Why there is no record: the judge did not get as far as collecting its tests, or its report cannot be trusted."""
 
@@ -103,6 +105,8 @@ class SubprocessJudge:
     """What the inputs are drawn from; None: something fresh."""
 
     time_limit_s: float = 600.0
+    """A run that takes longer is ended."""
+
     options: tuple[str, ...] = ()
     """More arguments for pytest, like `-n2`."""
 
@@ -113,6 +117,7 @@ class SubprocessJudge:
     """The judges that are stopped together with this one."""
 
     watch: Watch = lambda _finished, _all: None
+    """Called when another test has finished."""
 
     def __call__(
         self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False

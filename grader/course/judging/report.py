@@ -30,6 +30,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """First line of the test's docstring: what the student reads."""
 
     hidden: bool
+    """Whether the test is in `solutions/`, which only staff have."""
+
     finished: bool = False
     """Whether the judge saw the test end. Without that there is no evidence: the test is not gradable."""
 
@@ -42,6 +44,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     seconds: float = 0.0
     world_sizes: tuple[int, ...] = ()
+    """Of its launches: each size once, in ascending order."""
+
     nodes: tuple[str, ...] = ()
     """The machines on which its ranks ran, if those were others than the judge's."""
 

@@ -23,9 +23,10 @@ class StoppedError(CourseError):
 
 
 class JudgeProcess(Protocol):
-    """A judge that runs, or has ended with a `returncode`."""
+    """A judge that runs or has ended."""
 
     returncode: int | None
+    """pytest's exit code, or minus the signal that ended it; None while it runs."""
 
     def wait(self, timeout: float) -> int:
         """Return how it ended; raise subprocess.TimeoutExpired if it does not in time."""

@@ -21,11 +21,16 @@ from grader.harness.protocol.wall import Wall
 
 
 class JudgeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a judge that stays is asked to run: pytest's arguments, the file for its output, additions to its environment."""
+    """What a judge that stays is asked to run."""
 
     arguments: tuple[str, ...]
+    """pytest's."""
+
     log: str
+    """The file for its output."""
+
     settings: dict[str, str]
+    """Additions to its environment, for this run only."""
 
 
 class WarmJudges(RunningJudges):
@@ -102,12 +107,12 @@ def _end(server: subprocess.Popen[bytes]) -> None:
 class Turn:
     """One run of a judge that stays; it can be waited for like a process."""
 
-    def __init__(self, server: subprocess.Popen[bytes], run: JudgeOrder) -> None:
+    def __init__(self, server: subprocess.Popen[bytes], order: JudgeOrder) -> None:
         self._server = server
         self.returncode: int | None = None
         assert server.stdin is not None
         try:
-            server.stdin.write(msgspec.json.encode(run) + b"\n")
+            server.stdin.write(msgspec.json.encode(order) + b"\n")
             server.stdin.flush()
         except OSError as error:
             raise LaunchError(f"The judge has gone: {error}.") from error

@@ -24,16 +24,16 @@ def chapter_list_problems(course: Course) -> Iterator[Problem]:
     path = course.root / README
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = {line: number for number, line in enumerate(lines, 1) if _ENTRY.fullmatch(line)}
-    due = chapter_list(course)
-    for line in due:
+    expected = chapter_list(course)
+    for line in expected:
         if line not in found:
             yield Problem(where=README, what="does not list a chapter.", todo=f"Write this line: {line}")
     for line, number in found.items():
-        if line not in due:
+        if line not in expected:
             todo = "Delete it, or write what assignment.toml says."
             yield Problem(where=f"{README}:{number}", what=f"lists '{line}', which no chapter is called.", todo=todo)
-    known = [line for line in found if line in due]
-    if known != [line for line in due if line in found]:
+    known = [line for line in found if line in expected]
+    if known != [line for line in expected if line in found]:
         where = f"{README}:{found[known[0]]}"
         yield Problem(where=where, what="lists the chapters in another order.", todo="Sort them by their numbers.")
 

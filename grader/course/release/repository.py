@@ -28,10 +28,9 @@ CHAPTER_FILES = (
     "notebook/*.ipynb",
     "lab/*.py",
 )
-"""What a chapter's folder in `assignments/` may hold besides its stubs: what ranks run is in programs, what tests share in references."""
+"""What a chapter's folder in `assignments/` may hold in addition to its stubs. Programs are what ranks run, references what tests share."""
 
 _STAFF_FILES = "*_hidden.py"
-
 
 PRISTINE = ".course/pristine"
 """Where a student's copy keeps each stub as it was released, so that a file can be reset."""

@@ -40,9 +40,17 @@ class Proof:
     chapter: str
     points: int
     stub_score: float
+    """What the stubs earn: 0 in a sound chapter."""
+
     solution_score: float
+    """What the solutions earn: all `points` in a sound chapter."""
+
     mutants: int
+    """How many mutants there are."""
+
     killed: int
+    """How many of them fail in their own exercise and nowhere else."""
+
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
