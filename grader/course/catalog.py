@@ -120,7 +120,7 @@ class Course:
     chapters: tuple[Chapter, ...]
 
     def chapter(self, name: str) -> Chapter:
-        """Return the chapter whose id is, or alone starts with, `name`.
+        """Return the chapter whose id is `name`, or the only one whose id starts with it.
 
         Raises: UsageError, with the nearest name, if there is none or more than one.
         """

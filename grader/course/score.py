@@ -32,7 +32,7 @@ class ExerciseScore:
 
 
 def score_exercise(exercise: Exercise, records: Collection[Record]) -> ExerciseScore:
-    """Return the score of one exercise from the records of its tests, all of them and no other's."""
+    """Return the score of one exercise; `records` are those of all its tests, and of no other test."""
     if not records:
         problem = (
             f"Exercise '{exercise.id}' has no test that the judge collected, so it cannot be scored. Run `grade check`."

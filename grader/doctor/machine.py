@@ -1,7 +1,7 @@
 """What this machine offers the course, and what the lack of each thing costs: the facts behind `course doctor`.
 
-Every probe is bounded in time and none can raise. torch is never imported into this process: what only torch knows, a
-short-lived child process is asked.
+Every probe is bounded in time, and none can raise. This process never imports torch: a short-lived child process answers
+what only torch knows.
 """
 
 import functools
@@ -269,7 +269,7 @@ CHECKS = (
     Check(
         name="memory",
         probe=_memory,
-        cost_of_absence=f"With less than {_gib(ENOUGH_MEMORY_BYTES)} a test of 8 ranks may be killed for want of memory.",
+        cost_of_absence=f"With less than {_gib(ENOUGH_MEMORY_BYTES)} a test of 8 ranks may be killed for lack of memory.",
         how_to_get="End other programs, or give the container, the job or the virtual machine more memory.",
     ),
     Check(

@@ -1,1 +1,1 @@
-"""The judge: pytest in the course's own tree. Holds baselines and verdicts, and never imports student code."""
+"""The judge: pytest in the course's own tree. It holds baselines and verdicts, and never imports student code."""

@@ -105,7 +105,7 @@ def read_report(path: Path, *, trouble: str) -> list[Record]:
     """Return one record for each collected test, in the order of collection.
 
     `trouble` says how the judge ended; it explains a test that was collected and never finished.
-    Raises: LaunchError if the judge collected nothing, or wrote what it never writes.
+    Raises: LaunchError if the judge collected nothing, wrote what it never writes, or contradicts itself.
     """
     events = list(_events(path))
     if not events or not isinstance(events[0], Collected):

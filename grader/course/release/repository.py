@@ -137,7 +137,7 @@ def _student_readme(course: Course) -> str:
 
 
 def _copies(course: Course) -> Iterator[tuple[str, Path]]:
-    """Yield name and place of each file that is released as it stands."""
+    """Yield name and path of each file that is released as it stands."""
     for chapter in course.chapters:
         for path in _files_below(chapter.folder, course.root):
             name = path.relative_to(chapter.folder).as_posix()

@@ -206,7 +206,7 @@ def _problems(rule: Rule, chapter: Chapter) -> list[Problem]:
 
 
 def _from_error(error: CatalogError) -> Problem:
-    """Return an error of the course's own reader, whose message opens with the place."""
+    """Return the problem in an error of the course's own readers, whose messages begin with the file."""
     where, _, what = str(error).partition(": ")
     return Problem(where=where, what=what, todo="")
 
@@ -231,7 +231,7 @@ def _imports_of(path: Path, where: str) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _foreign_imports(path: Path, chapter: Chapter) -> Iterator[tuple[str, str]]:
-    """Yield place and name of what a file imports and no rank has: a rank gets one student file and one of programs."""
+    """Yield where a file imports a module that no rank has, and the module: a rank gets one student file and one of programs."""
     own = {Path(file).stem for file in chapter.files}
     allowed = {*sys.stdlib_module_names, "course_env", *chapter.needs} - {"gpu"} - own
     where = _where(path, chapter)
