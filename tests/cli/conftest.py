@@ -69,8 +69,8 @@ def _run(main: Callable[[list[str]], int], arguments: tuple[object, ...], capsys
         code = main([str(argument) for argument in arguments])
     except SystemExit as end:  # how argparse ends
         code = int(end.code or 0)
-    said = capsys.readouterr()
-    return Shown(code=code, out=said.out, err=said.err)
+    captured = capsys.readouterr()
+    return Shown(code=code, out=captured.out, err=captured.err)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def solve(root, chapter="ch01_arithmetic", file="arithmetic.py"):
 
 
 def test_list_shows_every_exercise_with_its_points(run_course):
-    """Before anything was checked, nothing is earned."""
+    """Before the first check, `course list` shows each exercise with its points, and nothing is earned."""
     shown = run_course("list")
 
     assert 0 == shown.code
@@ -43,7 +43,7 @@ def test_list_shows_every_exercise_with_its_points(run_course):
 
 
 def test_list_imports_no_torch_and_is_quick(root, environment):
-    """The command that is typed most answers at once."""
+    """`course list`, the command that people type most, answers at once."""
     code = "import sys; from grader.cli.course.__main__ import main; main(['list']); sys.exit('torch' in sys.modules)"
     started = time.monotonic()
 
@@ -55,7 +55,7 @@ def test_list_imports_no_torch_and_is_quick(root, environment):
 
 
 def test_check_of_a_stub_says_what_to_do_next(run_course):
-    """What was not attempted is not explained at length: the file says it."""
+    """For a stub, `course check` explains no failure: it names the file and the TODO in it."""
     shown = run_course("check", "ch01/gcd")
 
     assert 1 == shown.code
@@ -68,7 +68,7 @@ def test_check_of_a_stub_says_what_to_do_next(run_course):
 
 
 def test_check_explains_the_first_failure_and_names_the_others(run_course, root):
-    """The first failing test is explained in full with its claim; each other one has a line; then what to type."""
+    """`course check` explains the first failing test in full, gives each other one a line, and ends with what to type."""
     (root / "assignments/ch01_arithmetic/arithmetic.py").write_text(WRONG_GCD)
 
     shown = run_course("check", "ch01/gcd", "--seed", "17")
@@ -86,7 +86,7 @@ def test_check_explains_the_first_failure_and_names_the_others(run_course, root)
 
 
 def test_check_of_a_solved_chapter_passes(run_course, root):
-    """All passed is exit code 0."""
+    """A chapter in which every test passes is exit code 0."""
     solve(root, "ch02_text", "cipher.py")
 
     shown = run_course("check", "ch02")
@@ -97,7 +97,7 @@ def test_check_of_a_solved_chapter_passes(run_course, root):
 
 
 def test_check_runs_no_hidden_test(run_course, root):
-    """In the course's own repository students and staff see the same score."""
+    """`course check` gives students and staff the same score, because it runs public tests only."""
     (root / "solutions/ch02_text/test_cipher_hidden.py").write_text("import nothing_of_that_name\n")
     solve(root, "ch02_text", "cipher.py")
 
@@ -105,7 +105,7 @@ def test_check_runs_no_hidden_test(run_course, root):
 
 
 def test_list_remembers_the_last_check_until_the_file_is_edited(run_course, root):
-    """A score belongs to the file that earned it."""
+    """`course list` shows the last check's score, and says so when the file was edited afterwards."""
     solve(root, "ch02_text", "cipher.py")
     run_course("check", "ch02")
 
@@ -120,7 +120,7 @@ def test_list_remembers_the_last_check_until_the_file_is_edited(run_course, root
 
 
 def test_a_broken_progress_file_counts_as_empty(run_course, root):
-    """Progress decides nothing, so it is not worth an error."""
+    """A progress file that cannot be read counts as empty, because no grade depends on it."""
     (root / "out").mkdir()
     (root / "out/progress.json").write_text("{")
 
@@ -128,7 +128,7 @@ def test_a_broken_progress_file_counts_as_empty(run_course, root):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("ch9", "'ch9' is no chapter of this course. Known: ch01, ch02."),
         (
@@ -142,16 +142,16 @@ def test_a_broken_progress_file_counts_as_empty(run_course, root):
     ],
 )
 @pytest.mark.parametrize("command", ["check", "hint", "reset"])
-def test_an_unknown_name_is_answered_with_the_nearest(run_course, command, name, said):
-    """A slip of the finger costs one line."""
+def test_an_unknown_name_is_answered_with_the_nearest(run_course, command, name, message):
+    """An unknown chapter or exercise is a usage error that lists the known names and suggests the nearest."""
     shown = run_course(command, name)
 
     assert (2, "") == (shown.code, shown.out)
-    assert said == shown.err.strip()
+    assert message == shown.err.strip()
 
 
 def test_outside_a_course_the_folder_is_named(run_course, tmp_path, monkeypatch):
-    """Whoever types in the wrong folder reads which one is right."""
+    """In a folder that is no course, the error names the folder and says what a course's folder holds."""
     monkeypatch.chdir(tmp_path)
 
     shown = run_course("list")
@@ -163,7 +163,7 @@ def test_outside_a_course_the_folder_is_named(run_course, tmp_path, monkeypatch)
 
 
 def test_tests_that_cannot_be_collected_are_the_courses_fault(run_course, root):
-    """Exit code 3, with the judge's own words."""
+    """Tests that cannot be imported end `course check` with exit code 3 and the judge's last lines."""
     (root / "assignments/ch02_text/test_cipher.py").write_text("import nothing_of_that_name\n")
 
     shown = run_course("check", "ch02")
@@ -174,7 +174,7 @@ def test_tests_that_cannot_be_collected_are_the_courses_fault(run_course, root):
 
 
 def test_hints_come_one_at_a_time(run_course):
-    """The first is shown at once, each --more shows one more, and what was shown stays shown."""
+    """The first hint is shown at once, each --more shows one more, and what was shown stays shown."""
     first = run_course("hint", "ch01/gcd").out
     second = run_course("hint", "ch01/gcd", "--more").out
     again = run_course("hint", "ch01/gcd").out
@@ -189,7 +189,7 @@ def test_hints_come_one_at_a_time(run_course):
 
 
 def test_a_hint_for_a_whole_chapter_asks_which(run_course):
-    """Hints belong to exercises."""
+    """`course hint` of a chapter is a usage error that lists the chapter's exercises."""
     shown = run_course("hint", "ch01")
 
     assert 2 == shown.code
@@ -199,7 +199,7 @@ def test_a_hint_for_a_whole_chapter_asks_which(run_course):
 
 
 def test_reset_puts_the_stub_back_and_keeps_a_backup(run_course, root):
-    """Nothing a student wrote is lost."""
+    """`course reset` writes the stub again and keeps what the student wrote in a backup."""
     folder = root / "assignments/ch01_arithmetic"
     stub = (folder / "arithmetic.py").read_text()
     (folder / "arithmetic.py").write_text(WRONG_GCD)
@@ -218,7 +218,7 @@ def test_reset_puts_the_stub_back_and_keeps_a_backup(run_course, root):
 
 
 def test_two_resets_in_one_second_keep_two_backups(run_course, root):
-    """A backup is never written over."""
+    """A second reset within the same second does not overwrite the first one's backup."""
     path = root / "assignments/ch01_arithmetic/arithmetic.py"
     for text in ("one = 1\n", "two = 2\n"):
         path.write_text(text)
@@ -229,7 +229,7 @@ def test_two_resets_in_one_second_keep_two_backups(run_course, root):
 
 @pytest.mark.parametrize(("answer", "changed"), [("n", False), ("", False), ("y", True), ("YES", True)])
 def test_reset_asks_first(run_course, root, monkeypatch, answer, changed):
-    """Only a clear yes resets."""
+    """`course reset` asks, and resets only if the answer is a clear yes."""
     path = root / "assignments/ch01_arithmetic/arithmetic.py"
     path.write_text(WRONG_GCD)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
@@ -241,7 +241,7 @@ def test_reset_asks_first(run_course, root, monkeypatch, answer, changed):
 
 
 def test_reset_with_nobody_to_ask_changes_nothing(run_course, root):
-    """A script must say --yes."""
+    """Without a terminal, `course reset` changes nothing unless it is given --yes."""
     path = root / "assignments/ch01_arithmetic/arithmetic.py"
     path.write_text(WRONG_GCD)
 
@@ -256,7 +256,7 @@ def test_reset_with_nobody_to_ask_changes_nothing(run_course, root):
 
 
 def test_reset_of_an_untouched_file_makes_no_backup(run_course, root):
-    """There is nothing to keep."""
+    """A file that is as it was released is neither reset nor backed up."""
     shown = run_course("reset", "ch01/gcd", "--yes")
 
     assert "arithmetic.py is as it was released: there is nothing to reset." in shown.out
@@ -264,7 +264,7 @@ def test_reset_of_an_untouched_file_makes_no_backup(run_course, root):
 
 
 def test_a_student_resets_from_the_released_copy(run_course, run_grade, root, monkeypatch, tmp_path):
-    """A student's repository has no solutions; the stubs that came with it do."""
+    """In a student's repository, which has no solutions, `course reset` uses the stubs that were released with it."""
     run_grade("release", tmp_path / "student")
     monkeypatch.chdir(tmp_path / "student")
     path = tmp_path / "student/assignments/ch01_arithmetic/arithmetic.py"
@@ -278,7 +278,7 @@ def test_a_student_resets_from_the_released_copy(run_course, run_grade, root, mo
 
 
 def test_reset_without_a_released_copy_says_where_it_should_be(run_course, root):
-    """Someone who deleted the copies can still fetch them."""
+    """Without solutions and released stubs, the error says which file to fetch and how."""
     shutil.rmtree(root / "solutions")
     (root / "assignments/ch01_arithmetic/arithmetic.py").write_text(WRONG_GCD)
 
@@ -293,7 +293,7 @@ def test_reset_without_a_released_copy_says_where_it_should_be(run_course, root)
 
 
 def test_doctor_says_what_an_absence_costs(run_course, monkeypatch):
-    """What is there is one line; what is not says what it costs and how to get it."""
+    """`course doctor` gives what is present one line, and says of what is absent what that costs and how to get it."""
     findings = (
         Finding(name="torch", present=True, detail="2.13.0", cost_of_absence="", how_to_get=""),
         Finding(name="Slurm", present=False, detail="no sbatch", cost_of_absence="No cluster.", how_to_get="Ask."),
@@ -322,7 +322,7 @@ def test_doctor_keeps_a_long_detail_in_its_column():
 
 @pytest.mark.parametrize("command", [[], ["list"], ["check"], ["hint"], ["reset"], ["doctor"]])
 def test_every_help_has_an_example_and_the_exit_codes(run_course, command):
-    """--help is enough to begin."""
+    """--help of `course` and of each of its commands ends with an example and the exit codes."""
     shown = run_course(*command, "--help")
 
     assert 0 == shown.code

@@ -22,7 +22,7 @@ from tests.processes import descendants
 
 
 def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
-    """Each submission has a line, a row and a file; points, letters and totals agree."""
+    """Each submission has a line, a row and a result file, whose points, letters and totals agree."""
     folders = [golden(case) for case in ("right", "rank_exits", "missing_file")]
 
     shown = run_grade("run", *folders, "--chapters", "ch01", "--out", tmp_path / "out", "--seed", 5, "--workers", 2)
@@ -42,7 +42,7 @@ def test_a_class_ends_in_a_table_and_result_files(run_grade, golden, tmp_path):
 
 
 def test_a_perfect_submission_is_exit_code_0(run_grade, golden):
-    """All passed."""
+    """`grade run` returns 0 if every exercise of every submission passed."""
     shown = run_grade("run", golden("right"), "--chapters", "ch01")
 
     assert 0 == shown.code
@@ -50,7 +50,7 @@ def test_a_perfect_submission_is_exit_code_0(run_grade, golden):
 
 
 def test_without_chapters_every_chapter_counts(run_grade, golden):
-    """A chapter that nobody handed in has no table, and counts in the total."""
+    """Without --chapters, a chapter that nobody handed in has no table, and counts in the total."""
     shown = run_grade("run", golden("right"))
 
     assert 1 == shown.code
@@ -60,7 +60,7 @@ def test_without_chapters_every_chapter_counts(run_grade, golden):
 
 
 def test_resume_keeps_results_and_the_seed(run_grade, golden):
-    """The second run grades nothing and shows the same table."""
+    """With --resume a second run grades nothing again, and shows the same seed and table."""
     folders = [golden(case) for case in ("right", "missing_file")]
 
     first = run_grade("run", *folders, "--chapters", "ch01").out
@@ -72,7 +72,7 @@ def test_resume_keeps_results_and_the_seed(run_grade, golden):
 
 
 def test_two_commands_do_not_share_a_folder(run_grade, golden, tmp_path):
-    """The second one says so, and the first goes on as if nothing had been."""
+    """A second `grade run` on the same --out is refused, and leaves the first one's folder usable."""
     words = ("run", golden("right"), "--out", tmp_path / "out")
     with only_one(tmp_path / "out"):
         shown = run_grade(*words)
@@ -83,7 +83,7 @@ def test_two_commands_do_not_share_a_folder(run_grade, golden, tmp_path):
 
 
 def test_a_file_system_without_locks_is_good_enough(tmp_path, monkeypatch):
-    """Parallel file systems are often mounted so; any other trouble is trouble."""
+    """`grade run` works on a file system that is mounted without locks; any other error of the lock is raised."""
 
     def flock_fails(number):
         def refuse(*_):
@@ -99,15 +99,15 @@ def test_a_file_system_without_locks_is_good_enough(tmp_path, monkeypatch):
         pass
 
 
-def test_results_are_for_who_graded_only(run_grade, golden, tmp_path):
-    """On a machine that others use, too: a folder that is made for them is closed to others."""
+def test_results_are_closed_to_other_users(run_grade, golden, tmp_path):
+    """A folder that `grade run` makes for results is closed to other users of the machine."""
     run_grade("run", golden("right"), "--out", tmp_path / "out")
 
     assert 0o700 == stat.S_IMODE((tmp_path / "out").stat().st_mode)
 
 
 def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_path):
-    """Before anything is graded."""
+    """Two submissions with one name are refused before anything is graded."""
     folder = golden("right")
     other = tmp_path / "elsewhere" / "right"
     other.mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_pa
 
 
 def test_an_unknown_chapter_is_a_usage_error(run_grade, golden):
-    """The nearest name is suggested."""
+    """An unknown name in --chapters is a usage error that suggests the nearest."""
     shown = run_grade("run", golden("right"), "--chapters", "ch01_aritmetic")
 
     assert 2 == shown.code
@@ -128,7 +128,7 @@ def test_an_unknown_chapter_is_a_usage_error(run_grade, golden):
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two"])
 def test_workers_must_be_a_whole_number(run_grade, golden, workers):
-    """Nobody waits for zero workers."""
+    """--workers accepts only a whole number of at least 1."""
     shown = run_grade("run", golden("right"), f"--workers={workers}")
 
     assert 2 == shown.code
@@ -136,7 +136,7 @@ def test_workers_must_be_a_whole_number(run_grade, golden, workers):
 
 
 def test_an_exercise_without_tests_is_the_courses_fault(run_grade, golden, root):
-    """It is neither zero nor full, and the exit code says that the course is broken."""
+    """An exercise without tests earns neither zero nor full points, and the exit code says that the course is broken."""
     for path in root.glob("*/ch01_arithmetic/test_tally*.py"):
         path.unlink()
 
@@ -147,7 +147,7 @@ def test_an_exercise_without_tests_is_the_courses_fault(run_grade, golden, root)
 
 
 def test_a_judge_that_dies_twice_is_exit_code_4(run_grade, tmp_path):
-    """The class is graded all the same, and the line says whose judge it was."""
+    """After a judge has died twice the class is still graded, and the submission's line says whose judge it was."""
     folder = tmp_path / "submitted" / "killer" / "ch01_arithmetic"
     folder.mkdir(parents=True)
     (folder / "arithmetic.py").write_text(
@@ -165,7 +165,7 @@ def test_a_judge_that_dies_twice_is_exit_code_4(run_grade, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_every_judge_and_keeps_results(root, golden, environment, number):
-    """What is graded stays, nothing runs on, and the message says how to go on."""
+    """Ctrl-C or SIGTERM ends every process of `grade run`, keeps what is graded, and says how to go on."""
     folders = [str(golden(case)) for case in ("hangs", "right")]
     command = [sys.executable, "-m", "grader.cli.grade", "run", *folders, "--chapters", "ch01", "--workers", "2"]
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -186,7 +186,7 @@ def test_an_interruption_ends_every_judge_and_keeps_results(root, golden, enviro
 
 
 def test_a_terminal_shows_a_bar_that_leaves_no_trace(root, golden, environment):
-    """While it runs there is a bar; when it is done there are the lines and the table."""
+    """A terminal shows a progress bar while `grade run` works, and the same lines and table at the end."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "grader.cli.grade", "run", str(golden("right")), "--chapters", "ch01"]
     environment |= {"TERM": "xterm", "COLUMNS": "100"}
@@ -236,13 +236,13 @@ def no_bubblewrap(monkeypatch, tmp_path):
 
 
 def test_without_bubblewrap_nothing_is_graded(root, golden, no_bubblewrap, capsys):
-    """`grade run` ends with exit code 4 and one sentence that says what to install; no result is written."""
+    """Without bubblewrap `grade run` writes no result, ends with exit code 4 and says in one sentence what to install."""
     code = grade.main(["run", str(golden("right")), "--out", str(root / "out")])
 
-    said = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert code == 4
-    assert "apt install bubblewrap" in said
-    assert "Nothing was graded" in said
+    assert "apt install bubblewrap" in errors
+    assert "Nothing was graded" in errors
     assert not (root / "out").exists()
 
 
@@ -266,7 +266,7 @@ def test_a_wall_that_is_not_there_is_refused(run_grade, golden, no_bubblewrap):
 
 
 def test_each_result_records_its_wall(run_grade, golden):
-    """What a submission ran behind stands in its result, and a result from behind another wall is not kept."""
+    """A result records the wall that its submission ran behind, and --resume does not keep one from behind another wall."""
     folder = golden("right")
     run_grade("run", folder, "--chapters", "ch01", "--wall", "none")
     assert json.loads(Path("out/grade/results/right.json").read_text())["wall"] == "none"

@@ -125,8 +125,8 @@ def test_select_without_names_is_everything(course: Course) -> None:
         ('hints = ["Cross out the multiples of each number that is not crossed out."]', "hints = []", "exercise 'sieve': hints is empty. Write at least one."),
     ],
 )  # fmt: skip
-def test_a_wrong_declaration_is_named_with_its_mend(root: Path, edit: Edit, old: str, new: str, message: str) -> None:
-    """The error gives the file, the exercise, the fault and what to do."""
+def test_a_wrong_declaration_is_named_with_what_to_do(root: Path, edit: Edit, old: str, new: str, message: str) -> None:
+    """The error about a wrong declaration gives the file, the exercise, the fault and what to do."""
     edit(TOML, old, new)
 
     with pytest.raises(CatalogError) as error:
@@ -136,7 +136,7 @@ def test_a_wrong_declaration_is_named_with_its_mend(root: Path, edit: Edit, old:
 
 
 def test_text_that_is_not_toml_is_located(root: Path, edit: Edit) -> None:
-    """The parser's line and column come through."""
+    """The error about text that is not TOML gives the parser's line and column."""
     edit(TOML, "needs = []", "needs = [")
 
     with pytest.raises(CatalogError, match=r"assignment.toml is not valid TOML: .*line"):

@@ -23,7 +23,7 @@ def run(course: Course, judge: Judge, chapter: str = "ch01") -> CheckReport:
 
 
 def test_a_sound_course_has_no_problem_and_one_line_a_chapter(course: Course, judge: Judge) -> None:
-    """The summary gives the points of stubs and solutions, and the mutants."""
+    """The line of a sound chapter gives the points of stubs and solutions, and the number of mutants."""
     report = check(course.chapters, judge)
 
     assert report.problems == ()
@@ -76,7 +76,7 @@ def test_a_mutant_that_survives_is_seen(course: Course, edit: Edit, judge: Judge
 
 
 def test_a_mutant_that_is_merely_not_attempted_is_not_killed(course: Course, edit: Edit, judge: Judge) -> None:
-    """A mutant must be an answer, and a wrong one."""
+    """A mutant on which its tests are `not_attempted` survives, because it is no answer."""
     edit(f"{S}/mutants/gcd-returns_the_rest.patch", "+    return b", "+    raise NotImplementedError")
 
     assert run(course, judge).problems[0].what.startswith("survives: the tests of 'gcd' are not_attempted on it.")
@@ -101,7 +101,7 @@ def test_a_mutant_that_breaks_another_exercise_is_seen(course: Course, edit: Edi
 
 
 def test_a_mutant_that_does_not_apply_loses_none_of_the_others(course: Course, edit: Edit, judge: Judge) -> None:
-    """The error is one problem; the other mutants are tried."""
+    """A mutant that does not apply is one problem, and the other mutants are tried."""
     edit(f"{S}/tally.py", "self._count_of.get(word, 0) + count", "count + self._count_of.get(word, 0)")
 
     report = run(course, judge)
@@ -121,7 +121,7 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
 
 
 def test_an_exercise_that_the_judge_never_collected_is_seen(course: Course, judge: Judge) -> None:
-    """A test file that pytest passes over must not go unnoticed."""
+    """An exercise whose tests pytest did not collect is a problem."""
 
     def blind(submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> list[Record]:
         records = judge(submission, selected, first_failure_only=first_failure_only)
@@ -134,7 +134,7 @@ def test_an_exercise_that_the_judge_never_collected_is_seen(course: Course, judg
 
 
 def test_a_judge_that_fails_is_one_problem_among_the_others(course: Course, edit: Edit) -> None:
-    """What reading showed is not lost when running is impossible."""
+    """If the judge fails, the problems that reading showed are still reported."""
     edit("assignments/ch02_text/README.md", "(1 point)", "(2 points)")
 
     def broken(submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> list[Record]:
@@ -151,7 +151,7 @@ def test_a_judge_that_fails_is_one_problem_among_the_others(course: Course, edit
 
 
 def test_a_chapter_that_cannot_be_read_is_not_run(course: Course, edit: Edit, judge: Judge) -> None:
-    """The rules say why, and the other chapters are checked."""
+    """A chapter that cannot be read is not run; the rules say why, and the other chapters are checked."""
     edit("solutions/ch02_text/cipher.py", "### END SOLUTION", "")
     lines: list[str] = []
 
@@ -163,7 +163,7 @@ def test_a_chapter_that_cannot_be_read_is_not_run(course: Course, edit: Edit, ju
 
 
 def test_only_the_tests_that_can_see_a_mutant_are_run(course: Course, judge: Judge) -> None:
-    """Those of its file's exercises: its own until the first failure, its neighbours' whole."""
+    """A mutant is judged by its own exercise up to the first failure, and by all tests of the exercises in the same file."""
     asked: set[tuple[tuple[str, ...], bool]] = set()
     lock = threading.Lock()
 
@@ -186,8 +186,8 @@ def test_only_the_tests_that_can_see_a_mutant_are_run(course: Course, judge: Jud
 
 
 @pytest.mark.parametrize("step", ["files", "stubs", "solutions", "mutant caesar-no_wrap"])
-def test_progress_is_told_before_each_step(course: Course, judge: Judge, step: str) -> None:
-    """A check takes minutes, so it says where it is."""
+def test_each_step_is_announced(course: Course, judge: Judge, step: str) -> None:
+    """A check, which takes minutes, announces each step before it begins."""
     lines: list[str] = []
 
     check([course.chapter("ch02")], judge, announce=lines.append)

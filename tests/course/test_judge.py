@@ -15,7 +15,7 @@ Edit = Callable[[str, str, str], None]
 
 
 def test_the_mini_course_is_sound(course: Course) -> None:
-    """Stubs earn nothing, solutions everything, every mutant dies: each in a judge of its own, on real ranks."""
+    """On real ranks, in a separate judge each, stubs earn nothing, solutions everything, and every mutant dies."""
     report = check(course.chapters, SubprocessJudge(course=course, wall=Wall.NONE))
 
     assert report.problems == ()
@@ -26,7 +26,7 @@ def test_the_mini_course_is_sound(course: Course) -> None:
 
 
 def test_only_the_selected_exercises_are_graded_hidden_tests_included(course: Course) -> None:
-    """Every record is of the exercise that was asked for, and both sides' tests are there."""
+    """Every record is of the selected exercise, whose public and hidden tests are both graded."""
     records = SubprocessJudge(course=course, wall=Wall.NONE)(course.root / "solutions", course.select(["ch01/tally"]))
 
     assert {record.exercise for record in records} == {"tally"}
@@ -34,7 +34,7 @@ def test_only_the_selected_exercises_are_graded_hidden_tests_included(course: Co
 
 
 def test_after_a_first_failure_the_rest_has_no_evidence(course: Course) -> None:
-    """What is left out is neither passed nor failed."""
+    """Tests that are left out after a first failure neither pass nor fail."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE)
 
     first, *rest = judge(course.root / "assignments", course.select(["ch01"]), first_failure_only=True)
@@ -45,7 +45,7 @@ def test_after_a_first_failure_the_rest_has_no_evidence(course: Course) -> None:
 
 @pytest.mark.usefixtures("fourth_test_hangs")
 def test_a_judge_past_its_limit_is_cut(course: Course) -> None:
-    """What it had finished counts; the rest says why it has no result."""
+    """What a judge had finished at its time limit counts, and the rest says why it has no result."""
     records = SubprocessJudge(course=course, wall=Wall.NONE, time_limit_s=5)(
         course.root / "solutions", course.select(["ch01/gcd"])
     )
@@ -57,7 +57,7 @@ def test_a_judge_past_its_limit_is_cut(course: Course) -> None:
 
 
 def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> None:
-    """The end of its output is in the error."""
+    """The error of a judge that cannot collect its tests ends with the last lines of its output."""
     edit("assignments/ch02_text/test_cipher.py", '"caesar", aspect="equivalence"', '"cesar", aspect="equivalence"')
 
     with pytest.raises(LaunchError) as error:
@@ -71,7 +71,7 @@ def test_a_judge_that_cannot_collect_says_why(course: Course, edit: Edit) -> Non
 
 
 def test_a_hidden_test_file_that_cannot_be_imported_gives_no_points(course: Course, edit: Edit) -> None:
-    """Public tests alone must not earn what the hidden ones were to guard."""
+    """If a hidden test file cannot be imported, the public tests alone earn nothing."""
     edit("solutions/ch02_text/test_cipher_hidden.py", "from grader.harness import exercise\n", "import nowhere\n")
 
     try:

@@ -37,7 +37,7 @@ def found(course: Course, student: Path) -> list[str]:
 
 
 def test_a_sound_release_shows_nothing(course: Course, student: Path) -> None:
-    """The mini course leaks nowhere."""
+    """The scan finds nothing in a sound release of the mini course."""
     assert found(course, student) == []
 
 
@@ -54,7 +54,7 @@ def test_a_sound_release_shows_nothing(course: Course, student: Path) -> None:
 def test_one_line_of_a_solution_is_seen_however_it_is_dressed(
     course: Course, student: Path, name: str, text: str
 ) -> None:
-    """Prose, comments, pictures, blanks and notebooks do not hide it."""
+    """A line of a solution is found in prose, comments, drawings and notebooks, and with any number of blanks."""
     plant(student, name, text)
 
     (leak,) = found(course, student)
@@ -103,7 +103,7 @@ def test_our_own_packages_may_share_a_line_but_not_a_passage(course: Course, stu
 
 
 def test_a_line_that_two_solutions_share_is_an_idiom(course: Course, student: Path) -> None:
-    """What answers two exercises answers none."""
+    """A line that solves two files is no secret."""
     tally = course.root / "solutions" / "ch01_arithmetic" / "tally.py"
     tally.write_text(
         tally.read_text().replace("self._count_of: dict[str, int] = {}", f"self._count_of = {{}}\n        {LINE}")
@@ -134,7 +134,7 @@ def test_a_line_that_students_get_anyway_is_no_secret(course: Course, student: P
 def test_mutants_hidden_tests_and_alternatives_are_secret(
     course: Course, student: Path, text: str, origin: str
 ) -> None:
-    """A patch's lines and its sentence, a hidden test's name, another answer."""
+    """A mutant's lines and sentence, a hidden test's name, and an alternative's lines are secret."""
     plant(student, "CONTRIBUTING.md", f"See {text}\n")
 
     assert found(course, student) == [f"CONTRIBUTING.md:1: shows {origin}: 'See {text}'."]
@@ -158,14 +158,14 @@ def test_a_longer_name_is_another_name(course: Course, student: Path) -> None:
     ],
 )
 def test_staff_files_are_seen_by_their_names(course: Course, student: Path, name: str) -> None:
-    """Even an empty one is out of place."""
+    """A file with a staff name is a leak, even if it is empty."""
     plant(student, name, "")
 
     assert found(course, student) == [f"{name}: is a file of the staff side."]
 
 
 def test_pictures_are_passed_over(course: Course, student: Path) -> None:
-    """Bytes that are no text hold no line."""
+    """A file that is no text holds no line of a solution."""
     (student / "docs").mkdir()
     (student / "docs" / "ring.png").write_bytes(b"\x89PNG\xff\xfe")
 
@@ -185,5 +185,5 @@ def test_pictures_are_passed_over(course: Course, student: Path) -> None:
     ],
 )
 def test_a_telling_line_is_long_or_has_four_names(line: str, *, expected: bool) -> None:
-    """Short lines and common loops say nothing of a solution."""
+    """Short lines and common loops tell nothing about a solution."""
     assert is_telling(line) is expected

@@ -17,7 +17,7 @@ PATCH = f"solutions/ch01_arithmetic/mutants/{NAME}.patch"
 
 
 def test_a_patch_names_its_exercise_and_its_fault(course: Course) -> None:
-    """The two header lines and the file name come through."""
+    """A mutant has its exercise and fault from the header lines, and its name from the file."""
     mutants = {mutant.name: mutant for mutant in read_mutants(course.chapter("ch01"))}
 
     assert len(mutants) == 9
@@ -27,7 +27,7 @@ def test_a_patch_names_its_exercise_and_its_fault(course: Course) -> None:
 
 
 def test_every_mutant_of_the_mini_course_applies(course: Course) -> None:
-    """Each patch fits the solution as it is."""
+    """Every patch of the mini course applies to its solution."""
     for chapter in course.chapters:
         for mutant in read_mutants(chapter):
             apply_mutant(mutant, chapter.solution)
@@ -63,7 +63,7 @@ def test_an_outer_repository_and_its_variables_do_not_matter(
     ],
 )  # fmt: skip
 def test_a_malformed_patch_is_refused(course: Course, edit: Edit, old: str, new: str, message: str) -> None:
-    """The error gives the file, the fault and the mend."""
+    """The error about a malformed patch gives the file, the fault and what to do."""
     edit(PATCH, old, new)
 
     with pytest.raises(CatalogError) as error:
@@ -87,7 +87,7 @@ def test_a_patch_that_no_longer_fits_is_refused(course: Course, root: Path, edit
 
 
 def test_a_mutant_that_is_not_python_is_refused(course: Course, root: Path, edit: Edit) -> None:
-    """Any test would fail on it, so it would prove nothing."""
+    """A mutant that is not valid Python is refused, because any test would fail on it."""
     chapter = course.chapter("ch01")
     edit(PATCH, "+    return b", "+    return b)")
 

@@ -15,7 +15,7 @@ STUB = "assignments/ch02_text/cipher.py"
 
 
 def test_a_release_holds_exactly_what_students_get(course: Course, root: Path, tmp_path: Path) -> None:
-    """Stubs, READMEs, declarations, programs, public tests and the root's files; nothing of the staff side."""
+    """A release holds stubs, READMEs, declarations, programs, public tests and the root's files; nothing of the staff side."""
     (root / "grader" / "deep").mkdir(parents=True)
     (root / "grader" / "deep" / "module.py").write_text("")
     (root / "out").mkdir()
@@ -70,7 +70,7 @@ def test_the_students_readme_lists_every_chapter(course: Course, tmp_path: Path)
     assert CHAPTERS_GO_HERE not in text
 
 
-def test_a_release_is_a_course_of_its_own(course: Course, tmp_path: Path) -> None:
+def test_a_release_is_a_whole_course(course: Course, tmp_path: Path) -> None:
     """The catalog reads it, and its student files are stubs, whatever stands in assignments/."""
     (course.root / STUB).write_text('"""The solution, by mistake."""\n')
 
@@ -93,7 +93,7 @@ def test_a_lab_is_released_as_it_stands(course: Course, root: Path, tmp_path: Pa
 
 
 def test_an_empty_folder_is_a_fine_destination(course: Course, tmp_path: Path) -> None:
-    """A folder made beforehand is used, and nothing is left beside it."""
+    """A release goes to an empty folder that exists, and leaves no other file next to it."""
     (tmp_path / "student").mkdir()
 
     release(course, tmp_path / "student")
@@ -150,7 +150,7 @@ def test_a_link_is_refused(course: Course, tmp_path: Path) -> None:
 
 
 def test_a_stale_stub_is_named_with_its_first_line_that_differs(course: Course, edit: Edit) -> None:
-    """Somebody edited the stub, or the solution's contract."""
+    """A stub that differs from what its solution gives is named with the first line that differs."""
     edit(STUB, "Secret writing", "Hidden writing")
 
     (problem,) = stale_stubs(course.chapter("ch02"))
@@ -162,13 +162,13 @@ def test_a_stale_stub_is_named_with_its_first_line_that_differs(course: Course, 
 
 
 def test_a_missing_stub_is_stale(course: Course) -> None:
-    """A stub that nobody wrote yet is named too."""
+    """A stub that is not there counts as out of date."""
     (course.root / STUB).unlink()
 
     assert [problem.what for problem in stale_stubs(course.chapter("ch02"))] == ["is missing."]
 
 
-def test_writing_stubs_mends_what_is_stale_and_touches_nothing_else(course: Course, edit: Edit) -> None:
+def test_writing_stubs_renews_what_is_stale_and_touches_nothing_else(course: Course, edit: Edit) -> None:
     """Only files that differ are written."""
     edit(STUB, "Secret writing", "Hidden writing")
 

@@ -25,7 +25,7 @@ def report(folder: Path, *events: object, end: str = "\n") -> Path:
 
 
 def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
-    """Every field of both lines comes through."""
+    """Every field of the judge's lines is in the record of a test that finished."""
     record = read_report(report(tmp_path, COLLECTED, FINISHED, ENDED), trouble="")[0]
 
     assert (record.test, record.exercise, record.aspect, record.hidden) == ("a", "gcd", "property", True)
@@ -34,7 +34,7 @@ def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
 
 
 def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:
-    """The kind comes through as a member of its list."""
+    """The kind of mistake that the judge wrote is read as a member of the closed list."""
     failed = {**PASSED, "outcome": "failed", "mistake": "a sum where a mean is due"}
     finished = {"event": "finished", "record": failed}
 
@@ -42,7 +42,7 @@ def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Pa
 
 
 def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
-    """A judge that died gives nobody points, and nobody a zero; the record says how it died."""
+    """A test that a dying judge never finished gives neither points nor zero, and its record says how the judge died."""
     passed, lost = read_report(report(tmp_path, COLLECTED, FINISHED), trouble="It ended with exit code -9.")
 
     assert (passed.outcome, lost.outcome) == (Outcome.PASSED, Outcome.NOT_GRADABLE)
@@ -50,7 +50,7 @@ def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
 
 
 def test_half_a_last_line_is_no_line(tmp_path: Path) -> None:
-    """A judge killed while it wrote has not finished that test."""
+    """A test whose last line is only half written has not finished."""
     path = report(tmp_path, COLLECTED, FINISHED, end="")
 
     assert {record.outcome for record in read_report(path, trouble="")} == {Outcome.NOT_GRADABLE}
@@ -58,7 +58,7 @@ def test_half_a_last_line_is_no_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("events", [[], [FINISHED, COLLECTED], [ENDED]])
 def test_without_a_collection_there_is_no_result(tmp_path: Path, events: list[object]) -> None:
-    """Nothing is known, so nothing is scored."""
+    """A report that does not begin with the collected tests gives no result."""
     with pytest.raises(LaunchError) as error:
         read_report(report(tmp_path, *events, end="\n" if events else ""), trouble="It ended with exit code 4.")
 
@@ -66,7 +66,7 @@ def test_without_a_collection_there_is_no_result(tmp_path: Path, events: list[ob
 
 
 def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
-    """The judge may die before it opens the file."""
+    """A judge that dies before it opens its report has collected nothing."""
     with pytest.raises(LaunchError, match="did not get as far"):
         read_report(tmp_path / "none.jsonl", trouble="")
 
@@ -86,13 +86,13 @@ def test_a_missing_report_is_no_result(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_no_judge_writes_is_refused(tmp_path: Path, line: object) -> None:
-    """Unknown events, keys, outcomes, kinds of mistake and types are errors, with the line."""
+    """Unknown events, keys, outcomes, kinds of mistake and types are errors that name the line."""
     with pytest.raises(LaunchError, match=r"report.jsonl:2: not a line of a judge's report: "):
         read_report(report(tmp_path, COLLECTED, line, ENDED), trouble="")
 
 
 def test_an_end_of_a_test_that_was_not_collected_is_refused(tmp_path: Path) -> None:
-    """The report contradicts itself, so none of it counts."""
+    """A report that finishes a test which it did not collect is worthless."""
     with pytest.raises(
         LaunchError, match=r"the judge finished 'c', which it had not collected. The report cannot be trusted."
     ):

@@ -15,15 +15,15 @@ A = "assignments/ch01_arithmetic"
 S = "solutions/ch01_arithmetic"
 
 
-def said(root: Path, chapter: str = "ch01") -> list[str]:
-    """Return what the rules say about a chapter, as printed."""
+def problems_of(root: Path, chapter: str = "ch01") -> list[str]:
+    """Return the problems that the rules find in a chapter, as printed."""
     return [str(problem) for problem in broken_rules(load_course(root).chapter(chapter))]
 
 
 @pytest.mark.parametrize("chapter", ["ch01", "ch02"])
 def test_the_mini_course_breaks_no_rule(root: Path, chapter: str) -> None:
-    """Without a planted fault there is no problem."""
-    assert said(root, chapter) == []
+    """The mini course, in which no fault was planted, has no problem."""
+    assert problems_of(root, chapter) == []
 
 
 def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
@@ -32,7 +32,7 @@ def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
         (root / tree / "__pycache__").mkdir()
         (root / tree / "__pycache__" / "x.pyc").write_bytes(b"")
 
-    assert said(root) == []
+    assert problems_of(root) == []
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
     ],
 )
 def test_what_the_release_ships_may_stand_in_assignments(root: Path, name: str) -> None:
-    """What the release ships is expected."""
+    """A file that the release ships is no problem in assignments/."""
     (root / A / name).parent.mkdir(exist_ok=True)
     (root / A / name).write_text("")
 
-    assert said(root) == []
+    assert problems_of(root) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_any_other_file_in_assignments_is_unexpected(root: Path, name: str) -> N
     (root / A / name).parent.mkdir(parents=True, exist_ok=True)
     (root / A / name).write_text("")
 
-    assert said(root) == [
+    assert problems_of(root) == [
         f"{A}/{name}: is no file that a chapter has. Delete it, move it to solutions/, or declare it as the 'file' of an exercise."
     ]
 
@@ -71,11 +71,11 @@ def test_any_other_file_in_assignments_is_unexpected(root: Path, name: str) -> N
     "name", ["old.py", "test_tally.py", "mutants/gcd.diff", "alternatives/tally.py", "alternatives/x/other.py"]
 )
 def test_a_file_in_solutions_that_nothing_would_look_at_is_unexpected(root: Path, name: str) -> None:
-    """A hidden test with the wrong name would silently not count."""
+    """A file in solutions/ that no check reads is a problem: a hidden test with a wrong name would silently not count."""
     (root / S / name).parent.mkdir(parents=True, exist_ok=True)
     (root / S / name).write_text("")
 
-    assert said(root) == [
+    assert problems_of(root) == [
         (
             f"{S}/{name}: is neither a declared file, a hidden test, a mutant nor an alternative. "
             "Delete it, rename it, or declare it as the 'file' of an exercise."
@@ -84,10 +84,10 @@ def test_a_file_in_solutions_that_nothing_would_look_at_is_unexpected(root: Path
 
 
 def test_a_missing_solution_is_one_problem(root: Path) -> None:
-    """Several rules need the file; the author reads of it once."""
+    """A missing solution, which several rules need, is reported once."""
     (root / S / "tally.py").unlink()
 
-    assert said(root) == [f"{S}/tally.py: the file is missing. Write it, or fix the name in assignment.toml."]
+    assert problems_of(root) == [f"{S}/tally.py: the file is missing. Write it, or fix the name in assignment.toml."]
 
 
 PLANTED = [
@@ -121,14 +121,14 @@ PLANTED = [
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=range(len(PLANTED)))
-def test_a_planted_fault_is_named_with_its_mend(
+def test_a_planted_fault_is_named_with_what_to_do(
     root: Path, edit: Edit, planted: tuple[str, str, str, list[str]]
 ) -> None:
-    """The place, the fault and the mend, and nothing else."""
+    """A planted fault gives exactly its own problems, each with the place, the fault and what to do."""
     name, old, new, expected = planted
     edit(name, old, new)
 
-    problems = said(root)
+    problems = problems_of(root)
 
     # A fault in a solution also makes its stub stale where it stands outside the regions; that is another test.
     assert [problem for problem in problems if f"{A}/tally.py" not in problem or f"{A}/tally.py" == name] == expected
@@ -141,7 +141,7 @@ def test_the_marker_has_one_spelling(root: Path, edit: Edit) -> None:
     assert (
         f"{A}/test_tally.py:9: test_each_rank_counts_its_own_words names no exercise. "
         'Put @exercise("<id>", aspect="<aspect>") above it, as plain strings.'
-    ) in said(root)
+    ) in problems_of(root)
 
 
 IMPORTS_OF_TESTS = [
@@ -155,12 +155,12 @@ IMPORTS_OF_TESTS = [
 
 @pytest.mark.parametrize(("name", "line", "module"), IMPORTS_OF_TESTS)
 def test_no_test_file_is_a_library(root: Path, name: str, line: str, module: str) -> None:
-    """What two files share has a home, so that nobody must read one test to understand another."""
+    """A file that imports a test file is a problem that says where shared helpers go."""
     old = (root / name).read_text() if (root / name).exists() else '"""Shared."""\n'
     first, rest = old.split("\n", 1)
     (root / name).write_text(f"{first}\n{line}\n{rest}")
 
-    assert said(root) == [
+    assert problems_of(root) == [
         (
             f"{name}:2: imports the test file '{module}'. Move what both need to assignments/ch01_arithmetic/references.py, "
             "or to a references_<file>.py there."
@@ -171,22 +171,22 @@ def test_no_test_file_is_a_library(root: Path, name: str, line: str, module: str
 @pytest.mark.parametrize("file", [f"{A}/programs.py", f"{A}/programs_tally.py", f"{S}/programs_hidden.py"])
 @pytest.mark.parametrize("module", ["assignments.ch01_arithmetic", "grader.harness", "torch", "references"])
 def test_rank_programs_stand_alone(root: Path, file: str, module: str) -> None:
-    """One file of them is sent to each rank, where neither the chapter's other files nor the judge's side are."""
+    """A file of rank programs that imports what no rank has is a problem."""
     (root / file).write_text(f'"""Programs."""\n\nimport os\nimport course_env.errors\nfrom {module} import x\n')
 
     assert (
         f"{file}:5: imports '{module}'. Ranks get this file alone: "
         "it imports the standard library, course_env and the chapter's needs."
-    ) in said(root)
+    ) in problems_of(root)
 
 
 def test_the_contract_may_not_lack_its_source(root: Path, edit: Edit) -> None:
-    """The first symbol's docstring says where the idea comes from."""
+    """A first symbol whose docstring names no source is a problem."""
     edit(
         f"{S}/tally.py", "\n    Source: Agarwal et al. 2013, Mergeable Summaries, doi:10.1145/2500128, section 1.\n", ""
     )
 
-    assert said(root)[-1] == (
+    assert problems_of(root)[-1] == (
         f"{S}/tally.py:4: the docstring of 'Tally' gives the source as ''. assignment.toml says "
         "'Agarwal et al. 2013, Mergeable Summaries, doi:10.1145/2500128, section 1'; make the two agree."
     )
@@ -196,7 +196,7 @@ def test_every_symbol_has_a_contract(root: Path, edit: Edit) -> None:
     """A symbol without a docstring leaves the student guessing."""
     edit(f"{S}/arithmetic.py", '    """Return whether `number` has exactly two divisors."""\n', "")
 
-    assert said(root)[-1] == (
+    assert problems_of(root)[-1] == (
         f"{S}/arithmetic.py:39: 'is_prime' has no docstring. Write the exact contract: it is all that the student gets."
     )
 
@@ -206,14 +206,14 @@ def test_another_label_ends_the_source(root: Path, edit: Edit) -> None:
     source = "    Source: Nicomachus of Gerasa, Introduction to Arithmetic, book I, chapter 13.\n"
     edit(f"{S}/arithmetic.py", source, source + "    Raises: nothing.\n")
 
-    assert not any("gives the source" in problem for problem in said(root))
+    assert not any("gives the source" in problem for problem in problems_of(root))
 
 
 def test_three_mutants_are_the_least(root: Path) -> None:
     """Tests that were tried on fewer wrong answers are not trusted."""
     (root / S / "mutants" / "tally-counts_once.patch").unlink()
 
-    assert said(root) == [
+    assert problems_of(root) == [
         (
             f"{A}/assignment.toml: exercise 'tally' has 2 mutants. "
             f"Add {S}/mutants/tally-<what is wrong>.patch until there are 3."
@@ -222,16 +222,16 @@ def test_three_mutants_are_the_least(root: Path) -> None:
 
 
 def test_a_missing_readme_is_named(root: Path) -> None:
-    """A chapter without a text is no chapter."""
+    """A chapter without a README is a problem that names the file."""
     (root / A / "README.md").unlink()
 
-    assert said(root) == [f"{A}/README.md: the file is missing. Write it, or fix the name in assignment.toml."]
+    assert problems_of(root) == [f"{A}/README.md: the file is missing. Write it, or fix the name in assignment.toml."]
 
 
 def test_a_chapter_without_solutions_is_named(course: Course) -> None:
     """In a student's copy there is nothing to check, and the error says what is missing."""
     shutil.rmtree(course.root / "solutions")
 
-    assert said(course.root, "ch02")[0] == (
+    assert problems_of(course.root, "ch02")[0] == (
         "solutions/ch02_text/cipher.py: the file is missing. Write it, or fix the name in assignment.toml."
     )

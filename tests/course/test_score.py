@@ -54,7 +54,7 @@ def score(**outcomes: tuple[Outcome, ...]) -> ExerciseScore:
 def test_equivalence_is_a_gate_and_each_aspect_is_whole_or_nothing(
     outcomes: dict[str, tuple[Outcome, ...]], expected: float
 ) -> None:
-    """50, 30 and 20 parts, shared among the aspects that have tests; none without every equivalence test."""
+    """Unless every equivalence test passes, nothing is earned; the aspects with tests share the points as 50 to 30 to 20."""
     assert score(**outcomes).score == expected
 
 
@@ -71,7 +71,7 @@ def test_equivalence_is_a_gate_and_each_aspect_is_whole_or_nothing(
     ],
 )
 def test_the_outcome_is_the_most_violent_end(outcomes: tuple[Outcome, ...], expected: Outcome) -> None:
-    """Crashed, then timed out, then failed; not attempted only where nothing passed or failed."""
+    """An exercise crashed, else timed out, else failed; it is not attempted only if nothing in it passed or failed."""
     assert score(e=outcomes).outcome is expected
 
 
@@ -84,17 +84,17 @@ def test_what_this_machine_cannot_decide_has_no_score(outcomes: dict[str, tuple[
 
 
 def test_a_wrong_answer_is_zero_on_any_machine() -> None:
-    """Once the gate is shut, a test that could not run changes nothing."""
+    """Once an equivalence test has failed, a test that could not run changes nothing."""
     assert score(e=(F,), p=(X,)) == ExerciseScore(points=28, score=0.0, outcome=F)
 
 
 def test_an_untouched_exercise_is_not_attempted_even_without_a_gpu() -> None:
-    """What was not written needs no GPU to be seen."""
+    """An exercise that was not written is not attempted, even if its other tests need a GPU that is missing."""
     assert score(e=(N, X)) == ExerciseScore(points=28, score=0.0, outcome=N)
 
 
 def test_an_exercise_without_tests_earns_nothing_and_says_so() -> None:
-    """No evidence is no score, and a problem for the course's author."""
+    """An exercise without records has no score, and a problem for the course's author."""
     assert score() == ExerciseScore(
         points=28,
         score=None,

@@ -86,7 +86,7 @@ EXERCISES = (exercise("shift", "shift"), exercise("turn", "Ring"))
 
 
 def test_only_what_is_outside_the_regions_survives() -> None:
-    """Gaps become TODOs; imports, helpers, attributes and comments of the solution go; all else stays to the letter."""
+    """Gaps become TODOs; the solution's imports, helpers, attributes and comments go; all else stays to the letter."""
     assert generate_stub(SOLUTION, EXERCISES, where="ring.py") == STUB
 
 
@@ -148,7 +148,7 @@ def region(body: str) -> str:
     ],
 )  # fmt: skip
 def test_a_solution_that_gives_no_sound_stub_is_refused(source: str, message: str) -> None:
-    """The error gives the line, the fault and the mend; no stub is made."""
+    """No stub is made of a faulty solution, and the error gives the line, the fault and what to do."""
     with pytest.raises(CatalogError) as error:
         generate_stub(source, EXERCISES[:1], where="ring.py")
 
@@ -156,7 +156,7 @@ def test_a_solution_that_gives_no_sound_stub_is_refused(source: str, message: st
 
 
 def test_a_stub_that_would_not_compile_is_refused() -> None:
-    """A block that only holds a region would be empty in the stub."""
+    """A solution with a block that holds only a region is refused: the block would be empty in the stub."""
     source = region("    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n") + (
         "if True:\n    ### BEGIN SOLUTION\n    import heapq\n    ### END SOLUTION\n"
     )
@@ -168,7 +168,7 @@ def test_a_stub_that_would_not_compile_is_refused() -> None:
 
 
 def test_a_missing_solution_is_named(course: Course) -> None:
-    """The error names the file that the catalog declares."""
+    """The error about a missing solution names the file that the catalog declares."""
     (course.root / "solutions" / "ch02_text" / "cipher.py").unlink()
 
     with pytest.raises(CatalogError) as error:
@@ -180,7 +180,7 @@ def test_a_missing_solution_is_named(course: Course) -> None:
 
 
 def test_a_solution_that_is_not_utf8_is_named(course: Course) -> None:
-    """The error gives the byte."""
+    """The error about a solution that is not UTF-8 gives the file and the byte."""
     (course.root / "solutions" / "ch02_text" / "cipher.py").write_bytes(b"# \xff\n")
 
     with pytest.raises(CatalogError, match=r"cipher.py: not UTF-8: invalid start byte at byte 2. Save it as UTF-8."):

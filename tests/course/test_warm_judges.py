@@ -1,4 +1,4 @@
-"""Judges that stay say what judges of their own say, and survive none of what would spoil the next submission."""
+"""Judges that stay give the verdicts of judges for one submission, and none outlives what would spoil the next submission."""
 
 import subprocess
 import threading
@@ -36,8 +36,8 @@ def processes(judges):
     return [server.pid for server in judges._free]
 
 
-def test_each_submission_is_judged_as_by_a_judge_of_its_own(course: Course, judges: WarmJudges) -> None:
-    """One process, one after the other: solutions, stubs, and solutions again."""
+def test_each_submission_is_judged_as_by_a_separate_judge(course: Course, judges: WarmJudges) -> None:
+    """One judge that stays grades solutions, stubs and solutions again as a separate judge for each would."""
     warm = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
     own = SubprocessJudge(course=course, wall=Wall.NONE)
 
@@ -49,7 +49,7 @@ def test_each_submission_is_judged_as_by_a_judge_of_its_own(course: Course, judg
 
 
 def test_as_many_are_started_as_are_needed_at_a_time(course: Course, judges: WarmJudges) -> None:
-    """However many submissions there are; afterwards none is left."""
+    """At most as many judges start as work at one time, and none is left after the block."""
     report = check(course.chapters, SubprocessJudge(course=course, wall=Wall.NONE, judges=judges), workers=2)
 
     assert report.problems == ()
@@ -60,7 +60,7 @@ def test_as_many_are_started_as_are_needed_at_a_time(course: Course, judges: War
 
 
 def test_a_zygote_serves_all_submissions(course: Course, judges: WarmJudges) -> None:
-    """It is what the time is saved by."""
+    """The second submission of a judge that stays is served by the first one's zygote."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
     judge(course.root / "solutions", course.select(["ch01/gcd"]))
     (server,) = processes(judges)
@@ -79,7 +79,7 @@ def children(pid):
 
 @pytest.mark.usefixtures("fourth_test_hangs")
 def test_one_past_its_limit_is_ended_and_the_next_is_another(course: Course, judges: WarmJudges) -> None:
-    """What it had finished counts, and nothing of it goes on."""
+    """A judge past its limit is ended, what it had finished counts, and the next submission gets another judge."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges, time_limit_s=5)
 
     run = judge.run(course.root / "solutions", course.select(["ch01/gcd"]))
@@ -91,7 +91,7 @@ def test_one_past_its_limit_is_ended_and_the_next_is_another(course: Course, jud
 
 
 def test_one_that_dies_says_so(course: Course, judges: WarmJudges, edit: Edit) -> None:
-    """As a judge of its own would, and the next submission has another."""
+    """A judge that stays and dies reports its signal, and the next submission gets another judge."""
     edit("assignments/ch02_text/test_cipher.py", "from grader.harness import exercise\n", "import os\nos.abort()\n")
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
 
@@ -102,7 +102,7 @@ def test_one_that_dies_says_so(course: Course, judges: WarmJudges, edit: Edit) -
 
 
 def test_they_can_be_stopped_from_another_thread(course: Course, judges: WarmJudges) -> None:
-    """The one at work ends, and none starts afterwards."""
+    """stop() from another thread ends the judge at work, and no other starts afterwards."""
     judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
     judge(course.root / "solutions", course.select(["ch01/tally"]))
     (server,) = processes(judges)

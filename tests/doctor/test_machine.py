@@ -57,7 +57,7 @@ def torch_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[TorchFacts], None]:
 
 @pytest.fixture
 def python(add_command: AddCommand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Return what replaces the interpreter of child processes by a shell script, and forgets what torch said."""
+    """Return what replaces the interpreter of child processes by a shell script, and forgets torch's earlier answer."""
     machine._torch_facts.cache_clear()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     return lambda script: add_command("python", script)
@@ -114,7 +114,7 @@ def test_what_torch_answers_is_shown(
 
 
 def test_machine_without_gpu(torch_says: Callable[[TorchFacts], None]) -> None:
-    """Neither a GPU nor NCCL: both absent, while gloo is there."""
+    """On a machine without a GPU, GPUs and NCCL are absent while gloo is present."""
     torch_says(TorchFacts(gloo=True))
     assert find("gloo").present
     assert find("GPUs").detail == "torch sees none."
@@ -168,7 +168,7 @@ def test_memory_is_what_is_available(monkeypatch: pytest.MonkeyPatch, available_
 def test_room_for_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, free_mib: int, *, present: bool
 ) -> None:
-    """Too little free room in memory or on disk counts as absence."""
+    """Shared memory or a disk with too little free room counts as absent."""
     monkeypatch.setattr(machine, "SHARED_MEMORY", tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: DiskUsage(2 << 30, 0, free_mib << 20))
     assert find(name).present == present
@@ -227,7 +227,7 @@ def test_optional_packages(name: str, package: str, install: Callable[[Mapping[s
 
 
 def test_probe_that_raises_is_an_absence() -> None:
-    """No probe can break the machine."""
+    """A probe that raises counts as absence, and does not end the examination."""
 
     def probe() -> tuple[bool, str]:
         raise ZeroDivisionError("by zero")

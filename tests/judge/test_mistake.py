@@ -40,7 +40,7 @@ def finished(course, check, returned):
     ],
 )
 def test_a_failed_test_has_a_kind(course, check, returned, mistake):
-    """What the test's own message, the comparison or the launch names; a bare assertion has the kind of them all."""
+    """A failed test has the kind of mistake that its message, the comparison or the launch names, or else the general kind."""
     event = finished(course, check, returned)
 
     assert ("passed" if mistake is None else "failed") == event["outcome"]
@@ -48,17 +48,17 @@ def test_a_failed_test_has_a_kind(course, check, returned, mistake):
 
 
 @pytest.mark.parametrize(
-    ("check", "told"),
+    ("check", "message"),
     [
         ("assert_matches(PerRank([1, 2]), PerRank([1, 2, 3]))", "holds a value for 3 ranks, `actual` for 2."),
         ("assert_matches(PerRank([]), 1)", "there is no rank to compare."),
         ("assert_matches(1.0, 1.0, exact=1.0, rtol=0)", "pass one or the other."),
     ],
 )
-def test_a_comparison_that_no_submission_could_pass_is_the_courses_fault(course, check, told):
+def test_a_comparison_that_no_submission_could_pass_is_the_courses_fault(course, check, message):
     """An author who compares what cannot be compared costs nobody a point: the test is not gradable, and says why."""
     event = finished(course, check, "3")
 
     assert ("not_gradable", None) == (event["outcome"], event["mistake"])
-    assert told in event["explanation"]
+    assert message in event["explanation"]
     assert "orrect the test" in event["explanation"]

@@ -34,7 +34,7 @@ def outcomes(events: list[dict]) -> dict[str, str]:
 
 
 def test_the_report_lists_what_must_pass_and_what_did(course):
-    """First every collected test, then one outcome each, then the end."""
+    """A report lists every collected test, then one outcome for each, then its end."""
     course.write(TESTS)
 
     collected, *finished, ended = course.report()
@@ -53,7 +53,7 @@ def test_the_report_lists_what_must_pass_and_what_did(course):
 
 
 def test_an_assert_in_references_is_explained_as_one_in_a_test(course):
-    """What tests share stands in another file, and the student reads the values that differ all the same."""
+    """An assertion that tests share in references shows the student the values that differ, as one in the test does."""
     tests = """
         from assignments.ch01_sums.references import assert_sum
 
@@ -117,7 +117,7 @@ def test_traffic_alone_is_no_proof(course, compared, outcome):
 
 
 def test_only_the_exercise_asked_for_is_collected(course):
-    """--exercise narrows the run, and the report promises no more than that."""
+    """With --exercise the report lists the tests of that exercise only."""
     course.write(TESTS)
 
     collected, *_ = course.report("--exercise", "ch01/add")
@@ -136,7 +136,7 @@ def test_an_unknown_exercise_is_a_usage_error_with_a_suggestion(course):
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "message"),
     [
         ("", 'must carry @exercise("<id>", aspect="<aspect>")'),
         ('@pytest.mark.exercise("add")', 'must carry @exercise("<id>", aspect="<aspect>")'),
@@ -148,18 +148,18 @@ def test_an_unknown_exercise_is_a_usage_error_with_a_suggestion(course):
     ],
     ids=["none", "no-aspect", "no-exercise", "bad-aspect"],
 )
-def test_a_test_without_a_place_stops_the_run(course, marker, told):
-    """A graded test that no exercise could count is the author's mistake, and nothing is graded past it."""
+def test_a_test_of_no_exercise_stops_the_run(course, marker, message):
+    """A graded test that belongs to no exercise or aspect is the author's mistake, and stops the run."""
     course.write(f"{marker}\ndef test_add(student):\n    pass\n")
 
     run = course.judge()
 
     assert run.returncode == 4
-    assert told in run.stderr
+    assert message in run.stderr
 
 
 def test_a_failure_names_exercise_claim_and_next_command(course):
-    """The terminal shows what should hold, what did not, and how to see it again; no frame of ours."""
+    """The terminal shows the exercise, what should hold, what did not, and how to see it again, and no frame of ours."""
     course.write(TESTS, student="def add(a, b):\n    return a - b\n\ndef double(a):\n    return a.no_such_thing\n")
 
     text = course.judge("--seed", "17").stdout
@@ -173,7 +173,7 @@ def test_a_failure_names_exercise_claim_and_next_command(course):
 
 
 def test_a_stub_is_not_attempted(course):
-    """Work not begun is told apart from work gone wrong."""
+    """A test that reaches a gap of the stub is `not_attempted`, not failed."""
     stub = 'def add(a, b):\n    raise NotImplementedError("TODO(add)")\n\ndef double(a):\n    return 2 * a\n'
     course.write(TESTS, student=stub)
 
@@ -194,7 +194,7 @@ def test_a_hang_spares_the_other_exercises_and_is_waited_for_once(course):
 
 
 def test_inputs_differ_between_runs_and_repeat_with_their_seed(course):
-    """Nobody can learn the inputs by heart, and everybody can see a failure again."""
+    """Inputs are drawn anew for each run, and drawn again from a printed seed."""
     course.write(
         '''
         import random
@@ -210,7 +210,7 @@ def test_inputs_differ_between_runs_and_repeat_with_their_seed(course):
     assert shown[0] == shown[2] != shown[1]
 
 
-def test_two_xdist_workers_say_the_same(course):
+def test_two_xdist_workers_give_the_same_verdicts(course):
     """-n 2 gives the verdicts of one process; a report, which needs one writer, refuses it."""
     course.write(TESTS)
 
@@ -220,7 +220,7 @@ def test_two_xdist_workers_say_the_same(course):
 
 
 def test_a_missing_need_is_not_gradable(course, monkeypatch):
-    """What the machine lacks is neither a failure nor a pass."""
+    """A test that needs what the machine lacks neither fails nor passes."""
     course.write(
         '''
         @exercise("add", aspect="equivalence")
@@ -253,7 +253,7 @@ ANYWHERE = """
 
 
 def test_a_launch_may_have_a_gpu_for_each_rank(course, monkeypatch):
-    """Where there are too few it runs on the CPU and says why; what asks for GPUs cannot be graded, nor can traffic there."""
+    """Without a GPU, a launch on "best" runs on the CPU and says why; its traffic is not gradable, nor is a launch on "gpu"."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     course.write(ANYWHERE, needs='["torch"]')
 
@@ -263,9 +263,9 @@ def test_a_launch_may_have_a_gpu_for_each_rank(course, monkeypatch):
     assert expected == {name.removeprefix("test_"): outcome for name, outcome in outcomes(finished).items()}
     on_cpu = ["gloo on the CPU (there is no GPU)"]
     assert [[], on_cpu, on_cpu, on_cpu] == [event["placements"] for event in finished]
-    told = [event["explanation"] for event in finished]
-    assert "This test needs a GPU for each rank: there is no GPU." == told[2]
-    assert told[3].startswith("On GPUs nobody records")
+    explanations = [event["explanation"] for event in finished]
+    assert "This test needs a GPU for each rank: there is no GPU." == explanations[2]
+    assert explanations[3].startswith("On GPUs nobody records")
 
 
 def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
@@ -291,7 +291,7 @@ def test_a_launch_that_no_submission_could_satisfy_is_the_courses_fault(course):
     ids=["surrogate", "escape", "long"],
 )
 def test_a_string_from_a_rank_harms_neither_terminal_nor_report(course, returned, monkeypatch):
-    """What student code returns may end up in pytest's words for a failed comparison: escaped, and not without end."""
+    """A string that student code returns is escaped and cut where pytest's message of a failed comparison shows it."""
     monkeypatch.setenv("CI", "1")  # where pytest shows everything
     tests = TESTS.replace("== 5", r"== 'lines\nof text\n'")
     course.write(tests, student=f"def add(a, b):\n    return {returned}\n\ndef double(a):\n    return 2 * a\n")
@@ -316,7 +316,7 @@ def test_a_value_that_cannot_travel_to_ranks_is_the_courses_fault(course):
 
 
 def test_a_module_that_cannot_be_imported_leaves_no_report(course):
-    """Tests that could not be collected are not silently forgiven: nothing is promised, so nothing is scored."""
+    """If a test module cannot be imported, the report lists no test at all, so none of the others can score."""
     course.write(TESTS)
     (course.chapter / "test_more.py").write_text("import no_such_module\n")
 

@@ -3,7 +3,7 @@
     python tests/sample_class/build.py OUT
 
 Six submissions: all right, untouched, half done, and three with one mistake each: a deadlock, a crash of a rank, a sum
-where an average is due. `expected.json` beside this file says what each of them earns.
+where an average is due. `expected.json` in this folder says what each of them earns.
 """
 
 import shutil

@@ -15,21 +15,22 @@ HERE = Path(__file__).parent
 
 
 def test_every_submission_earns_what_it_should(tmp_path):
-    """All, nothing, half, and all but the one exercise that hangs, crashes or sums where it should average."""
+    """The samples earn all, nothing, half, and all but the one exercise that hangs, crashes or sums where a mean is due."""
     command = [sys.executable, str(HERE / "build.py"), str(tmp_path / "class")]
     built = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     course = load_course(HERE.parent.parent)
     batch = plan_batch(course, (course.chapter("ch02"),), seed=2, wall=Wall.NONE, out=tmp_path / "out")
     submissions = find_submissions([Path(folder) for folder in built], course)
 
-    graded = grade_all(
+    grading = grade_all(
         submissions, batch, workers=default_workers(), resume=False, tell=lambda _submission, _done: None
     )
 
     earned = {
-        one.submission.name: {
-            exercise.exercise: [exercise.score, exercise.outcome.value] for exercise in one.result.chapters[0].exercises
+        graded.submission.name: {
+            exercise.exercise: [exercise.score, exercise.outcome.value]
+            for exercise in graded.result.chapters[0].exercises
         }
-        for one in graded
+        for graded in grading
     }
     assert json.loads((HERE / "expected.json").read_text()) == earned
