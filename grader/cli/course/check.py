@@ -1,7 +1,7 @@
 """`course check`: run the public tests on one's own files, and explain what fails."""
 
 import secrets
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,6 +34,28 @@ COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be co
 INDENT = 6
 
 EXPLAINED = {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_GRADABLE}
+
+CHECK_EXAMPLES = """\
+examples:
+  course check                             everything
+  course check ch02                        one chapter
+  course check ch02/ring_shift             one exercise
+  course check ch02/ring_shift --seed 17   with the inputs of an earlier check
+  course check ch02 --on dev               with ranks on all nodes of one job of that cluster
+
+"""
+
+
+def add_check(parser: ArgumentParser) -> None:
+    """Declare the arguments of `course check`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="like ch02 or ch02/ring_shift (default: everything)")
+    parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the check that printed this seed")
+    parser.add_argument(
+        "--on",
+        metavar="PROFILE",
+        help="run the ranks in the tasks of one job of a cluster (a profile's name, or a .toml file), or of this machine (local)",
+    )
+    parser.set_defaults(body=course_check)
 
 
 def course_check(options: Namespace) -> int:
