@@ -86,7 +86,7 @@ def _tell(
     if on is not None:
         console.print(_where(found, on), style="dim")
     for placement in sorted({placement for record in records for placement in record.placements}):
-        console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
+        console.print(f"Launches that may use GPUs: {placement}.", style="dim")
     again = f"--seed {seed}" if on is None else f"--seed {seed} --on {on}"
     _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
     return (
