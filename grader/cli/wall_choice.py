@@ -11,8 +11,8 @@ FOR_OWN_CODE = (Wall.NESTED, Wall.FLAT, Wall.NONE)
 
 NO_WALL = "No sandbox: {whose} runs with your rights. {reason}"
 LANDLOCK_ONLY = (
-    "A weak sandbox: files are secret and ranks are limited, but the network is open to them, and what "
-    "several ranks send each other is not counted: their results say so."
+    "A weak sandbox: files are secret and ranks are limited, but ranks can reach the network, and what several "
+    "ranks send each other is taken on trust; results say so."
 )
 
 
@@ -73,6 +73,6 @@ def _strong_enough(*, trusted: bool) -> Wall:
             "(For code that you trust as your own, add --trust-submissions.)"
         )
     raise LaunchError(
-        f"Nothing was graded: bubblewrap cannot make a sandbox here. {reason} What there is: `--wall landlock`, which "
-        "keeps files secret but cannot vouch for exercises of several ranks."
+        f"Nothing was graded: bubblewrap cannot make a sandbox here. {reason} Available is `--wall landlock`, which "
+        "keeps files secret but takes on trust what several ranks send each other."
     )

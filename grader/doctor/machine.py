@@ -275,7 +275,7 @@ CHECKS = (
     Check(
         name="shared memory",
         probe=_shared_memory,
-        cost_of_absence="The files of each launch are written to disk, which is slower; data loader workers may die of SIGBUS.",
+        cost_of_absence="If it cannot be written to, each launch keeps its files on disk, which is slower; if it is small, data loader workers may die of SIGBUS.",
         how_to_get="In a container: docker run --shm-size=1g",
     ),
     Check(
@@ -317,7 +317,7 @@ CHECKS = (
     Check(
         name="nbgrader",
         probe=_package("nbgrader"),
-        cost_of_absence="None yet: results are JSON files, and no command writes to nbgrader's gradebook.",
+        cost_of_absence="Nothing is lost: results are JSON files, and no command writes to nbgrader's gradebook.",
         how_to_get=f'{INSTALL} ".[nbgrader]"',
     ),
 )

@@ -17,7 +17,7 @@ NEEDS_LANDLOCK = "Linux 6.12 or later with Landlock switched on (lsm=landlock,..
 
 
 def examine_walls() -> list[Finding]:
-    """Return which walls this machine offers, what each holds back, and what the missing ones need."""
+    """Return which walls this machine offers, what each keeps out, and what the missing ones need."""
     return [_finding(wall, promise) for wall, promise in PROMISES.items()]
 
 

@@ -90,7 +90,7 @@ class Launch:
             if (reason := missing_need(need)) is not None:
                 raise NotGradable(reason)
         inputs = _inputs(world_size, shared or {}, per_rank or {})
-        file, name = _program_place(program)
+        file, name = _file_and_name(program)
         return self._run(
             name, file, inputs, timeout_s, process_group=process_group, children="children" in needs, on=on
         )
@@ -197,7 +197,7 @@ def _inputs(world_size: int, shared: Mapping[str, Any], per_rank: Mapping[str, S
     return [{**shared, **{name: values[rank] for name, values in per_rank.items()}} for rank in range(world_size)]
 
 
-def _program_place(program: Callable[..., Any]) -> tuple[Path, str]:
+def _file_and_name(program: Callable[..., Any]) -> tuple[Path, str]:
     if not inspect.isfunction(program) or "." in program.__qualname__:
         raise CatalogError(f"{program!r} must be a top-level function of a programs file. Correct the test.")
     return Path(program.__code__.co_filename).resolve(), program.__name__

@@ -84,8 +84,8 @@ def test_every_build_of_the_tested_torch_counts(build: str, install: Callable[[M
     assert find("torch").present
 
 
-def test_other_torch_is_named_beside_the_tested_one(install: Callable[[Mapping[str, str]], None]) -> None:
-    """With another torch than the pinned one the finding shows both versions."""
+def test_another_torch_is_named_with_the_tested_one(install: Callable[[Mapping[str, str]], None]) -> None:
+    """If another torch than the pinned one is installed, the finding shows both versions."""
     install({"torch": "1.0.0"})
     finding = find("torch")
     assert not finding.present

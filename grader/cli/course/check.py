@@ -1,7 +1,7 @@
 """`course check`: run the public tests on one's own files, and explain what fails."""
 
 import secrets
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,6 +35,28 @@ INDENT = 6
 
 EXPLAINED = {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_GRADABLE}
 
+CHECK_EXAMPLES = """\
+examples:
+  course check                             everything
+  course check ch02                        one chapter
+  course check ch02/ring_shift             one exercise
+  course check ch02/ring_shift --seed 17   with the inputs of an earlier check
+  course check ch02 --on dev               with ranks on all nodes of one job of that cluster
+
+"""
+
+
+def add_check(parser: ArgumentParser) -> None:
+    """Declare the arguments of `course check`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="like ch02 or ch02/ring_shift (default: everything)")
+    parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the check that printed this seed")
+    parser.add_argument(
+        "--on",
+        metavar="PROFILE",
+        help="run the ranks in the tasks of one job of a cluster (a profile's name, or a .toml file), or of this machine (local)",
+    )
+    parser.set_defaults(body=course_check)
+
 
 def course_check(options: Namespace) -> int:
     """Check exercises and say what is wrong with each; return the command's exit code."""
@@ -64,7 +86,7 @@ def _tell(
     if on is not None:
         console.print(_where(found, on), style="dim")
     for placement in sorted({placement for record in records for placement in record.placements}):
-        console.print(f"Ranks that may have a GPU each: {placement}.", style="dim")
+        console.print(f"Launches that may use GPUs: {placement}.", style="dim")
     again = f"--seed {seed}" if on is None else f"--seed {seed} --on {on}"
     _print_summary(console, [(pair, score) for pair, _, score in scored], seed, again)
     return (

@@ -1,7 +1,7 @@
 """`course doctor`: what this machine, or a cluster, has and lacks."""
 
 import secrets
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +22,21 @@ from slurm.profile import load_profile
 
 INDENT = 16
 NECESSARY = ("nodes", "python", "network", "shared folder")
+
+DOCTOR_EXAMPLES = """\
+examples:
+  course doctor                 this machine
+  course doctor --profile dev   a cluster, by a short job on its nodes
+
+"""
+
+
+def add_doctor(parser: ArgumentParser) -> None:
+    """Declare the arguments of `course doctor`."""
+    parser.add_argument(
+        "--profile", metavar="NAME", help="examine a cluster instead: a profile's name, or a .toml file"
+    )
+    parser.set_defaults(body=course_doctor)
 
 
 def course_doctor(options: Namespace) -> int:

@@ -1,12 +1,26 @@
 """`course hint`: one hint at a time, each saying more than the one before."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from course_env.errors import ExitCode, UsageError
 from grader.cli.command import make_console
 from grader.course.catalog import Course, Selected, find_root, load_course
 from grader.course.progress import read_progress, write_progress
+
+HINT_EXAMPLES = """\
+examples:
+  course hint ch02/ring_shift          the hints you have seen, the first at least
+  course hint ch02/ring_shift --more   and the next one
+
+"""
+
+
+def add_hint(parser: ArgumentParser) -> None:
+    """Declare the arguments of `course hint`."""
+    parser.add_argument("exercise", metavar="EXERCISE", help="like ch02/ring_shift")
+    parser.add_argument("--more", action="store_true", help="show the next one too")
+    parser.set_defaults(body=course_hint)
 
 
 def course_hint(options: Namespace) -> int:

@@ -1,6 +1,6 @@
 """`course list`: chapters, exercises, points and the student's progress."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rich.table import Table
@@ -10,6 +10,13 @@ from course_env.errors import ExitCode
 from grader.cli.command import make_console, outcome_symbol, points_text, styled
 from grader.course.catalog import Chapter, Exercise, find_root, load_course
 from grader.course.progress import LastCheck, Progress, is_stale, read_progress
+
+LIST_EXAMPLE = "example:\n  course list\n\n"
+
+
+def add_list(parser: ArgumentParser) -> None:
+    """Declare `course list`, which takes no arguments."""
+    parser.set_defaults(body=course_list)
 
 
 def course_list(_options: Namespace) -> int:

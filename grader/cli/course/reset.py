@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from course_env.errors import ExitCode, UsageError
@@ -13,6 +13,20 @@ from grader.course.catalog import Chapter, Course, find_root, load_course
 from grader.course.content.stubs import chapter_stubs
 from grader.course.release.repository import PRISTINE
 from grader.harness.protocol.files import write_whole
+
+RESET_EXAMPLES = """\
+examples:
+  course reset ch02/ring_shift         asks first; your version is kept as ring_shift.py.bak-<time>
+  course reset ch02/ring_shift --yes   does not ask
+
+"""
+
+
+def add_reset(parser: ArgumentParser) -> None:
+    """Declare the arguments of `course reset`."""
+    parser.add_argument("exercise", metavar="EXERCISE", help="like ch02/ring_shift")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.set_defaults(body=course_reset)
 
 
 def course_reset(options: Namespace) -> int:
