@@ -7,6 +7,7 @@ The first genuine cause is reported, and echoes are dropped.
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -45,7 +46,17 @@ def verdict_on(remains: Remains) -> Run:
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
     results = tuple(_result(rank) for rank in remains.ranks)
     comm = CommLog(journals)
-    for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched, _unaccounted):
+    for explain in (
+        _zygote_died,
+        _flooded,
+        _changed,
+        _raised,
+        _deadline,
+        _died,
+        _unreadable,
+        _mismatched,
+        _unaccounted,
+    ):
         failure = explain(remains, results, comm)
         if failure is not None:
             raise failure
@@ -59,7 +70,14 @@ def verdict_on(remains: Remains) -> Run:
     )
 
 
-Result = dict[str, Any] | RankError | str | None
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The rank found after its program that something that observes student code was no longer what it had been."""
+
+    name: str
+
+
+Result = dict[str, Any] | RankError | Changed | str | None
 
 
 def _result(rank: RankRemains) -> Result:
@@ -72,6 +90,8 @@ def _result(rank: RankRemains) -> Result:
                 return returned
             case frame.Frame("raised", dict() as raised):
                 return msgspec.convert(raised, RankError)
+            case frame.Frame("changed", str() as name):
+                return Changed(name)
     except (frame.MalformedFrameError, msgspec.ValidationError) as error:
         return str(error)
     return "The frame holds neither what the program returned nor an error."
@@ -101,6 +121,17 @@ def _flooded(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> St
         outcome=Outcome.CRASHED,
         mistake=Mistake.FLOODED,
     )
+
+
+def _changed(remains: Remains, results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
+    for rank, result in enumerate(results):
+        if isinstance(result, Changed):
+            return StudentFailure(
+                f"{_who(rank, remains)} has replaced {result.name}, by which the test observes it. Such a launch counts as "
+                "failed. Let your file change only what it defines.",
+                mistake=Mistake.OBSERVER_CHANGED,
+            )
+    return None
 
 
 def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
