@@ -28,6 +28,8 @@ from grader.harness.wording import exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
+OBSERVED = "observed"
+"""The name under which a program returns what it saw of the student's code."""
 
 # What gloo says on a rank whose peer has ended, which is never the cause.
 ECHO = re.compile(
@@ -61,8 +63,11 @@ def verdict_on(remains: Remains) -> Run:
         if failure is not None:
             raise failure
     assert remains.status is not None
+    returned = [result for result in results if isinstance(result, dict)]
+    observed = tuple(_observations(result) for result in returned)
     return Run(
-        _values=tuple(result for result in results if isinstance(result, dict)),
+        _values=tuple({name: value for name, value in result.items() if name != OBSERVED} for result in returned),
+        _observed=observed,
         _comm=comm,
         log=tuple(rank.log for rank in remains.ranks),
         orphans=remains.status.orphans,
@@ -95,6 +100,11 @@ def _result(rank: RankRemains) -> Result:
     except (frame.MalformedFrameError, msgspec.ValidationError) as error:
         return str(error)
     return "The frame holds neither what the program returned nor an error."
+
+
+def _observations(result: dict[str, Any]) -> dict[str, Any]:
+    observed = result.get(OBSERVED)
+    return observed if isinstance(observed, dict) else {}
 
 
 def _zygote_died(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:

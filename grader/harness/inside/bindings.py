@@ -69,16 +69,17 @@ def prepare() -> None:
     _prepared = (modules, tuple(_bindings_of(modules)))
 
 
-def bind(program: ModuleType | None, *, hidden: bool) -> Callable[[], str]:
-    """Close the classes that a programs file refuses, and bind what observes. Call it before student code is imported.
+def bind(program: ModuleType | None, *, refuses: bool, hidden: bool) -> Callable[[], str]:
+    """Bind what observes. Call it before student code is imported.
 
-    A programs file's `REFUSED` maps classes that would do the exercise's work to what the student is to write instead.
+    With `refuses`, also close the classes that the programs file refuses: its `REFUSED` maps classes that would do the
+    exercise's work to what the student is to write instead.
     With `hidden`, who imports what observes from now on gets a copy, which observes nothing. Not where ranks start
     processes: these find the program's functions by their module's name.
 
     Returns: a function that returns the first name that was changed since, "" if none was.
     """
-    for cls, instead in getattr(program, "REFUSED", {}).items():
+    for cls, instead in getattr(program, "REFUSED", {}).items() if refuses else ():
         cls.__init__ = _refusal(cls.__name__, instead)
     modules, of_harness = _prepared
     own = [module for module in [*_observers(), program] if module is not None and module not in modules]

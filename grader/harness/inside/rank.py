@@ -94,7 +94,7 @@ def run_rank(
         # All that observes student code is bound before that code is imported, and so can replace nothing unseen.
         programs = None if request.programs_file is None else _load(request.programs_file, course)
         program = _call if programs is None else getattr(programs, request.program)
-        changed = bindings.bind(programs, hidden=not request.children)
+        changed = bindings.bind(programs, refuses=request.refuses, hidden=not request.children)
         phase = "import"
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
