@@ -6,7 +6,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
@@ -108,18 +108,6 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     return one is other or bool(one == other)
-
-
-def refusal(name: str, instead: str) -> Callable[..., NoReturn]:
-    """Return what to put in the place of a function of torch that would do the exercise's work.
-
-    `name` is that function's, `instead` what the student is to write. Raises: RuntimeError, which says so, when called.
-    """
-
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
-
-    return refuse
 
 
 def _version(tensor: Tensor) -> int:

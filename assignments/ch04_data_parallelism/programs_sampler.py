@@ -5,7 +5,9 @@ from functools import partial
 import torch
 from torch.utils.data.distributed import DistributedSampler
 
-from course_env.rank_programs import attempt, refusal
+from course_env.rank_programs import attempt
+
+REFUSED = {DistributedSampler: "shard_indices"}
 
 
 def shard_indices(student, *, calls):
@@ -13,7 +15,6 @@ def shard_indices(student, *, calls):
 
     `values` and `errors` are as in `call_each`, `drew` says whether a call moved torch's global random numbers on.
     """
-    DistributedSampler.__init__ = refusal("DistributedSampler", "shard_indices")
     values, errors, drew = [], [], []
     for arguments in calls:
         before = torch.get_rng_state()

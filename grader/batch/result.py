@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from grader.batch.intake.listing import LeftOut, TakenFile
+from grader.batch.source_reading import Finding
 from grader.course.judging.report import Aspect
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
@@ -113,6 +114,8 @@ class ResultOfChapter(_ResultStruct, frozen=True):
     points: int
     score: float
     exercises: tuple[ResultOfExercise, ...]
+    to_read: tuple[Finding, ...] = ()
+    """Lines of the files that do what no solution needs, for staff only. None of them cost a point."""
 
     def __post_init__(self) -> None:
         """Refuse totals that are not the sums of the exercises."""

@@ -37,6 +37,18 @@ def print_results(console: Console, results: Sequence[SubmissionResult], chapter
     caveats = {exercise.caveat for result in results for part in result.chapters for exercise in part.exercises}
     for caveat in sorted(caveats - {""}):
         console.print(f"{CAVEAT} {caveat}", style="yellow")
+    _print_findings(console, results)
+
+
+def _print_findings(console: Console, results: Sequence[SubmissionResult]) -> None:
+    """Say which files a person should read, and from which line on; the results say all that was found."""
+    for result in results:
+        for part in result.chapters:
+            for file in dict.fromkeys(finding.file for finding in part.to_read):
+                first, *more = [finding for finding in part.to_read if finding.file == file]
+                others = f" (and {len(more)} more)" if more else ""
+                where = f"{result.submission}, {part.chapter}/{file}, line {first.line}"
+                console.print(Text(f"Read {where}: {first.what}{others}.", style="yellow"))
 
 
 def _new_table(title: str) -> Table:

@@ -64,6 +64,9 @@ class Chapter:
     timeout_s: float
     """Deadline of a launch that does not name one."""
 
+    imports: tuple[str, ...]
+    """What its files may have a use for besides torch, `course_env` and Python's modules for plain computing, like "os"."""
+
     exercises: tuple[Exercise, ...]
 
     @property
@@ -190,6 +193,7 @@ class _Declaration:
     title: str
     needs: tuple[str, ...]
     timeout_s: float
+    imports: tuple[str, ...]
     exercises: tuple[dict[str, Any], ...]
 
 
@@ -207,6 +211,7 @@ def _read_chapter(root: Path, folder: Path) -> Chapter:
         title=declaration.title,
         needs=declaration.needs,
         timeout_s=declaration.timeout_s,
+        imports=declaration.imports,
         exercises=exercises,
     )
 

@@ -63,6 +63,7 @@ class Mistake(StrEnum):
     DEADLOCK = "a deadlock, or a communication that never completes"
     MISMATCH = "communications that do not fit together"
     RECORD_INCOMPLETE = "a record of its communication that is not complete"
+    OBSERVER_CHANGED = "a change to what observes it"
     UNRECORDED_TRAFFIC = "traffic that the record does not account for"
 
 

@@ -23,6 +23,7 @@ class Run:
     max_rss_kb: tuple[int, ...]
     """Peak resident memory of each rank in KiB, including the pages that it shares with the zygote."""
 
+    _observed: tuple[dict[str, Any], ...] = ()
     anywhere: bool = False
     """Whether the launch may also run on GPUs, where communication is not recorded."""
 
@@ -30,7 +31,7 @@ class Run:
 
     @property
     def values(self) -> tuple[dict[str, Any], ...]:
-        """One dict per rank, as the rank program returned it."""
+        """One dict per rank, as the rank program returned it, without its "observed"."""
         self._looked_at.add("values")
         return self._values
 
@@ -47,13 +48,27 @@ class Run:
         self._looked_at.add("comm")
         return self._comm
 
+    def observed(self, name: str) -> PerRank[Any]:
+        """Return what each rank's program saw of the student's code: the entry `name` of what it returned as "observed".
+
+        The program saw it in the process of that code, which can forge it. So it explains a mistake, and only what a value,
+        the kernel's count or the memory shows as well is safe: `grade check` says which mutants nothing else catches.
+        """
+        self._looked_at.add("observed")
+        return PerRank(observed.get(name) for observed in self._observed)
+
+    @property
+    def rests_on_ranks(self) -> bool:
+        """Whether a test looked at something that the ranks themselves say, and that code in them can forge."""
+        return not self._looked_at <= {"values"}
+
     @property
     def is_half_judged(self) -> bool:
-        """Whether a test looked at what the ranks communicated, and not at what came of it.
+        """Whether a test looked at what the ranks say of themselves, and not at what came of it.
 
         Ranks that only send what they should would pass such a test.
         """
-        return any(self._values) and self._looked_at == {"comm"}
+        return any(self._values) and "values" not in self._looked_at and bool(self._looked_at)
 
     def __getitem__(self, name: str) -> PerRank[Any]:
         """Return what each rank returned under `name`."""

@@ -7,6 +7,7 @@ The first genuine cause is reported, and echoes are dropped.
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ from grader.harness.wording import exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
+OBSERVED = "observed"
+"""The name under which a program returns what it saw of the student's code."""
 
 # What gloo says on a rank whose peer has ended, which is never the cause.
 ECHO = re.compile(
@@ -45,13 +48,26 @@ def verdict_on(remains: Remains) -> Run:
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
     results = tuple(_result(rank) for rank in remains.ranks)
     comm = CommLog(journals)
-    for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched, _unaccounted):
+    for explain in (
+        _zygote_died,
+        _flooded,
+        _changed,
+        _raised,
+        _deadline,
+        _died,
+        _unreadable,
+        _mismatched,
+        _unaccounted,
+    ):
         failure = explain(remains, results, comm)
         if failure is not None:
             raise failure
     assert remains.status is not None
+    returned = [result for result in results if isinstance(result, dict)]
+    observed = tuple(_observations(result) for result in returned)
     return Run(
-        _values=tuple(result for result in results if isinstance(result, dict)),
+        _values=tuple({name: value for name, value in result.items() if name != OBSERVED} for result in returned),
+        _observed=observed,
         _comm=comm,
         log=tuple(rank.log for rank in remains.ranks),
         orphans=remains.status.orphans,
@@ -59,7 +75,14 @@ def verdict_on(remains: Remains) -> Run:
     )
 
 
-Result = dict[str, Any] | RankError | str | None
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The rank found after its program that something that observes student code was no longer what it had been."""
+
+    name: str
+
+
+Result = dict[str, Any] | RankError | Changed | str | None
 
 
 def _result(rank: RankRemains) -> Result:
@@ -72,9 +95,16 @@ def _result(rank: RankRemains) -> Result:
                 return returned
             case frame.Frame("raised", dict() as raised):
                 return msgspec.convert(raised, RankError)
+            case frame.Frame("changed", str() as name):
+                return Changed(name)
     except (frame.MalformedFrameError, msgspec.ValidationError) as error:
         return str(error)
     return "The frame holds neither what the program returned nor an error."
+
+
+def _observations(result: dict[str, Any]) -> dict[str, Any]:
+    observed = result.get(OBSERVED)
+    return observed if isinstance(observed, dict) else {}
 
 
 def _zygote_died(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
@@ -101,6 +131,17 @@ def _flooded(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> St
         outcome=Outcome.CRASHED,
         mistake=Mistake.FLOODED,
     )
+
+
+def _changed(remains: Remains, results: Sequence[Result], _comm: CommLog) -> StudentFailure | None:
+    for rank, result in enumerate(results):
+        if isinstance(result, Changed):
+            return StudentFailure(
+                f"{_who(rank, remains)} has replaced {result.name}, by which the test observes it. Such a launch counts as "
+                "failed. Let your file change only what it defines.",
+                mistake=Mistake.OBSERVER_CHANGED,
+            )
+    return None
 
 
 def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:

@@ -17,8 +17,8 @@ from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
 from grader.harness.trials.gpus import Launchers, handles
-from grader.harness.verdict import verdict_on
 from grader.judge.needs import missing_need
+from grader.judge.testimony import Testimonies
 
 MAX_WORLD_SIZE = 16
 
@@ -41,6 +41,8 @@ class GradedTest:
     seed: int
     """What its random inputs are drawn from."""
 
+    node_id: str
+
     world_sizes: list[int] = field(default_factory=list)
     """Of its launches, in their order."""
 
@@ -53,6 +55,11 @@ class GradedTest:
     placements: set[str] = field(default_factory=set)
     """Where ranks of launches that may use GPUs ran, and why."""
 
+    @property
+    def rests_on_ranks(self) -> bool:
+        """Whether its end so far rests on what ranks say of themselves: on a launch that failed, or on what it looked at."""
+        return len(self.runs) < len(self.world_sizes) or any(run.rests_on_ranks for run in self.runs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -62,6 +69,9 @@ class Launch:
     launchers: Launchers
     submission: Mapping[str, bytes]
     """The student's files of the chapter."""
+
+    testimonies: Testimonies
+    """What ranks say of themselves, or are made to say."""
 
     def __call__(
         self,
@@ -124,6 +134,7 @@ class Launch:
             seed=_rank_seed(self.test.seed),
             process_group=process_group,
             children=children,
+            refuses=not self.testimonies.are_forged,
             gpus=handles(placement),
         )
         course = {} if programs_file is None else {programs_file.name: programs_file.read_bytes()}
@@ -133,7 +144,8 @@ class Launch:
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
         self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
-        run = replace(verdict_on(remains), anywhere=on != "cpu")
+        run = self.testimonies.verdict_on(remains, self.test.node_id, len(self.test.world_sizes) - 1)
+        run = replace(run, anywhere=on != "cpu")
         self.test.runs.append(run)
         return run
 

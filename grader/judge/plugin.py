@@ -26,6 +26,7 @@ from grader.judge.ends import TestEnd, end_of
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
 from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
+from grader.judge.testimony import Testimonies, read_testimonies
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
     group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is available)")
     group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
+    group.addoption("--testimony", metavar="FILE", help="keep what ranks say of themselves: records, observations")
+    group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 
@@ -85,6 +88,8 @@ class JudgePlugin:
         self._launchers = LauncherPool(config)
         self._hung: set[tuple[str, str]] = set()
         self._course: Course | None = None
+        forged = config.option.forge
+        self._testimonies = read_testimonies(Path(forged)) if forged else Testimonies()
         self._report = ReportWriter(Path(config.option.report)) if config.option.report else None
 
     @property
@@ -160,6 +165,7 @@ class JudgePlugin:
             claim=docstring.strip().partition("\n")[0],
             hidden="solutions" in item.path.relative_to(self._config.rootpath).parts,
             seed=zlib.crc32(item.nodeid.encode()) ^ self._seed,
+            node_id=item.nodeid,
         )
 
     @pytest.hookimpl
@@ -203,6 +209,7 @@ class JudgePlugin:
             test=test,
             launchers=self._launchers.launchers(test.chapter.needs),
             submission=self._submitted(test.chapter),
+            testimonies=self._testimonies,
         )
 
     @pytest.hookimpl(wrapper=True)
@@ -236,7 +243,9 @@ class JudgePlugin:
 
     @pytest.hookimpl
     def pytest_sessionfinish(self) -> None:
-        """Say that the report is complete."""
+        """Keep what the ranks said, and say that the report is complete."""
+        if self._config.option.testimony:
+            self._testimonies.write(Path(self._config.option.testimony))
         if self._report is not None:
             self._report.write(ReportEnd())
 
@@ -281,6 +290,7 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
         explanation=end.explanation,
         mistake=end.mistake,
         seconds=round(call.duration, 4),
+        rests_on_ranks=test.rests_on_ranks,
         world_sizes=tuple(sorted(set(test.world_sizes))),
         nodes=tuple(sorted(test.nodes)),
         placements=tuple(sorted(test.placements)),

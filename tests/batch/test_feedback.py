@@ -28,11 +28,9 @@ def loot():
     frame = sys._getframe(1)
     while frame is not None:
         frames.append(f"{frame.f_code.co_filename} {frame.f_code.co_name} {frame.f_locals}")
+        if frame.f_code.co_filename.endswith("programs_hidden.py"):
+            frames.append(open(frame.f_code.co_filename).read())
         frame = frame.f_back
-    try:
-        frames.append(open(sys.modules["programs_hidden"].__file__).read())
-    except KeyError:
-        pass
     print(frames)
     return str(frames)
 
@@ -49,7 +47,7 @@ class Tally:
         raise type(loot().replace(" ", "_"), (Exception,), {})(loot())
 
     def counts(self):
-        return {loot(): 1} if "programs_hidden" in sys.modules else dict(self.words)
+        return {loot(): 1} if "programs_hidden" in loot() else dict(self.words)
 """
 
 LARGE = """

@@ -102,7 +102,7 @@ def test_select_without_names_is_everything(course: Course) -> None:
     ("old", "new", "message"),
     [
         ("points = 4", "pionts = 4", "exercise 'gcd': unknown key 'pionts'. Known: file, hints, id, points, source, symbols, title. Did you mean 'points'?"),
-        ("timeout_s", "timeouts", "unknown key 'timeouts'. Known: exercises, needs, timeout_s, title. Did you mean 'timeout_s'?"),
+        ("timeout_s", "timeouts", "unknown key 'timeouts'. Known: exercises, imports, needs, timeout_s, title. Did you mean 'timeout_s'?"),
         ("points = 4\n", "", "exercise 'gcd': the key 'points' is missing. Add it; all of these are needed: id, title, file, symbols, points, source, hints."),
         ('id = "gcd"\n', "", "exercise number 1: the key 'id' is missing. Add it; all of these are needed: id, title, file, symbols, points, source, hints."),
         ("points = 4", 'points = "4"', "exercise 'gcd': the key 'points' has the wrong type: expected int, got str."),

@@ -123,7 +123,9 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
 def test_an_exercise_that_the_judge_never_collected_is_seen(course: Course, judge: Judge) -> None:
     """An exercise whose tests pytest did not collect is a problem."""
 
-    def blind(submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> list[Record]:
+    def blind(
+        submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False, **_: object
+    ) -> list[Record]:
         records = judge(submission, selected, first_failure_only=first_failure_only)
         return [record for record in records if record.exercise != "caesar"]
 
@@ -137,7 +139,9 @@ def test_a_judge_that_fails_is_one_problem_among_the_others(course: Course, edit
     """If the judge fails, the problems that reading showed are still reported."""
     edit("assignments/ch02_text/README.md", "(1 point)", "(2 points)")
 
-    def broken(submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> list[Record]:
+    def broken(
+        submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False, **_: object
+    ) -> list[Record]:
         raise LaunchError("The judge did not get as far as collecting its tests.")
 
     report = run(course, broken, "ch02")
@@ -167,7 +171,9 @@ def test_only_the_tests_that_can_see_a_mutant_are_run(course: Course, judge: Jud
     asked: set[tuple[tuple[str, ...], bool]] = set()
     lock = threading.Lock()
 
-    def spy(submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> list[Record]:
+    def spy(
+        submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False, **_: object
+    ) -> list[Record]:
         with lock:
             asked.add((tuple(exercise.id for _, exercise in selected), first_failure_only))
         return judge(submission, selected, first_failure_only=first_failure_only)

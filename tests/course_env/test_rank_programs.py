@@ -14,7 +14,6 @@ from course_env.rank_programs import (
     error_types,
     group_among,
     make_group,
-    refusal,
     same,
     share_memory,
     stands_aside,
@@ -172,11 +171,3 @@ def test_what_differs_in_type_size_or_value_is_not_the_same(one, other):
 def test_a_number_that_is_none_stays_the_same():
     """NaN equals NaN, so that an argument that holds one does not seem changed."""
     assert same(torch.tensor([torch.nan, 1]), torch.tensor([torch.nan, 1]))
-
-
-def test_a_refused_function_says_what_to_write():
-    """The name of torch's function, and what stands for it."""
-    with pytest.raises(RuntimeError) as error:
-        refusal("DistributedSampler", "shard_indices")(1, x=2)
-
-    assert str(error.value) == "torch's own DistributedSampler may not do this exercise's work. Write shard_indices."

@@ -44,11 +44,15 @@ def test_ranks_draw_different_random_numbers(ranks):
 
 def test_a_launch_leaves_nothing_behind_for_the_next(ranks):
     """What student code does to its interpreter is gone with its process."""
-    ranks.write("import torch, builtins\ndef solve():\n    builtins.sum = None\n    torch.ones = None\n    return 1")
+    ranks.write(
+        "import torch, builtins\ndef solve():\n    builtins.solved = True\n    torch.hann_window = None\n    return 1"
+    )
     ranks.run(2)
-    ranks.write("import torch\ndef solve():\n    return sum(torch.ones(2).tolist())")
+    ranks.write(
+        "import torch\ndef solve():\n    return sum(torch.hann_window(2).tolist()) + hasattr(builtins, 'solved')"
+    )
 
-    assert ranks.run(2)["value"] == (2.0, 2.0)
+    assert ranks.run(2)["value"] == (1.0, 1.0)
 
 
 def test_an_exception_shows_the_students_frames_only(ranks):

@@ -23,6 +23,7 @@ DECLARATION = """
 title = "Sums"
 needs = {needs}
 timeout_s = 5
+imports = []
 
 [[exercises]]
 id = "add"

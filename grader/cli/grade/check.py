@@ -1,5 +1,6 @@
 """`grade check`: whether the course agrees with itself."""
 
+import secrets
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def grade_check(options: Namespace) -> int:
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
     wall = wall_for_own_code(console)
     with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
-        judge = SubprocessJudge(course=course, wall=wall, judges=judges)
+        # One seed for all runs, because what the solution's ranks say is handed in for a mutant's.
+        judge = SubprocessJudge(course=course, wall=wall, judges=judges, seed=secrets.randbelow(1 << 31))
         found = check(chapters, judge, announce=status.update, workers=default_workers())
     for proof in found.proofs:
         console.print(str(proof))
+        if proof.forgeable:
+            console.print(f"  only what ranks say of themselves catches: {', '.join(proof.forgeable)}")
     return print_problems(console, [*chapter_list_problems(course), *found.problems], "The course is sound.")

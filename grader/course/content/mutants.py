@@ -1,6 +1,7 @@
 """Mutants: known-wrong answers, kept as patches against a solution. The tests of their exercise must fail on them.
 
 A patch file opens with two lines, `exercise: <id>` and one sentence that says what is wrong; then comes a unified diff.
+Between them there may be the line `IN_THE_RANK`: nothing but what its ranks say of themselves catches this mutant.
 """
 
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 from course_env.errors import CatalogError, did_you_mean
 from grader.course.catalog import Chapter, Exercise
 from grader.course.content.stubs import read_staff_file
+
+IN_THE_RANK = "caught: in the rank only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,9 @@ class Mutant:
 
     fault: str
     """The sentence that says what is wrong with the answer."""
+
+    forgeable: bool
+    """Whether its patch says that only what its ranks record or observe catches it, which code in them can forge."""
 
     diff: str
     """A unified diff that changes the exercise's file and no other."""
@@ -74,7 +80,8 @@ def read_mutant(path: Path, chapter: Chapter) -> Mutant:
     if not fault.strip() or fault.startswith(("---", "diff ")):
         raise CatalogError(f"{where}:2: there is no sentence. Say on the second line what is wrong with this answer.")
     _check_files(diff, exercise, where)
-    return Mutant(name=path.stem, where=where, exercise=exercise, fault=fault.strip(), diff=diff)
+    forgeable = diff.startswith(f"{IN_THE_RANK}\n")
+    return Mutant(name=path.stem, where=where, exercise=exercise, fault=fault.strip(), forgeable=forgeable, diff=diff)
 
 
 def apply_mutant(mutant: Mutant, folder: Path) -> None:

@@ -36,9 +36,19 @@ class Judge(Protocol):
     """Grades a submission; returns one record for each test of the exercises in `selected`, hidden tests included."""
 
     def __call__(
-        self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
+        self,
+        submission: Path,
+        selected: Sequence[Selected],
+        *,
+        first_failure_only: bool = False,
+        keep: Path | None = None,
+        forge: Path | None = None,
     ) -> list[Record]:
-        """Grade the files `submission/<chapter id>/<file>`; `first_failure_only` leaves the tests after it unfinished."""
+        """Grade the files `submission/<chapter id>/<file>`; `first_failure_only` leaves the tests after it unfinished.
+
+        `keep` is a file for what the ranks say of themselves. With `forge`, they say what such a file holds, and no class
+        is refused to them.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,27 +130,36 @@ class SubprocessJudge:
     """Called when another test has finished."""
 
     def __call__(
-        self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False
+        self,
+        submission: Path,
+        selected: Sequence[Selected],
+        *,
+        first_failure_only: bool = False,
+        keep: Path | None = None,
+        forge: Path | None = None,
     ) -> list[Record]:
         """Return the judge's records.
 
         Raises: LaunchError, with the end of its output, if the judge did not get as far as collecting tests;
             StoppedError if its `judges` were stopped.
         """
-        run = self.run(submission, selected, first_failure_only=first_failure_only)
+        options = [f"--testimony={keep}"] if keep else []
+        options += [f"--forge={forge}"] if forge else []
+        options += ["--maxfail=1"] if first_failure_only else []
+        run = self.run(submission, selected, options)
         if run.problem:
             raise LaunchError(run.problem)
         return list(run.records)
 
-    def run(self, submission: Path, selected: Sequence[Selected], *, first_failure_only: bool = False) -> JudgeRun:
-        """Return the judge's records, and how it ended.
+    def run(self, submission: Path, selected: Sequence[Selected], options: Sequence[str] = ()) -> JudgeRun:
+        """Return the judge's records, and how it ended. `options` are more arguments for pytest, for this run.
 
         Raises: StoppedError if its `judges` were stopped.
         """
         with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
             report, log = Path(scratch, "report.jsonl"), Path(scratch, "output.txt")
             arguments = self._arguments(submission, selected, report)
-            end = self._run_pytest([*arguments, "--maxfail=1"] if first_failure_only else arguments, report, log)
+            end = self._run_pytest([*arguments, *options], report, log)
             try:
                 return JudgeRun(records=tuple(read_report(report, trouble=str(end))), end=end)
             except LaunchError as error:

@@ -42,6 +42,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mistake: Mistake | None = None
     """The kind of mistake, for everybody; None if the test passed, or if it is not known how it ended."""
 
+    rests_on_ranks: bool = False
+    """Whether the test looked at something that its ranks say of themselves, or ended with a launch that failed."""
+
     seconds: float = 0.0
     world_sizes: tuple[int, ...] = ()
     """Of its launches: each size once, in ascending order."""

@@ -3,6 +3,9 @@
 A mutant is judged by the tests of the exercises in its own file. Student files stand alone (a rule), so no other test can
 see the change. The tests of its own exercise stop at the first failure, because one is enough: otherwise a mutant
 that hangs would cost a deadline for each test. The file's other exercises are run whole.
+
+Where what its ranks say of themselves had a part in the end of a mutant, it is tried again with ranks that say what those of
+the solution said. So the proof knows what code passes that forges whatever can be forged in a rank.
 """
 
 import tempfile
@@ -15,7 +18,7 @@ from pathlib import Path
 
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise, Selected
-from grader.course.content.mutants import Mutant, apply_mutant, read_mutants
+from grader.course.content.mutants import IN_THE_RANK, Mutant, apply_mutant, read_mutants
 from grader.course.content.stubs import chapter_stubs, read_staff_file
 from grader.course.judging.judge_process import Judge
 from grader.course.judging.report import Record
@@ -51,6 +54,9 @@ class Proof:
     killed: int
     """How many of them fail in their own exercise and nowhere else."""
 
+    forgeable: tuple[str, ...]
+    """The mutants that nothing else catches than what their ranks say of themselves."""
+
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
@@ -76,12 +82,13 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
     announce(f"{chapter.id}: stubs")
     with _staged(chapter, chapter_stubs(chapter)) as folder:
         stubs = judge(folder.parent, whole)
-    announce(f"{chapter.id}: solutions")
-    with _staged(chapter, _solution(chapter)) as folder:
-        solutions = judge(folder.parent, whole)
     alternatives = [path for file in chapter.files for path in sorted(chapter.solution.glob(f"alternatives/*/{file}"))]
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        survived = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce), mutants))
+    with tempfile.TemporaryDirectory(prefix="testimony-") as scratch, ThreadPoolExecutor(max_workers=workers) as pool:
+        testimony = Path(scratch, "solutions")
+        announce(f"{chapter.id}: solutions")
+        with _staged(chapter, _solution(chapter)) as folder:
+            solutions = judge(folder.parent, whole, keep=testimony)
+        tried = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce, testimony), mutants))
         rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, announce), alternatives))
     return Proof(
         chapter=chapter.id,
@@ -89,12 +96,13 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
         stub_score=_total(chapter, stubs),
         solution_score=_total(chapter, solutions),
         mutants=len(mutants),
-        killed=sum(not problems for problems in survived),
+        killed=sum(not trial.problems for trial in tried),
+        forgeable=tuple(mutant.name for mutant, trial in zip(mutants, tried, strict=True) if trial.forgeable),
         problems=(
             *_unlike(Outcome.NOT_ATTEMPTED, stubs, of="the stub", todo=REACH_A_GAP),
             *_unlike(Outcome.PASSED, solutions, of="the solution", todo=FIX_THE_TEST),
             *_unscored(solutions, chapter),
-            *chain(*rejected, *survived),
+            *chain(*rejected, *(trial.problems for trial in tried)),
         ),
     )
 
@@ -129,18 +137,52 @@ def _try_alternative(chapter: Chapter, path: Path, judge: Judge, announce: Annou
     return list(_unlike(Outcome.PASSED, records, of=f"the alternative {path.parent.name}", todo=FIX_THE_TEST))
 
 
-def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announce) -> list[Problem]:
-    """Return what keeps a mutant from dying in its own exercise and nowhere else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """What became of one mutant."""
+
+    problems: tuple[Problem, ...]
+    """What keeps it from dying in its own exercise and nowhere else."""
+
+    forgeable: bool = False
+    """Whether only what its ranks say of themselves catches it."""
+
+
+def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announce, testimony: Path) -> _Trial:
     announce(f"{chapter.id}: mutant {mutant.name}")
     with _staged(chapter, _solution(chapter)) as folder:
         try:
             apply_mutant(mutant, folder)
         except CatalogError as error:
-            return [Problem(where=mutant.where, what=str(error).removeprefix(f"{mutant.where}: "), todo="")]
+            what = str(error).removeprefix(f"{mutant.where}: ")
+            return _Trial(problems=(Problem(where=mutant.where, what=what, todo=""),))
         neighbours = tuple(other for other in chapter.exercises_in(mutant.exercise.file) if other != mutant.exercise)
         own = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True)
         others = judge(folder.parent, _pairs(chapter, neighbours)) if neighbours else []
-    return [*_survival(mutant, own), *_collateral(mutant, others)]
+        forgeable = False
+        if any(record.rests_on_ranks for record in own if record.outcome in KILLING):
+            forged = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True, forge=testimony)
+            forgeable = not {record.outcome for record in forged} & KILLING
+    return _Trial(
+        problems=(*_survival(mutant, own), *_collateral(mutant, others), *_trust(mutant, forgeable=forgeable)),
+        forgeable=forgeable,
+    )
+
+
+def _trust(mutant: Mutant, *, forgeable: bool) -> Iterator[Problem]:
+    """Yield a problem if the patch says something else than the trial about what catches the mutant."""
+    if forgeable and not mutant.forgeable:
+        yield Problem(
+            where=mutant.where,
+            what="is caught by nothing but what its ranks say of themselves: code that forges that would pass.",
+            todo=f"Let a value, the kernel's count or memory show its fault too, or say '{IN_THE_RANK}' on its third line.",
+        )
+    if mutant.forgeable and not forgeable:
+        yield Problem(
+            where=f"{mutant.where}:3",
+            what=f"says '{IN_THE_RANK}', but it is caught also if its ranks say what those of the solution said.",
+            todo="Remove the line.",
+        )
 
 
 def _survival(mutant: Mutant, records: Sequence[Record]) -> Iterator[Problem]:

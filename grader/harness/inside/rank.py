@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from course_env.errors import did_you_mean
+from grader.harness.inside import bindings
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.descriptors import RankDescriptors
@@ -87,20 +88,26 @@ def run_rank(
         device = _take_gpu(request.gpus[request.ranks.index(rank)]) if request.gpus else None
         inputs = frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)
         arguments = frame.unpack(inputs, device).value
-        phase = "import"
         sys.path += folders  # processes that student code spawns import both files again, by name
-        program = _load_program(request, course)
+        if meeting is not None and request.is_recorded:
+            _record(descriptors.journal, folders)
+        # All that observes student code is bound before that code is imported, and so can replace nothing unseen.
+        programs = None if request.programs_file is None else _load(request.programs_file, course)
+        program = _call if programs is None else getattr(programs, request.program)
+        changed = bindings.bind(programs, refuses=request.refuses, hidden=not request.children)
+        phase = "import"
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
         _make_ready(request.seed + rank)
         if meeting is not None:
-            if request.is_recorded:
-                _record(descriptors.journal, folders)
             _join_process_group(rank, request, meeting)
         phase = "program"
         returned = program(student, **arguments)
         phase = "result"
-        frame.write_frame(descriptors.result, frame.pack("returned", returned))
+        if name := changed():
+            frame.write_frame(descriptors.result, frame.pack("changed", name))
+        else:
+            frame.write_frame(descriptors.result, frame.pack("returned", returned))
     except BaseException as error:  # noqa: BLE001 - sys.exit() and KeyboardInterrupt are outcomes too
         _report(error, phase, folders, descriptors.result)
         return False
@@ -132,13 +139,6 @@ def _load(file: str, folder: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _load_program(request: LaunchRequest, course: str) -> Callable[..., Any]:
-    if request.programs_file is None:
-        return _call
-    program: Callable[..., Any] = getattr(_load(request.programs_file, course), request.program)
-    return program
 
 
 def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:

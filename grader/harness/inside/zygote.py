@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from course_env import value_types
-from grader.harness.inside import landlock, linux, namespaces
+from grader.harness.inside import bindings, landlock, linux, namespaces
 from grader.harness.inside.confine import OUT_OF_MEMORY_FIRST, Filters, compile_filters
 from grader.harness.inside.supervisor import LaunchSite, OtherParts, supervise
 from grader.harness.protocol.descriptors import PartDescriptors, unpack_descriptors
@@ -55,7 +55,10 @@ PRELOAD = (
     "torch.utils.data",
     "safetensors.torch",
     "grader.harness.inside.recorder",
+    "course_env.collective_meter",
     "course_env.meters",
+    "course_env.rank_programs",
+    "course_env.toy_models",
 )
 SECONDS_TO_CLEAN_UP = 1.0
 LAUNCH_FOLDER = Path("/launch")  # in the sandbox; each launch mounts a file system there
@@ -100,6 +103,7 @@ def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
         importlib.import_module(name)
     if "torch" in preload:
         _preload()
+    bindings.prepare()
     linux.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True

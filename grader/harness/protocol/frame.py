@@ -38,7 +38,7 @@ class Frame(NamedTuple):
     """What was packed into a frame."""
 
     kind: str
-    """One of "inputs", "returned" and "raised"."""
+    """One of "inputs", "returned", "raised" and "changed"."""
 
     value: Any
 

@@ -86,6 +86,9 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     children: bool = False
     """Whether ranks may start processes."""
 
+    refuses: bool = True
+    """Whether the classes that the programs file refuses are closed."""
+
     gpus: tuple[str, ...] = ()
     """For each of `ranks`, the value for its CUDA_VISIBLE_DEVICES; empty: all compute on the CPU."""
 

@@ -1,0 +1,180 @@
+"""What a rank observes student code with: bound before that code is imported, out of its reach by name, compared afterwards.
+
+A rank's program, the meters that it uses, and the harness run in the process of the code that they observe. Python
+hides nothing from code that looks for it, so this decides nothing by itself: it makes a forger go through frames or the
+garbage collector, which whoever reads the file sees, and it ends a launch in which something was left changed.
+"""
+
+import builtins
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MethodDescriptorType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, NamedTuple, NoReturn
+
+OURS = (
+    "grader",
+    "course_env.collective_meter",
+    "course_env.meters",
+    "course_env.rank_programs",
+    "course_env.toy_models",
+)
+"""What observes. The rest of `course_env` is as much the student's as ours: value types, TinyGPT."""
+
+WATCHED = (
+    *("builtins", "torch", "torch.autograd.graph", "torch.distributed", "torch.distributed.distributed_c10d"),
+    *("torch.nn", "torch.nn.functional", "torch.nn.parallel.distributed"),
+)
+"""Modules of other people by which our own observe."""
+
+BOUND = (
+    *(FunctionType, BuiltinFunctionType, type, property, staticmethod, classmethod),
+    *(MethodDescriptorType, WrapperDescriptorType, GetSetDescriptorType),
+)
+WRAP_THEMSELVES = "torch.optim."
+"""The module whose classes replace their own methods when the first object is made."""
+
+Namespace = Mapping[str, Any]
+
+
+class _Binding(NamedTuple):
+    """A name, and the function or class that it must go on to mean."""
+
+    place: str
+    """The module or class that has the name."""
+
+    namespace: Namespace
+    name: str
+    thing: Any
+    code: object
+    """Of a function: what it runs; a caller can replace that, too."""
+
+
+Bound = tuple[_Binding, ...]
+
+_prepared: tuple[list[ModuleType], Bound] = ([], ())
+
+
+def prepare() -> None:
+    """Bind what observes in every rank; done once, in the zygote."""
+    global _prepared  # noqa: PLW0603 - forks inherit it, as they do the modules themselves
+    modules = _observers()
+    _prepared = (modules, tuple(_bindings_of(modules)))
+
+
+def bind(program: ModuleType | None, *, refuses: bool, hidden: bool) -> Callable[[], str]:
+    """Bind what observes. Call it before student code is imported.
+
+    With `refuses`, also close the classes that the programs file refuses: its `REFUSED` maps classes that would do the
+    exercise's work to what the student is to write instead.
+    With `hidden`, who imports what observes from now on gets a copy, which observes nothing. Not where ranks start
+    processes: these find the program's functions by their module's name.
+
+    Returns: a function that returns the first name that was changed since, "" if none was.
+    """
+    for cls, instead in getattr(program, "REFUSED", {}).items() if refuses else ():
+        cls.__init__ = _refusal(cls.__name__, instead)
+    modules, of_harness = _prepared
+    own = [module for module in [*_observers(), program] if module is not None and module not in modules]
+    bound = (*_bindings_of(own), *of_harness)
+    if hidden:
+        _hide([*modules, *own])
+    return lambda: _first_changed(bound)
+
+
+def _first_changed(bound: Bound) -> str:
+    for place, namespace, name, thing, code in bound:
+        if namespace.get(name) is not thing or (code is not None and _code(thing) != code):
+            return f"{place}.{name}"
+    return ""
+
+
+def _observers() -> list[ModuleType]:
+    return [module for name, module in sys.modules.items() if _is_ours(name)]
+
+
+def _hide(modules: Sequence[ModuleType]) -> None:
+    for module in modules:
+        name = module.__name__
+        sys.modules.pop(name, None)
+        package, _, short = name.rpartition(".")
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(short, None)
+
+
+def _is_ours(name: str) -> bool:
+    return any(name == ours or name.startswith(f"{ours}.") for ours in OURS)
+
+
+def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
+
+    return refuse
+
+
+def _bindings_of(ours: Sequence[ModuleType]) -> Iterator[_Binding]:
+    """Yield all that `ours` define or import, and of `WATCHED` what they use: to compare all of torch takes 10 ms."""
+    used = {name for module in ours for name in _names_used(module.__name__, vars(module))}
+    found = [binding for module in ours for binding in _in_module(module, vars(module))]
+    found += [binding for name in WATCHED if name in sys.modules for binding in _in_module(sys.modules[name], used)]
+    yield from found
+    yield from (one for module in ours for one in _builtins_in(module, used))
+    modules = {module.__name__ for module in ours}
+    for cls in {binding.thing for binding in found if isinstance(binding.thing, type)}:
+        if cls.__module__ in modules:
+            yield from _in_class(cls, {*vars(cls), *used})
+        elif cls.__module__.partition(".")[0] == "torch" and not cls.__module__.startswith(WRAP_THEMSELVES):
+            yield from _in_class(cls, used | {name for name in vars(cls) if name.startswith("__")})
+
+
+def _in_module(module: ModuleType, names: Iterable[str]) -> Iterator[_Binding]:
+    namespace = vars(module)
+    for name in names:
+        if isinstance(thing := namespace.get(name), BOUND):
+            yield _Binding(module.__name__, namespace, name, thing, _code(thing))
+
+
+def _builtins_in(module: ModuleType, names: Iterable[str]) -> Iterator[_Binding]:
+    """Yield what the functions of a module take from the builtins, and what a global of that name would cover."""
+    namespace = vars(module)
+    for name in names:
+        if name not in namespace and isinstance(vars(builtins).get(name), BOUND):
+            yield _Binding(module.__name__, namespace, name, None, None)
+
+
+def _in_class(cls: type, names: Iterable[str]) -> Iterator[_Binding]:
+    """Yield the bindings of a class; None for what it inherits, and what a new binding of its own would cover."""
+    namespace = vars(cls)
+    for name in names:
+        thing = namespace.get(name)
+        if isinstance(thing, BOUND) or (name not in namespace and hasattr(cls, name)):
+            yield _Binding(cls.__name__, namespace, name, thing, _code(thing))
+
+
+def _names_used(module: str, namespace: Namespace) -> Iterator[str]:
+    """Yield the names that the functions defined in a module use, and the methods of its classes."""
+    for thing in namespace.values():
+        if getattr(thing, "__module__", None) == module:
+            methods = vars(thing).values() if isinstance(thing, type) else (thing,)
+            for function in methods:
+                if isinstance(function, FunctionType):
+                    yield from _names_in(function.__code__)
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+def _code(thing: object) -> object:
+    return (thing.__code__, thing.__defaults__, thing.__kwdefaults__) if isinstance(thing, FunctionType) else None
