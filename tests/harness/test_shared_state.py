@@ -245,6 +245,26 @@ def solve():
     assert solve(code, wall=wall) == ([["EPROTONOSUPPORT"], None],)
 
 
+def test_refused_connections_hide_no_traffic(zygotes, tmp_path):
+    """However often a rank knocks at a closed port, the bytes that the judge finds do not become fewer."""
+    if (reason := walls.problem(Wall.NESTED)) is not None:
+        pytest.skip(reason)
+    if Wall.NESTED not in zygotes:
+        zygotes[Wall.NESTED] = ZygoteHandle(wall=Wall.NESTED, preload=[])
+    ranks = Ranks(zygotes[Wall.NESTED], tmp_path)
+    ranks.write(
+        """
+        import socket
+        def solve():
+            for _ in range(1000):
+                with socket.socket() as one:
+                    assert one.connect_ex(("127.0.0.1", 9))
+        """
+    )
+
+    assert 0 == ranks.remains(1, process_group=False).status.traffic.payload_bytes
+
+
 def test_the_times_of_devices_stay(solve):
     """All sandboxes share the machine's device files: a rank may use them, and not set their times."""
     before = Path("/dev/null").stat().st_mtime_ns

@@ -194,7 +194,10 @@ def loopback_traffic() -> Traffic:
     lines = (line.partition(":") for line in Path("/proc/self/net/dev").read_text().splitlines())
     counters = next(values.split() for name, _, values in lines if name.strip() == "lo")
     retransmits = _counter("snmp", "Tcp", "RetransSegs") - _counter("netstat", "TcpExt", "TCPSynRetrans")
-    return Traffic(num_bytes=int(counters[8]), packets=int(counters[9]), retransmits=retransmits)
+    # A refused connection is a request of 60 bytes and an answer of 40. Taken for two packets with TCP's usual header of 52,
+    # each would hide 4 bytes of what ranks sent.
+    refused = 4 * _counter("snmp", "Tcp", "AttemptFails")
+    return Traffic(num_bytes=int(counters[8]) + refused, packets=int(counters[9]), retransmits=retransmits)
 
 
 def _counter(file: str, group: str, name: str) -> int:
