@@ -20,6 +20,7 @@ THREADS_PER_RANK = 100  # each process group starts about 3, and a mesh has many
 PROCESSES_FOR_CHILDREN = 64
 CPU_SECONDS_PER_SECOND = 4  # more than one, because a rank may have threads; normally the deadline ends it
 OUT_OF_MEMORY_FIRST = "1000"
+RLIMIT_SIGPENDING = 11  # Python has no name for it; the same on x86-64 and aarch64
 
 
 class Filters(NamedTuple):
@@ -56,6 +57,10 @@ def compile_filters() -> Filters:
 def confine_rank(wall: Wall, visible: Sequence[str], filters: Filters | None, request: LaunchRequest) -> None:
     """Give up everything that a rank no longer needs, for good."""
     if wall is Wall.NESTED:
+        if request.ranks_are_apart:
+            namespaces.leave_shared_counts(os.getuid(), os.getgid())
+        else:
+            namespaces.leave_shared_mounts()
         if not request.gpus:  # ranks on NCCL meet in /dev/shm, so all of a launch share one
             namespaces.mount_private_folders(visible)
         settle_in(Path("/tmp"))  # noqa: S108 - nothing outside the launch sees it
@@ -84,12 +89,20 @@ def _limit(wall: Wall, request: LaunchRequest) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
+        RLIMIT_SIGPENDING: 0,  # bounds queues of real-time signals and timers of timer_create; Python uses neither
     }
     if not request.gpus:  # CUDA reserves room for the memory of every device
         limits[resource.RLIMIT_AS] = ADDRESS_SPACE_BYTES
     if wall.is_bubblewrap:  # in the machine's user namespace the limit would count all processes of the user
-        # Without children there still are the processes that hold the pid namespaces, one for each rank.
-        others = PROCESSES_FOR_CHILDREN if request.children else request.world_size
-        limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + others
+        limits[resource.RLIMIT_NPROC] = _processes(wall, request)
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
+
+
+def _processes(wall: Wall, request: LaunchRequest) -> int:
+    """Return how many threads, of all its processes, a rank's user may have in the rank's user namespace."""
+    if wall is Wall.NESTED and request.ranks_are_apart:  # no other rank is in its namespace
+        return THREADS_PER_RANK
+    # Without children there still are the processes that hold the pid namespaces, one for each rank.
+    others = PROCESSES_FOR_CHILDREN if request.children else request.world_size
+    return THREADS_PER_RANK * request.world_size + others

@@ -1,8 +1,8 @@
-"""A control group for one sandbox, if the judge may make one: it bounds memory and tasks of all processes together.
+"""A control group for one sandbox, if the judge may make one: it bounds memory, tasks and CPU shares of all processes together.
 
 Limits on single processes multiply with the number of processes; these do not. Root can nearly always make a group, an
 ordinary user only where the system has delegated a part of the hierarchy.
-https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html
+https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroup-v1/memory.html and scheduler/sched-design-CFS.html
 """
 
 import contextlib
@@ -10,17 +10,33 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "course-sandbox-"
 MEMORY_BYTES = 8 << 30
 TASKS = 4096
-# For each controller: the file of its limit in version 1, the same in version 2, and the limit.
-LIMITS = {
-    "memory": ("memory.limit_in_bytes", "memory.max", MEMORY_BYTES),
-    "pids": ("pids.max", "pids.max", TASKS),
-}
+CORES = len(os.sched_getaffinity(0))
 SECONDS_TO_REMOVE = 2.0
+
+
+class Limit(NamedTuple):
+    """A limit of one controller: a file and what it holds, in both versions of control groups."""
+
+    file_1: str
+    value_1: int
+    file_2: str
+    value_2: int
+
+
+# Shares are of CPU time for which others wait, too; what nobody else wants, a sandbox gets in any case. On each core all
+# its threads together count as one process (1024 or 100): as much as a rank that has the core to itself, and no more
+# however many threads there are. The kernel takes at most 262144 and 10000.
+LIMITS = {
+    "memory": Limit("memory.limit_in_bytes", MEMORY_BYTES, "memory.max", MEMORY_BYTES),
+    "pids": Limit("pids.max", TASKS, "pids.max", TASKS),
+    "cpu": Limit("cpu.shares", min(1024 * CORES, 262_144), "cpu.weight", min(100 * CORES, 10_000)),
+}
 
 
 def make_groups() -> tuple[Path, ...]:
@@ -42,11 +58,16 @@ def remove_groups(groups: tuple[Path, ...]) -> None:
 
 
 def _own_groups() -> set[Path]:
-    """Return the groups of this process that can limit memory or tasks."""
+    """Return the groups of this process that can limit something."""
+    return _groups_of(Path("/proc/self/cgroup").read_text())
+
+
+def _groups_of(membership: str) -> set[Path]:
+    """Return the groups that can limit something; `membership`: the kernel's lines about a process."""
     found = set()
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
-        if not controllers or controllers in LIMITS:
+        if not controllers or not LIMITS.keys().isdisjoint(controllers.split(",")):
             found.add(ROOT / controllers / path.lstrip("/"))
     return {group for group in found if (group / "cgroup.procs").exists()}
 
@@ -66,11 +87,12 @@ def _make(parent: Path) -> Path | None:
 
 def _limit(group: Path, controller: str) -> bool:
     """Set the limit of one controller; return whether the group has that controller and took the limit."""
-    *files, limit = LIMITS[controller]
-    for file in (group / name for name in dict.fromkeys(files) if (group / name).exists()):
-        with contextlib.suppress(OSError):
-            file.write_text(str(limit))
-            return True
+    limit = LIMITS[controller]
+    for file, value in ((group / limit.file_1, limit.value_1), (group / limit.file_2, limit.value_2)):
+        if file.exists():
+            with contextlib.suppress(OSError):
+                file.write_text(str(value))
+                return True
     return False
 
 
