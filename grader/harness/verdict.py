@@ -15,10 +15,11 @@ from grader.harness.comm.gloo_bytes import unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
 from grader.harness.comm.waiting import who_waits
-from grader.harness.launch.remains import RankRemains, Remains
+from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
+from grader.harness.protocol.codec import Allowance
 from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
@@ -43,7 +44,10 @@ def verdict_on(remains: Remains) -> Run:
     Raises: StudentFailure for every other end, with the explanation that the student reads.
     """
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
-    results = tuple(_result(rank) for rank in remains.ranks)
+    if (too_much := _too_much(remains)) is not None:
+        raise too_much
+    allowance = Allowance()
+    results = tuple(_result(rank, allowance) for rank in remains.ranks)
     comm = CommLog(journals)
     for explain in (_zygote_died, _flooded, _raised, _deadline, _died, _unreadable, _mismatched, _unaccounted):
         failure = explain(remains, results, comm)
@@ -62,12 +66,12 @@ def verdict_on(remains: Remains) -> Run:
 Result = dict[str, Any] | RankError | str | None
 
 
-def _result(rank: RankRemains) -> Result:
+def _result(rank: RankRemains, allowance: Allowance) -> Result:
     """Return the program's dict, or the error it reported; a sentence if neither can be read, None if nothing was written."""
     if rank.result is None:
         return None
     try:
-        match frame.unpack(rank.result):
+        match frame.unpack(rank.result, allowance=allowance):
             case frame.Frame("returned", dict() as returned):
                 return returned
             case frame.Frame("raised", dict() as raised):
@@ -101,6 +105,14 @@ def _flooded(remains: Remains, _results: Sequence[Result], _comm: CommLog) -> St
         outcome=Outcome.CRASHED,
         mistake=Mistake.FLOODED,
     )
+
+
+def _too_much(remains: Remains) -> StudentFailure | None:
+    size = remains.refused_bytes or sum(len(rank.result or b"") for rank in remains.ranks)
+    if size <= MAX_RESULT_BYTES:
+        return None
+    text = f"The ranks returned {size >> 20} MiB together, and at most {MAX_RESULT_BYTES >> 20} MiB travel."
+    return StudentFailure(text, mistake=Mistake.NOT_DATA)
 
 
 def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
