@@ -25,6 +25,7 @@ class StoppedError(CourseError):
 class JudgeProcess(Protocol):
     """A judge that runs or has ended."""
 
+    pid: int
     returncode: int | None
     """pytest's exit code, or minus the signal that ended it; None while it runs."""
 

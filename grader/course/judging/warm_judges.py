@@ -109,6 +109,7 @@ class Turn:
 
     def __init__(self, server: subprocess.Popen[bytes], order: JudgeOrder) -> None:
         self._server = server
+        self.pid = server.pid
         self.returncode: int | None = None
         assert server.stdin is not None
         try:
