@@ -20,6 +20,7 @@ import pytest
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judging.judge_process import SEED_VARIABLE
+from grader.course.judging.lifeline import end_with_command
 from grader.course.judging.report import Aspect, Began, Collected, Finished, Record, ReportEnd, ReportWriter
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
@@ -64,6 +65,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the judge itself where there is a course."""
+    end_with_command()
     config.addinivalue_line("markers", "exercise(id, *, aspect): this test is part of grading exercise `id`")
     if not (config.rootpath / "assignments").is_dir():
         return

@@ -10,7 +10,6 @@ tests need no process.
 import contextlib
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from grader.course.judging.report import Progress, Record, ReportFollower, read_
 from grader.course.judging.running_judges import JudgeProcess, RunningJudges, StoppedError
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.held_folder import held_folder
 from grader.harness.protocol.wall import Wall
 
 SEED_VARIABLE = "COURSE_SEED"
@@ -156,8 +156,8 @@ class SubprocessJudge:
         Raises: StoppedError if its `judges` were stopped.
         """
         deadline = time.monotonic() + self.time_limit_s
-        with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
-            turn = partial(self._turn, submission, selected, Path(scratch), deadline)
+        with held_folder("judge") as scratch:
+            turn = partial(self._turn, submission, selected, scratch, deadline)
             run = turn("--maxfail=1") if first_failure_only else turn()
             turns = 1
             while _was_held(run) and turns < MAX_TURNS and not first_failure_only:

@@ -80,7 +80,8 @@ class WarmJudges(RunningJudges):
         return subprocess.Popen(
             [sys.executable, "-m", "grader.judge.serve", self._wall],
             cwd=self._root,
-            env=judge_environment(),
+            env={**judge_environment(), **self._lifeline.settings},
+            pass_fds=[self._lifeline.of_judges],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

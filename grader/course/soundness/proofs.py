@@ -5,7 +5,6 @@ see the change. The tests of its own exercise stop at the first failure, because
 that hangs would cost a deadline for each test. The file's other exercises are run whole.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.held_folder import held_folder
 
 KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 """Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
@@ -176,8 +176,8 @@ def _solution(chapter: Chapter) -> dict[str, str]:
 @contextmanager
 def _staged(chapter: Chapter, answers: Mapping[str, str]) -> Iterator[Path]:
     """Write `answers` as a submission that lasts as long as the block; give the chapter's folder in it."""
-    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
-        folder = Path(scratch, chapter.id)
+    with held_folder("submission") as scratch:
+        folder = scratch / chapter.id
         folder.mkdir()
         for file, text in answers.items():
             (folder / file).write_text(text, encoding="utf-8")
