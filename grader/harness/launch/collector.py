@@ -17,7 +17,7 @@ from course_env.errors import LaunchError
 from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.protocol import frame
 from grader.harness.protocol.descriptors import LaunchDescriptors, PartDescriptors, RankDescriptors, pack_descriptors
-from grader.harness.protocol.journal import JOURNAL_BYTES
+from grader.harness.protocol.journal import JOURNAL_BYTES, journal_bytes
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, Cut, LaunchEnded, LaunchRequest, LaunchStatus, Ready
 from grader.harness.protocol.timeline import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END
 
@@ -61,7 +61,8 @@ class Collector:
         self._sources = self._keep(frame.sealed_input(sources))
         self._inputs = [self._keep(frame.sealed_input(data)) for data in packed]
         self._results = [self._keep(frame.sealed_output(MAX_RESULT_BYTES)) for _ in self._ranks]
-        self._journals = [self._keep(frame.sealed_output(JOURNAL_BYTES)) for _ in self._ranks]
+        journal_size = journal_bytes(self._request.world_size)
+        self._journals = [self._keep(frame.sealed_output(journal_size)) for _ in self._ranks]
         self._stacks = [self._keep(frame.sealed_output(MAX_STACK_BYTES)) for _ in self._ranks]
         self._log_ends = [self._pipe() for _ in self._ranks]
         self._logs = {read: bytearray() for read, _ in self._log_ends}
