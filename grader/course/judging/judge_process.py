@@ -22,7 +22,7 @@ import msgspec
 from course_env.errors import LaunchError
 from grader.course.catalog import Course, Selected
 from grader.course.judging.own_time import OWN_TIME_S, OwnTime
-from grader.course.judging.report import Progress, Record, ReportFollower, read_report
+from grader.course.judging.report import JudgeProgress, Record, ReportFollower, read_report
 from grader.course.judging.running_judges import JudgeProcess, RunningJudges, StoppedError
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
@@ -214,7 +214,7 @@ class SubprocessJudge:
 
     def _wait(self, process: JudgeProcess, report: Path, deadline: float, num_done: int) -> "_WhyNoLonger":
         """Wait for the judge and report its progress; return why nobody waits any longer."""
-        follower, own_time, told = ReportFollower(report), OwnTime(process.pid), Progress()
+        follower, own_time, told = ReportFollower(report), OwnTime(process.pid), JudgeProgress()
         while time.monotonic() < deadline:
             try:
                 process.wait(POLL_S)

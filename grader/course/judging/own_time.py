@@ -9,7 +9,7 @@ does not count the other threads among which torch divides its work.
 import os
 from pathlib import Path
 
-from grader.course.judging.report import Progress
+from grader.course.judging.report import JudgeProgress
 
 OWN_TIME_S = 30.0
 """Processor time for one test. The tests of this course take less than 2 s of it."""
@@ -23,7 +23,7 @@ class OwnTime:
         self._test: tuple[int, str | None] | None = None
         self._before = 0.0
 
-    def of_running_test(self, progress: Progress) -> float:
+    def of_running_test(self, progress: JudgeProgress) -> float:
         """Return the seconds since the running test was first seen, 0 if no test runs."""
         now = _first_threads_time(self._pid)
         test = (progress.done, progress.running)

@@ -149,7 +149,7 @@ def _before_its_end(record: Record) -> Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class JudgeProgress:
     """How far a judge is."""
 
     done: int = 0
@@ -168,9 +168,9 @@ class ReportFollower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_bytes = 0
-        self._progress = Progress()
+        self._progress = JudgeProgress()
 
-    def progress(self) -> Progress:
+    def progress(self) -> JudgeProgress:
         """Return how far the judge is by now. Lines that cannot be read count for nothing: `read_report` refuses them."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             file.seek(self._read_bytes)
@@ -183,10 +183,10 @@ class ReportFollower:
         return self._progress
 
 
-def _after(event: Event, before: Progress) -> Progress:
+def _after(event: Event, before: JudgeProgress) -> JudgeProgress:
     match event:
         case Collected():
-            return Progress(every=len(event.tests))
+            return JudgeProgress(every=len(event.tests))
         case Began():
             return replace(before, running=event.test)
         case Finished():
