@@ -7,6 +7,7 @@ from pathlib import Path
 from grader.batch.digest import course_digest
 from grader.batch.intake.find import Submission
 from grader.course.catalog import Chapter, Course
+from grader.course.judging.own_time import OWN_TIME_S
 from grader.course.judging.running_judges import RunningJudges
 from grader.harness.protocol.wall import Wall
 
@@ -39,6 +40,9 @@ class Batch:
 
     judge_limit_s: float = JUDGE_LIMIT_S
     """How long a judge may run. Every launch has its own deadline; this one is for a judge that is itself at fault."""
+
+    own_time_s: float = OWN_TIME_S
+    """How long a judge may compute for one test, in processor time."""
 
     @property
     def results(self) -> Path:

@@ -69,6 +69,7 @@ def _run(selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch,
     judge = SubprocessJudge(
         course=batch.course,
         time_limit_s=batch.judge_limit_s,
+        own_time_s=batch.own_time_s,
         wall=batch.wall,
         seed=batch.seed,
         options=(*agents, *options),

@@ -1,6 +1,5 @@
 """One submission from its folder to its result file: find, read, stage, judge, score, write."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from grader.batch.scores import chapter_result, score_exercises, total
 from grader.course.catalog import Chapter
 from grader.course.judging.judge_process import Watch
 from grader.harness.protocol.files import write_whole
+from grader.harness.protocol.held_folder import held_folder
 
 Tell = Callable[[Submission, float], None]
 """Called with the fraction of a submission that is done."""
@@ -66,13 +66,13 @@ def _take(found: ChapterFolders, batch: Batch) -> tuple[Intake, ...]:
 @contextmanager
 def _staged(intakes: Sequence[Intake]) -> Iterator[Path]:
     """Give a private folder that holds the accepted files and nothing else, and is removed with the block."""
-    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
+    with held_folder("submission") as scratch:
         for intake in intakes:
-            folder = Path(scratch) / intake.chapter.id
+            folder = scratch / intake.chapter.id
             folder.mkdir()
             for file, content in intake.contents.items():
                 (folder / file).write_bytes(content)
-        yield Path(scratch)
+        yield scratch
 
 
 def _grade_chapters(

@@ -55,6 +55,7 @@ class Mistake(StrEnum):
     EXCEPTION = "raises an exception"
     EXIT = "leaves with sys.exit()"
     NOT_DATA = "returns something that cannot be judged"
+    HOLDS_JUDGE = "a result that keeps the judge computing"
     UNREADABLE = "leaves a result that cannot be read"
     CRASHED = "crashed"
     FLOODED = "prints without end"

@@ -16,10 +16,11 @@ from grader.harness.comm.gloo_bytes import unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
 from grader.harness.comm.waiting import who_waits
-from grader.harness.launch.remains import RankRemains, Remains
+from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
+from grader.harness.protocol.codec import Allowance
 from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError, SourceLine
 from grader.harness.protocol.sources import roots
@@ -46,7 +47,10 @@ def verdict_on(remains: Remains) -> Run:
     Raises: StudentFailure for every other end, with the explanation that the student reads.
     """
     journals = tuple(read_journal(rank.journal) for rank in remains.ranks)
-    results = tuple(_result(rank) for rank in remains.ranks)
+    if (too_much := _too_much(remains)) is not None:
+        raise too_much
+    allowance = Allowance()
+    results = tuple(_result(rank, allowance) for rank in remains.ranks)
     comm = CommLog(journals)
     for explain in (
         _zygote_died,
@@ -85,12 +89,12 @@ class Changed:
 Result = dict[str, Any] | RankError | Changed | str | None
 
 
-def _result(rank: RankRemains) -> Result:
+def _result(rank: RankRemains, allowance: Allowance) -> Result:
     """Return the program's dict, or the error it reported; a sentence if neither can be read, None if nothing was written."""
     if rank.result is None:
         return None
     try:
-        match frame.unpack(rank.result):
+        match frame.unpack(rank.result, allowance=allowance):
             case frame.Frame("returned", dict() as returned):
                 return returned
             case frame.Frame("raised", dict() as raised):
@@ -142,6 +146,14 @@ def _changed(remains: Remains, results: Sequence[Result], _comm: CommLog) -> Stu
                 mistake=Mistake.OBSERVER_CHANGED,
             )
     return None
+
+
+def _too_much(remains: Remains) -> StudentFailure | None:
+    size = remains.refused_bytes or sum(len(rank.result or b"") for rank in remains.ranks)
+    if size <= MAX_RESULT_BYTES:
+        return None
+    text = f"The ranks returned {size >> 20} MiB together, and at most {MAX_RESULT_BYTES >> 20} MiB travel."
+    return StudentFailure(text, mistake=Mistake.NOT_DATA)
 
 
 def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:

@@ -7,7 +7,9 @@ import contextlib
 import os
 import random
 import secrets
+import time
 import zlib
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,8 +20,9 @@ import pytest
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
 from grader.course.judging.judge_process import SEED_VARIABLE
-from grader.course.judging.report import Aspect, Collected, Finished, Record, ReportEnd, ReportWriter
-from grader.harness.outcome import NotGradable, Outcome
+from grader.course.judging.lifeline import end_with_command
+from grader.course.judging.report import Aspect, Began, Collected, Finished, Record, ReportEnd, ReportWriter
+from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import strongest
 from grader.judge.ends import TestEnd, end_of
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     import torch
 
 GRADED = pytest.StashKey[GradedTest]()
+CHAPTER_S = 400.0
+"""For the tests of a chapter together. Each launch has its deadline, but a submission can stay just below all of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
     group.addoption("--testimony", metavar="FILE", help="keep what ranks say of themselves: records, observations")
     group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
+    group.addoption("--without", metavar="FILE", help="leave out the tests whose ids this JSON file lists")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 
@@ -62,6 +68,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the judge itself where there is a course."""
+    end_with_command()
     config.addinivalue_line("markers", "exercise(id, *, aspect): this test is part of grading exercise `id`")
     if not (config.rootpath / "assignments").is_dir():
         return
@@ -87,6 +94,7 @@ class JudgePlugin:
         self._files: dict[str, dict[str, bytes]] = {}
         self._launchers = LauncherPool(config)
         self._hung: set[tuple[str, str]] = set()
+        self._seconds: defaultdict[str, float] = defaultdict(float)  # by chapter, what its tests have taken
         self._course: Course | None = None
         forged = config.option.forge
         self._testimonies = read_testimonies(Path(forged)) if forged else Testimonies()
@@ -139,15 +147,21 @@ class JudgePlugin:
                     item.stash[GRADED] = self._bind(item, chapter)
         except CourseError as error:
             raise pytest.UsageError(str(error)) from error
-        if wanted is not None:
-            keys = {(chapter.id, exercise.id) for chapter, exercise in wanted}
-            dropped = [item for item in items if _key(item) not in keys]
-            items[:] = [item for item in items if _key(item) in keys]
-            self._config.hook.pytest_deselected(items=dropped)
+        keys = None if wanted is None else {(chapter.id, exercise.id) for chapter, exercise in wanted}
+        without = self._left_out()
+        kept = [item for item in items if (keys is None or _key(item) in keys) and item.nodeid not in without]
+        if len(kept) < len(items):
+            self._config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+            items[:] = kept
         # A module that cannot be imported hides its tests. A report of only the others would forgive the missing ones.
         if self._report is not None and not session.testsfailed:
             graded = [(item, item.stash[GRADED]) for item in items if GRADED in item.stash]
             self._report.write(Collected(tests=tuple(_collected(item, test) for item, test in graded)))
+
+    def _left_out(self) -> frozenset[str]:
+        """Return the ids of the tests that are not to be run."""
+        file: str | None = self._config.option.without
+        return frozenset() if file is None else msgspec.json.decode(Path(file).read_bytes(), type=frozenset[str])
 
     def _bind(self, item: pytest.Item, chapter: Chapter) -> GradedTest:
         marker = item.get_closest_marker("exercise")
@@ -174,6 +188,8 @@ class JudgePlugin:
         test = item.stash.get(GRADED, None)
         if test is None:
             return
+        if self._report is not None:
+            self._report.write(Began(test=item.nodeid))
         for need in test.chapter.needs:
             if (reason := missing_need(need)) is not None:
                 raise NotGradable(reason)
@@ -186,25 +202,36 @@ class JudgePlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Let no test pass that code could pass by sending alone."""
-        yield
+        """Let no test pass that code could pass by sending alone, and keep nothing that ranks returned in it."""
         test = item.stash.get(GRADED, None)
-        if test is not None and any(run.is_half_judged for run in test.runs):
-            raise CatalogError(
-                f"{item.nodeid} looks at what the ranks communicated, but not at what they returned in that launch. "
-                "A solution that sends zeros would pass. Compare run[...] as well."
-            )
+        if test is None:
+            yield
+            return
+        start = time.monotonic()
+        try:
+            yield
+            if any(run.is_half_judged for run in test.runs):
+                raise CatalogError(
+                    f"{item.nodeid} looks at what the ranks communicated, but not at what they returned in that launch. "
+                    "A solution that sends zeros would pass. Compare run[...] as well."
+                )
+        finally:
+            test.runs.clear()
+            self._seconds[test.chapter.id] += time.monotonic() - start
 
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 
-        Raises: StudentFailure if an earlier hang has already decided the test.
+        Raises: StudentFailure if an earlier hang has already decided the test, or earlier tests took all the chapter's time.
         """
         test = item.stash.get(GRADED, None)
         if test is None:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
         if (verdict := timed_out_before(test, self._hung)) is not None:
             raise verdict
+        if (seconds := self._seconds[test.chapter.id]) > CHAPTER_S:
+            text = f"Not run: the tests of this chapter before this one have taken {seconds:.0f} s, of at most {CHAPTER_S:g}."
+            raise StudentFailure(text, outcome=Outcome.TIMED_OUT)
         return Launch(
             test=test,
             launchers=self._launchers.launchers(test.chapter.needs),

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from course_env.devices import Gpu
+from grader.course.judging.lifeline import end_with_command
 from grader.course.judging.warm_judges import JudgeOrder
 from grader.harness.launch.launcher import Launcher
 from grader.harness.launch.remains import Remains
@@ -74,6 +75,7 @@ class Lender:
 
 def main() -> None:
     """Serve until standard input ends."""
+    end_with_command()
     lender = Lender(wall=Wall(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     try:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from course_env.errors import CatalogError
 from grader.course.judging.judge_process import SubprocessJudge
 from grader.course.judging.running_judges import RunningJudges, StoppedError
+from grader.harness.mistake import Mistake
 from grader.harness.protocol.wall import Wall
 from tests.processes import descendants
 
@@ -22,6 +24,14 @@ def gcd(a, b):
     while b:
         a, b = b, a % b
     return a
+"""
+
+HOLDS_ITS_JUDGE = """
+
+right = gcd
+
+def gcd(a, b):
+    return right(a, b) if b else 10**15
 """
 
 # There is no wall yet, so a submission can find its judge among its ancestors and kill it.
@@ -78,6 +88,24 @@ def test_a_submission_that_kills_its_judge_earns_nothing_unseen(batch, submit, g
     assert {explanation} == {exercise.explanation for exercise in chapter.exercises}
     assert 0.0 == results["killer"].score
     assert 15.0 == results["right"].score
+
+
+def test_a_submission_that_holds_its_judge_ends_no_batch(batch, submit, golden, root, grade_class):
+    """A value that keeps the judge computing costs its test, and neither a second run nor the rest of the batch."""
+    file = root / "assignments/ch01_arithmetic/test_arithmetic.py"
+    file.write_text(file.read_text().replace("student.gcd(7, 0) == 7", "sum(range(student.gcd(7, 0))) == 21"))
+    right = golden("right")
+    files = {f"ch01_arithmetic/{path.name}": path.read_text() for path in (right / "ch01_arithmetic").glob("*.py")}
+    files["ch01_arithmetic/arithmetic.py"] += HOLDS_ITS_JUDGE
+
+    results = grade_class(replace(batch, own_time_s=1.0), submit("holder", files), right)
+
+    (chapter,) = results["holder"].chapters
+    assert ("ended", 1, 1) == (chapter.judge, chapter.judge_exit_code, chapter.judge_runs)
+    (held,) = [test for exercise in chapter.exercises for test in exercise.tests if test.outcome != "passed"]
+    assert ("timed_out", Mistake.HOLDS_JUDGE) == (held.outcome, held.mistake)
+    assert 15.0 == results["right"].score
+    assert 0.0 < results["holder"].score < 15.0
 
 
 def test_tests_that_cannot_be_collected_are_the_courses_fault(batch, root, golden, grade_class):

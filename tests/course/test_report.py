@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import LaunchError
-from grader.course.judging.report import read_report
+from grader.course.judging.report import ReportFollower, read_report
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
@@ -47,6 +47,28 @@ def test_a_test_without_an_end_is_not_gradable(tmp_path: Path) -> None:
 
     assert (passed.outcome, lost.outcome) == (Outcome.PASSED, Outcome.NOT_GRADABLE)
     assert lost.explanation == "The judge ended before this test did. It ended with exit code -9."
+
+
+def test_a_report_can_be_followed(tmp_path: Path) -> None:
+    """Progress counts tests that have finished, not lines; half a line counts when it is whole, and a bad one never."""
+    path = tmp_path / "report.jsonl"
+    follower = ReportFollower(path)
+    seen = [follower.progress()]
+    half = '{"event": "fin'
+    with path.open("w") as file:
+        for text in (
+            f"{json.dumps(COLLECTED)}\n",
+            f'{{"event": "began", "test": "a"}}\n{half}',
+            f"{json.dumps(FINISHED)[len(half) :]}\nnothing\n",
+            '{"event": "began", "test": "b"}\n',
+            f"{json.dumps(FINISHED)}\n{json.dumps(ENDED)}\n",
+        ):
+            file.write(text)
+            file.flush()
+            seen.append(follower.progress())
+
+    assert [(0, 0), (0, 2), (0, 2), (1, 2), (1, 2), (2, 2)] == [(progress.done, progress.every) for progress in seen]
+    assert [None, None, "a", None, "b", None] == [progress.running for progress in seen]
 
 
 def test_half_a_last_line_is_no_line(tmp_path: Path) -> None:

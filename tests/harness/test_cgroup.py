@@ -6,26 +6,36 @@ from pathlib import Path
 import pytest
 
 from grader.harness.launch.zygote_handle import ZygoteHandle
+from grader.harness.protocol.held_folder import hold
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox import cgroup
 from grader.harness.trials import walls
 from tests.processes import descendants
 
 
-def test_only_groups_of_dead_judges_are_removed(tmp_path, monkeypatch):
-    """Groups that were made in another pid namespace stay: a process id has no meaning outside its namespace."""
-    monkeypatch.setattr(cgroup, "_own_groups", lambda: {tmp_path})
-    own = Path("/proc/self/ns/pid").stat().st_ino
-    nobody = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
-    dead = tmp_path / f"course-sandbox-{own}-{nobody}-0a"
-    living = tmp_path / f"course-sandbox-{own}-{os.getpid()}-0b"
-    elsewhere = tmp_path / f"course-sandbox-{own + 1}-{nobody}-0c"
-    for group in (dead, living, elsewhere):
-        group.mkdir()
+@pytest.fixture
+def hierarchy(tmp_path, monkeypatch):
+    """Return a folder that stands for the file system of control groups."""
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    monkeypatch.setattr(cgroup, "_own_groups", lambda: {tmp_path / "own"})
+    return tmp_path
+
+
+def test_only_groups_of_dead_judges_are_removed(hierarchy: Path) -> None:
+    """Wherever a dead judge was, its groups go. One that is held stays, and so does one that is not ours."""
+    dead, dead_elsewhere, living, strange = (
+        hierarchy / name
+        for name in ("own/course-sandbox-0a", "b/c/course-sandbox-0b", "own/course-sandbox-0c", "own/x")
+    )
+    for group in (dead, dead_elsewhere, living, strange):
+        group.mkdir(parents=True)
+    lock = hold(living)
 
     cgroup.make_groups()
 
-    assert {living, elsewhere} == set(tmp_path.iterdir())
+    assert {living, strange} == set((hierarchy / "own").iterdir())
+    assert not dead_elsewhere.exists()
+    os.close(lock)
 
 
 def test_controllers_that_are_mounted_together_are_found(tmp_path, monkeypatch):
@@ -69,7 +79,7 @@ def held_by(groups) -> dict[str, int]:
 def test_all_of_a_sandbox_is_in_groups_that_hold_the_limits():
     """The kernel says of each process of a sandbox that it is in the sandbox's groups, and of those what they hold."""
     offered = cgroup.make_groups()
-    limits = held_by(offered)
+    limits = held_by(group.path for group in offered)
     cgroup.remove_groups(offered)
     if not limits or walls.problem(Wall.NESTED) is not None:
         pytest.skip("This machine offers no control group that the tests may make.")
@@ -85,3 +95,16 @@ def test_all_of_a_sandbox_is_in_groups_that_hold_the_limits():
     assert limits == held
     assert all(group == groups[0] for group in groups)
     assert not any(group.exists() for group in groups[0])
+
+
+def test_a_group_is_held_as_long_as_it_is_used(hierarchy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another judge that starts leaves our groups alone until we have removed them."""
+    monkeypatch.setattr(cgroup, "_limit", lambda _group, _controller: True)
+    (hierarchy / "own").mkdir()
+    (group,) = cgroup.make_groups()
+
+    cgroup.remove_left_groups()
+
+    assert group.path.exists()
+    cgroup.remove_groups([group])
+    assert not group.path.exists()

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from course_env.topology import DistEnv
-from grader.harness.protocol.codec import MAX_DEPTH, MalformedTreeError, UnsupportedValueError, decode, encode
+from grader.harness.protocol.codec import (
+    MAX_DEPTH,
+    Allowance,
+    MalformedTreeError,
+    UnsupportedValueError,
+    decode,
+    encode,
+)
 from grader.harness.protocol.frame import MalformedFrameError, pack, unpack
 
 
@@ -182,3 +189,59 @@ def test_dicts_have_a_bounded_number_of_keys():
         encode(dict.fromkeys(range(10_001)))
     with pytest.raises(MalformedTreeError, match="more than 10000 keys"):
         decode({"dict": [[key, 0] for key in range(10_001)]}, {})
+
+
+PRIME = (1 << 61) - 1  # Python's ints are hashed modulo this number
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        [PRIME * number for number in range(1, 100)],
+        [{"tuple": [PRIME * number, 1]} for number in range(1, 100)],
+        [{"tuple": [[{"tuple": [{"tuple": [PRIME * number]}]}][0]]} for number in range(1, 100)],
+        [{"fraction": [PRIME * number, 1]} for number in range(1, 100)],
+        {"dict": [[PRIME * number, 0] for number in range(1, 100)]},
+    ],
+    ids=["ints", "tuples", "nested-tuples", "fractions", "keys"],
+)
+def test_different_values_with_one_hash_are_refused(tree):
+    """A set of values that all have one hash takes as many steps as there are pairs of them, so they do not arrive."""
+    with pytest.raises(MalformedTreeError, match="More than 64 different values have the same hash"):
+        decode(tree, {})
+
+
+def test_values_that_collide_by_accident_arrive():
+    """Zeros, powers of two, small and large numbers and equal texts are what honest code returns."""
+    value = [[0] * 1000, [2**k for k in range(300)], [2.0**k for k in range(-1000, 1000)], ["a"] * 1000, [(1, -1)] * 99]
+
+    assert value == decode(encode(value)[0], {})
+
+
+def test_the_results_of_a_launch_share_one_allowance():
+    """Where each rank alone stays below the bound on values, all ranks together do not pass it."""
+    half, allowance = encode(list(range(30_000)))[0], Allowance()
+    decode(half, {}, allowance)
+
+    with pytest.raises(MalformedTreeError, match="more than 50000 values in what the ranks of this launch returned"):
+        decode(half, {}, allowance)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([0] * 50_001, "the value has 50001 entries, and at most 50000 values travel. Send a tensor instead"),
+        ([[0] * 30_000] * 2, r"At the value\[1\]\[19997\] there are more than 50000 values"),
+    ],
+    ids=["one-list", "several"],
+)
+def test_the_number_of_values_is_bounded_where_they_are_returned(value, problem):
+    """Who returns too many values is told so in the rank, with the place."""
+    with pytest.raises(UnsupportedValueError, match=problem):
+        encode(value)
+
+
+def test_no_two_nodes_share_a_tensor():
+    """A tree cannot name one large tensor thousands of times."""
+    with pytest.raises(MalformedTreeError):
+        decode([{"tensor": 0}, {"tensor": 0}], {"0": torch.ones(1)})

@@ -1,13 +1,17 @@
 """Frames in memory files are bounded, whole or absent, and readable after their writer has ended."""
 
+import json
 import os
 
 import pytest
+import torch
 
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.frame import (
     HEADER,
+    MAGIC,
     FrameTooLargeError,
+    MalformedFrameError,
     pack,
     read_frame,
     read_written,
@@ -75,7 +79,7 @@ def test_a_frame_that_does_not_fit_says_how_large_it_is(output):
 
 def test_a_frame_that_would_not_be_read_is_not_written():
     """The limit on JSON is checked when a value is packed, and the message names it."""
-    with pytest.raises(UnsupportedValueError, match="too large: 17 MiB without its tensors, of at most 16"):
+    with pytest.raises(UnsupportedValueError, match="too large: 17 MiB without its tensors, of at most 4"):
         pack("returned", ["x" * (1 << 16)] * (17 << 4))
 
 
@@ -98,3 +102,41 @@ def test_only_what_was_written_is_read(output):
     os.pwrite(output, b"stack", 0)
 
     assert read_written(output, 4096) == b"stack"
+
+
+def block_of(header: object) -> bytes:
+    """Return a safetensors block that holds a header and no data."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+def tensors_of(shape: list[int], count: int = 1) -> dict[str, object]:
+    """Return a header of tensors without elements."""
+    return {str(i): {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for i in range(count)}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        tensors_of([0, 1 << 40]),
+        tensors_of([1 << 20, 0, 1 << 20]),
+        tensors_of([0] * 10_000),
+        tensors_of([0], count=60_000),
+        {"0": {"dtype": "F32", "shape": "abc", "data_offsets": [0, 0]}},
+        {"0": None},
+        [],
+        0,
+    ],
+    ids=["long-dim", "long-dims", "many-dims", "many-tensors", "text", "null", "list", "number"],
+)
+def test_a_small_block_holds_nothing_that_is_large_for_others(header):
+    """A tensor without elements can have a dim of any length, and a sum over the other one would then take terabytes."""
+    text, block = b'["returned",{"tensor":0}]', block_of(header)
+
+    with pytest.raises(MalformedFrameError):
+        unpack(HEADER.pack(MAGIC, len(text), len(block)) + text + block)
+
+
+def test_an_ordinary_empty_tensor_travels():
+    """A batch of no examples is an honest result."""
+    assert unpack(pack("returned", torch.empty(0, 4096))).value.shape == (0, 4096)

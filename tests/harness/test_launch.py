@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
+from grader.harness.verdict import verdict_on
 
 SUM = """
 import torch.distributed as dist
@@ -195,6 +197,33 @@ def test_what_ranks_print_is_kept_apart_and_capped(ranks):
 
     assert [log.splitlines()[0] for log in run.log] == ["I am 0", "I am 1"]
     assert max(len(log) for log in run.log) <= 64 << 10
+
+
+def test_the_results_of_all_ranks_have_one_bound(ranks):
+    """Four ranks that return 40 MiB each stay below the bound on one result; together they are refused, and none is read."""
+    ranks.write(
+        """
+        import torch
+        def solve():
+            return torch.zeros(10 << 20)
+        """
+    )
+
+    remains = ranks.remains(4)
+
+    assert [None] * 4 == [rank.result for rank in remains.ranks]
+    with pytest.raises(
+        StudentFailure, match="The ranks returned 160 MiB together, and at most 128 MiB travel"
+    ) as caught:
+        verdict_on(remains)
+    assert caught.value.mistake is Mistake.NOT_DATA
+
+
+def test_the_values_of_all_ranks_have_one_bound(ranks):
+    """Two ranks that return 30 000 numbers each stay below the bound on one result; together they are refused."""
+    ranks.write("def solve():\n    return [0] * 30_000")
+
+    assert "more than 50000 values in what the ranks of this launch returned" in str(failure(ranks, 2))
 
 
 def test_a_flood_of_output_is_cut(ranks):

@@ -7,6 +7,7 @@ import pytest
 
 from grader.harness.protocol import frame
 from grader.harness.protocol.journal import (
+    JOURNAL_BYTES,
     CallSite,
     Done,
     FutureTaken,
@@ -14,6 +15,7 @@ from grader.harness.protocol.journal import (
     JournalWriter,
     NewGroup,
     WaitBegun,
+    journal_bytes,
     printable,
     read_journal,
 )
@@ -120,3 +122,12 @@ def test_no_damage_makes_the_reader_raise():
 def test_text_is_made_fit_for_a_journal():
     """Text from student code loses its control characters and is cut."""
     assert printable("a\x1bé\n" + "b" * 300) == "a?é?" + "b" * 196
+
+
+def test_the_journals_of_a_launch_have_one_bound():
+    """The more ranks write journals, the smaller is each of them: the judge compares the events of all."""
+    sizes = {world_size: journal_bytes(world_size) for world_size in range(1, 17)}
+
+    assert JOURNAL_BYTES == sizes[1] == sizes[2]
+    assert max(world_size * size for world_size, size in sizes.items()) <= 8 << 20
+    assert sizes[16] > 400_000  # thousands of operations

@@ -89,10 +89,14 @@ class Course:
         return subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=60, check=False)
 
     def report(self, *arguments: str) -> list[dict]:
-        """Run the judge and return the events of its report; of a test that has finished, every field of its record."""
+        """Run the judge and return the events of its report, but for the beginnings of tests.
+
+        Of a test that has finished they have every field of its record.
+        """
         path = self.root / "report.jsonl"
         self.judge("--report", str(path), *arguments)
-        return [_with_all_fields(json.loads(line)) for line in path.read_text().splitlines()]
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        return [_with_all_fields(event) for event in events if event["event"] != "began"]
 
 
 def _with_all_fields(event: dict) -> dict:

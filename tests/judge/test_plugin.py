@@ -1,5 +1,6 @@
 """The pytest plugin binds tests to exercises, reports each outcome, and says to the person at the terminal what to do next."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -50,6 +51,60 @@ def test_the_report_lists_what_must_pass_and_what_did(course):
     assert {"test_add": "passed", "test_double[1]": "passed", "test_double[2]": "passed"} == outcomes(finished)
     assert [[1], [1], [2]] == [event["world_sizes"] for event in finished]
     assert {"event": "ended"} == ended
+
+
+def test_the_report_tells_when_a_test_begins(course):
+    """Each test begins before it ends, and before the next; so what the judge computes in between is for this test."""
+    course.write(TESTS)
+    path = course.root / "report.jsonl"
+
+    course.judge("--report", str(path))
+
+    _, *events, _ = map(json.loads, path.read_text().splitlines())
+    assert ["began", "finished"] * 3 == [event["event"] for event in events]
+    assert all(began["test"] == finished["record"]["test"] for began, finished in zip(*[iter(events)] * 2, strict=True))
+
+
+def test_tests_that_have_been_run_can_be_left_out(course):
+    """Another judge goes on after one that was ended: it runs, and lists, only what is left."""
+    course.write(TESTS)
+    (course.root / "done.json").write_text('["assignments/ch01_sums/test_sums.py::test_double[1]", "no_such_test"]')
+
+    collected, *finished, _ = course.report("--without", "done.json")
+
+    assert {"test_add": "passed", "test_double[2]": "passed"} == outcomes(finished)
+    assert 2 == len(collected["tests"])
+
+
+def test_a_chapter_that_takes_too_long_is_not_run_to_its_end(course):
+    """Each launch may end just before its deadline. Once the chapter's time is up, the tests that are left are lost."""
+    course.write(TESTS)
+    (course.root / "conftest.py").write_text("from grader.judge import plugin\nplugin.CHAPTER_S = 0.0\n")
+
+    _, *finished, _ = course.report()
+
+    assert {"test_add": "passed", "test_double[1]": "timed_out", "test_double[2]": "timed_out"} == outcomes(finished)
+    assert finished[1]["explanation"].startswith("Not run: the tests of this chapter before this one have taken ")
+
+
+def test_what_ranks_returned_is_not_kept(course):
+    """After a test the judge holds nothing of its launches, however large it was."""
+    course.write(
+        TESTS
+        + '''
+import gc
+
+@exercise("double", aspect="property")
+def test_nothing_is_left(launch):
+    """No run of an earlier test is in memory."""
+    from grader.harness.run import Run
+    run = launch(programs.double, 1, shared={"a": 2}, process_group=False)
+    assert run["y"] == (4,)
+    assert 1 == sum(isinstance(thing, Run) for thing in gc.get_objects())
+'''
+    )
+
+    assert "passed" == outcomes(course.report())["test_nothing_is_left"]
 
 
 def test_an_assert_in_references_is_explained_as_one_in_a_test(course):

@@ -4,7 +4,9 @@ A test counts as passed only if the judge wrote so. A test that was collected an
 judge died, and that earns neither zero nor full points.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -33,7 +35,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether the test is in `solutions/`, which only staff have."""
 
     finished: bool = False
-    """Whether the judge saw the test end. Without that there is no evidence: the test is not gradable."""
+    """Whether it is known how the test ended. Without that there is no evidence: the test is not gradable."""
 
     outcome: Outcome = Outcome.NOT_GRADABLE
     explanation: str = ""
@@ -73,6 +75,12 @@ class Collected(
     tests: tuple[Record, ...]
 
 
+class Began(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="began"):
+    """The judge turns to a test. Until it has finished, whatever the judge computes is for this test."""
+
+    test: str
+
+
 class Finished(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="event", tag="finished"
 ):
@@ -85,7 +93,9 @@ class ReportEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Last line of a report: the judge came to its end."""
 
 
-_EVENT = msgspec.json.Decoder(Collected | Finished | ReportEnd)
+Event = Collected | Began | Finished | ReportEnd
+
+_EVENT = msgspec.json.Decoder(Event)
 
 
 class ReportWriter:
@@ -94,7 +104,7 @@ class ReportWriter:
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("wb")
 
-    def write(self, event: Collected | Finished | ReportEnd) -> None:
+    def write(self, event: Event) -> None:
         """Append one event."""
         self._file.write(msgspec.json.encode(event) + b"\n")
         self._file.flush()
@@ -141,7 +151,53 @@ def _before_its_end(record: Record) -> Record:
     return Record(**{name: getattr(record, name) for name in KNOWN_BEFORE})
 
 
-def _events(path: Path) -> Iterator[Collected | Finished | ReportEnd]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeProgress:
+    """How far a judge is."""
+
+    done: int = 0
+    """Tests that have finished."""
+
+    every: int = 0
+    """Tests that were collected."""
+
+    running: str | None = None
+    """The test that has begun and not finished."""
+
+
+class ReportFollower:
+    """Reads a report while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+        self._progress = JudgeProgress()
+
+    def progress(self) -> JudgeProgress:
+        """Return how far the judge is by now. Lines that cannot be read count for nothing: `read_report` refuses them."""
+        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read_bytes += len(line)
+                with contextlib.suppress(msgspec.MsgspecError):
+                    self._progress = _after(_EVENT.decode(line), self._progress)
+        return self._progress
+
+
+def _after(event: Event, before: JudgeProgress) -> JudgeProgress:
+    match event:
+        case Collected():
+            return JudgeProgress(every=len(event.tests))
+        case Began():
+            return replace(before, running=event.test)
+        case Finished():
+            return replace(before, done=before.done + 1, running=None)
+    return before
+
+
+def _events(path: Path) -> Iterator[Event]:
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from types import FrameType
 from typing import Protocol
 
 from course_env.errors import CourseError
+from grader.course.judging.lifeline import Lifeline
+from grader.harness.launch.zygote_handle import MEMORY_FOLDER
+from grader.harness.protocol.held_folder import remove_left_folders
+from grader.harness.sandbox.cgroup import remove_left_groups
 
 GRACE_S = 5.0
 """How long a judge that was told to end may take, before it is killed."""
@@ -25,6 +30,7 @@ class StoppedError(CourseError):
 class JudgeProcess(Protocol):
     """A judge that runs or has ended."""
 
+    pid: int
     returncode: int | None
     """pytest's exit code, or minus the signal that ended it; None while it runs."""
 
@@ -40,6 +46,7 @@ class RunningJudges:
         # Re-entrant, because a signal handler may call stop() in the very thread that is in start().
         self._lock = threading.RLock()
         self._stopped = False
+        self._lifeline = Lifeline()
 
     @property
     def stopped(self) -> bool:
@@ -60,7 +67,8 @@ class RunningJudges:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", *arguments],
                 cwd=cwd,
-                env={**judge_environment(), **settings},
+                env={**judge_environment(), **self._lifeline.settings, **settings},
+                pass_fds=[self._lifeline.of_judges],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -119,7 +127,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a judge's whole session: by SIGTERM, then by SIGKILL. Do nothing if it has ended already."""
+    """End a judge's whole session: by SIGTERM, then by SIGKILL. Remove what a judge that was killed could not remove."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -127,3 +135,7 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         _signal(process, signal.SIGKILL)
         process.wait()
+    if process.returncode < 0:
+        remove_left_groups()
+        remove_left_folders(Path(tempfile.gettempdir()))
+        remove_left_folders(MEMORY_FOLDER)

@@ -80,7 +80,8 @@ class WarmJudges(RunningJudges):
         return subprocess.Popen(
             [sys.executable, "-m", "grader.judge.serve", self._wall],
             cwd=self._root,
-            env=judge_environment(),
+            env={**judge_environment(), **self._lifeline.settings},
+            pass_fds=[self._lifeline.of_judges],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -109,6 +110,7 @@ class Turn:
 
     def __init__(self, server: subprocess.Popen[bytes], order: JudgeOrder) -> None:
         self._server = server
+        self.pid = server.pid
         self.returncode: int | None = None
         assert server.stdin is not None
         try:

@@ -8,7 +8,6 @@ Where what its ranks say of themselves had a part in the end of a mutant, it is 
 the solution said. So the proof knows what code passes that forges whatever can be forged in a rank.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
 from grader.harness.outcome import Outcome
+from grader.harness.protocol.held_folder import held_folder
 
 KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 """Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
@@ -83,7 +83,7 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
     with _staged(chapter, chapter_stubs(chapter)) as folder:
         stubs = judge(folder.parent, whole)
     alternatives = [path for file in chapter.files for path in sorted(chapter.solution.glob(f"alternatives/*/{file}"))]
-    with tempfile.TemporaryDirectory(prefix="testimony-") as scratch, ThreadPoolExecutor(max_workers=workers) as pool:
+    with held_folder("testimony") as scratch, ThreadPoolExecutor(max_workers=workers) as pool:
         testimony = Path(scratch, "solutions")
         announce(f"{chapter.id}: solutions")
         with _staged(chapter, _solution(chapter)) as folder:
@@ -218,8 +218,8 @@ def _solution(chapter: Chapter) -> dict[str, str]:
 @contextmanager
 def _staged(chapter: Chapter, answers: Mapping[str, str]) -> Iterator[Path]:
     """Write `answers` as a submission that lasts as long as the block; give the chapter's folder in it."""
-    with tempfile.TemporaryDirectory(prefix="submission-") as scratch:
-        folder = Path(scratch, chapter.id)
+    with held_folder("submission") as scratch:
+        folder = scratch / chapter.id
         folder.mkdir()
         for file, text in answers.items():
             (folder / file).write_text(text, encoding="utf-8")

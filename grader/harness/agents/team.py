@@ -290,6 +290,7 @@ def _joined(request: LaunchRequest, launch: _PartsUnderWay, *, seconds: float) -
         zygote_died=any(part.zygote_died for part in parts),
         supervisor_failed=any(part.supervisor_failed for part in parts),
         seconds=seconds,
+        refused_bytes=max(part.refused_bytes for part in parts),
     )
 
 

@@ -14,14 +14,13 @@ from typing import Self
 import msgspec
 
 from course_env.errors import LaunchError
-from grader.harness.launch.remains import RankRemains, Remains
+from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.protocol import frame
 from grader.harness.protocol.descriptors import LaunchDescriptors, PartDescriptors, RankDescriptors, pack_descriptors
-from grader.harness.protocol.journal import JOURNAL_BYTES
+from grader.harness.protocol.journal import JOURNAL_BYTES, journal_bytes
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, Cut, LaunchEnded, LaunchRequest, LaunchStatus, Ready
 from grader.harness.protocol.timeline import CUT_AFTER_S, PART_LATER_S, SECONDS_TO_END
 
-MAX_RESULT_BYTES = 128 << 20
 MAX_STACK_BYTES = 64 << 10
 MAX_LOG_BYTES = 64 << 10
 # A rank that writes more than this in one launch is a fault; the launch is cut.
@@ -62,7 +61,8 @@ class Collector:
         self._sources = self._keep(frame.sealed_input(sources))
         self._inputs = [self._keep(frame.sealed_input(data)) for data in packed]
         self._results = [self._keep(frame.sealed_output(MAX_RESULT_BYTES)) for _ in self._ranks]
-        self._journals = [self._keep(frame.sealed_output(JOURNAL_BYTES)) for _ in self._ranks]
+        journal_size = journal_bytes(self._request.world_size)
+        self._journals = [self._keep(frame.sealed_output(journal_size)) for _ in self._ranks]
         self._stacks = [self._keep(frame.sealed_output(MAX_STACK_BYTES)) for _ in self._ranks]
         self._log_ends = [self._pipe() for _ in self._ranks]
         self._logs = {read: bytearray() for read, _ in self._log_ends}
@@ -149,21 +149,24 @@ class Collector:
     def _remains(self, ended: LaunchEnded | None, *, deadline_passed: bool, flooded: bool) -> Remains:
         status = self._read_status()
         folder = "" if status is None else status.folder
+        results_bytes = sum(map(frame.size_of_frame, self._results))
+        is_refused = results_bytes > MAX_RESULT_BYTES
         return Remains(
             request=self._request,
-            ranks=tuple(self._rank_remains(rank, folder) for rank in self._ranks),
+            ranks=tuple(self._rank_remains(rank, folder, is_refused=is_refused) for rank in self._ranks),
             status=status,
             deadline_passed=deadline_passed,
             flooded=flooded,
             zygote_died=ended is None,
             supervisor_failed=ended is not None and ended.supervisor_exit_code > 0,
             seconds=time.monotonic() - self._start,
+            refused_bytes=results_bytes if is_refused else 0,
         )
 
-    def _rank_remains(self, rank: int, folder: str) -> RankRemains:
+    def _rank_remains(self, rank: int, folder: str, *, is_refused: bool) -> RankRemains:
         log = self._log_ends[rank][0]
         return RankRemains(
-            result=frame.read_frame(self._results[rank]),
+            result=None if is_refused else frame.read_frame(self._results[rank]),
             journal=frame.read_written(self._journals[rank], JOURNAL_BYTES),
             stacks=frame.read_written(self._stacks[rank], MAX_STACK_BYTES).decode(errors="replace"),
             log=self._logs[log].decode(errors="replace"),

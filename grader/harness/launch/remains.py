@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from grader.harness.protocol.messages import LaunchRequest, LaunchStatus
 
+MAX_RESULT_BYTES = 128 << 20
+"""Of one rank's result, and of all results of a launch together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankRemains:
@@ -35,3 +38,5 @@ class Remains:
     zygote_died: bool
     supervisor_failed: bool
     seconds: float
+    refused_bytes: int = 0
+    """The size of all results together if that was more than MAX_RESULT_BYTES; then none of them was read."""

@@ -22,7 +22,7 @@ from grader.harness.launch.collector import collecting
 from grader.harness.launch.launcher import pack_inputs
 from grader.harness.launch.remains import Remains
 from grader.harness.protocol.descriptors import PartDescriptors
-from grader.harness.protocol.files import remove_tree
+from grader.harness.protocol.held_folder import held_folder
 from grader.harness.protocol.messages import MAX_MESSAGE_BYTES, LaunchEnded, LaunchRequest, Network, Ready
 from grader.harness.protocol.sources import Sources, pack_sources
 from grader.harness.protocol.timeline import SECONDS_TO_END
@@ -32,6 +32,7 @@ from grader.harness.sandbox.zygote_command import zygote_command
 
 ZYGOTE_START_S = 60.0
 MAX_LAST_WORDS = 4000
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - fresh folders are made in it
 # Between the moment when a zygote's socket closes and the one when its exit code is known.
 SECONDS_TO_EXIT = 0.5
 
@@ -70,8 +71,9 @@ class ZygoteHandle:
         self._in_launch = False
         try:
             with contextlib.ExitStack() as undo:
-                self._scratch = Path(tempfile.mkdtemp(prefix="ranks-", dir=self._scratch_parent))
-                undo.callback(remove_tree, self._scratch)
+                # In bubblewrap a zygote has folders of its own.
+                is_apart = self._wall.is_bubblewrap
+                self._scratch = None if is_apart else undo.enter_context(held_folder("ranks", self._scratch_parent))
                 self._groups = make_groups() if self._wall.is_bubblewrap else ()
                 undo.callback(remove_groups, self._groups)
                 self._log = undo.enter_context(tempfile.TemporaryFile())
@@ -88,7 +90,7 @@ class ZygoteHandle:
             self._wall,
             control,
             self._scratch,
-            self._groups,
+            [group.path for group in self._groups],
             self._preload,
             network=self._network,
             gpus=self._gpus,
@@ -131,7 +133,8 @@ class ZygoteHandle:
     def _kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        _end_strays(self._scratch)
+        if self._scratch is not None:
+            _end_strays(self._scratch)
 
     def gpus_seen(self, world_size: int) -> Sequence[Sequence[Gpu]]:
         """Return this machine's GPUs for every rank."""
@@ -240,5 +243,4 @@ def _end_strays(scratch: Path) -> None:
 
 def _memory_folder() -> Path | None:
     """Return a folder in memory, if the machine offers one: launches make and remove many small files."""
-    folder = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
-    return folder if os.access(folder, os.W_OK) else None
+    return MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 MAX_STRING_LENGTH = 100_000  # where a comparison fails, pytest shows how two strings differ, and long ones take long
 MAX_DEPTH = 40
-MAX_NODES = 1_000_000
-MAX_KEYS = 10_000  # student code can choose keys with equal hashes; then each is compared with every other
+MAX_VALUES = 50_000  # of one result, and of all results of a launch together: more belong into a tensor
+MAX_KEYS = 10_000
+# Student code can choose any number of ints and tuples with one hash. In a set or a dict each is compared with every other.
+MAX_ALIKE = 64
 
 ALLOWED = (
     "None, bool, int, float, str, Fraction, list, tuple, dict, torch.Tensor, torch.dtype "
@@ -35,13 +37,35 @@ class MalformedTreeError(ValueError):
     """A tree that `encode` cannot have written."""
 
 
+class Allowance:
+    """How many values may still travel. The results of a launch share one, because a test can put them together."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+        self._alike: dict[int, set[Any]] = {}
+
+    def take(self) -> bool:
+        """Take one value from the allowance; return whether it was still there."""
+        self._left -= 1
+        return self._left >= 0
+
+    def has_too_many_like(self, value: Any) -> bool:
+        """Return whether more than MAX_ALIKE different values, this one included, have the hash of `value`."""
+        try:
+            alike = self._alike.setdefault(hash(value), set())
+        except TypeError:  # it has no hash, so no set will hold it
+            return False
+        alike.add(value)
+        return len(alike) > MAX_ALIKE
+
+
 def encode(value: Any, name: str = "the value") -> tuple[Any, list["Tensor"]]:
     """Return `value` as a JSON tree, and the tensors that the tree refers to by index; errors call the value `name`.
 
-    Raises: UnsupportedValueError for any other kind of value, or one nested deeper than MAX_DEPTH.
+    Raises: UnsupportedValueError for any other kind of value, one nested deeper than MAX_DEPTH, or too much of it.
     """
     tensors: list[Tensor] = []
-    return _encode(value, tensors, name, 0), tensors
+    return _encode(value, tensors, Allowance(), name, 0), tensors
 
 
 def _too_large(value: Any, kind: type) -> str | None:
@@ -49,15 +73,16 @@ def _too_large(value: Any, kind: type) -> str | None:
         return f"{len(value)} characters, and at most {MAX_STRING_LENGTH} travel."
     if kind is dict and len(value) > MAX_KEYS:
         return f"{len(value)} keys, and at most {MAX_KEYS} travel. Send a list instead."
+    if kind in (list, tuple) and len(value) > MAX_VALUES:
+        return f"{len(value)} entries, and at most {MAX_VALUES} values travel. Send a tensor instead."
     return None
 
 
-def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:  # noqa: PLR0911 - one per kind
-    if depth > MAX_DEPTH:
-        raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+def _encode(value: Any, tensors: list["Tensor"], allowance: Allowance, where: str, depth: int) -> Any:  # noqa: PLR0911 - one per kind
+    _take(allowance, where, depth)
 
     def inner(child: Any, step: str) -> Any:
-        return _encode(child, tensors, f"{where}{step}", depth + 1)
+        return _encode(child, tensors, allowance, f"{where}{step}", depth + 1)
 
     # Exact types: a subclass may lie about itself, so it must not travel under the name of its base.
     kind = type(value)
@@ -79,6 +104,15 @@ def _encode(value: Any, tensors: list["Tensor"], where: str, depth: int) -> Any:
     return _encode_torch(value, tensors, where)
 
 
+def _take(allowance: Allowance, where: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise UnsupportedValueError(f"{where} is nested more than {MAX_DEPTH} levels deep.")
+    if not allowance.take():
+        raise UnsupportedValueError(
+            f"At {where} there are more than {MAX_VALUES} values, and no more travel. Send a tensor instead."
+        )
+
+
 def _encode_torch(value: Any, tensors: list["Tensor"], where: str) -> Any:
     torch = sys.modules.get("torch")
     if torch is not None and type(value) in (torch.Tensor, torch.nn.Parameter):
@@ -92,42 +126,63 @@ def _encode_torch(value: Any, tensors: list["Tensor"], where: str) -> Any:
     raise UnsupportedValueError(f"{where} is a {name}, which cannot be handed to the judge. Allowed: {ALLOWED}.")
 
 
-def decode(tree: Any, tensors: Mapping[str, "Tensor"]) -> Any:
+def decode(tree: Any, tensors: Mapping[str, "Tensor"], allowance: Allowance | None = None) -> Any:
     """Return the value that `encode` made `tree` from.
 
-    Raises: MalformedTreeError if `encode` cannot have written the tree; student code may have.
+    allowance: what this value shares with others; None: it has a separate one
+    Raises: MalformedTreeError if `encode` cannot have written the tree, or too much of it; student code may have.
     """
-    budget = [MAX_NODES]
     try:
-        return _decode(tree, tensors, budget, 0)
+        return _Decoder(dict(tensors), allowance or Allowance()).decode(tree, 0)
     except MalformedTreeError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise MalformedTreeError(f"A node is not as the encoder writes it: {error}") from error
 
 
-def _decode(tree: Any, tensors: Mapping[str, "Tensor"], budget: list[int], depth: int) -> Any:
-    budget[0] -= 1
-    if depth > MAX_DEPTH + 1 or budget[0] < 0:
-        raise MalformedTreeError(f"The tree has more than {MAX_DEPTH} levels or {MAX_NODES} nodes.")
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Decoder:
+    """Decodes one tree."""
 
-    def inner(child: Any) -> Any:
-        return _decode(child, tensors, budget, depth + 1)
+    tensors: dict[str, "Tensor"]
+    """Those that no node has referred to yet: the encoder gives each node a separate one."""
 
-    if isinstance(tree, str) and len(tree) > MAX_STRING_LENGTH:
-        raise MalformedTreeError(f"A text has more than {MAX_STRING_LENGTH} characters.")
-    if tree is None or isinstance(tree, bool | int | float | str):
-        return tree
-    if isinstance(tree, list):
-        return [inner(child) for child in tree]
-    if not isinstance(tree, dict) or len(tree) != 1:
-        raise MalformedTreeError("A node is neither a scalar, nor a list, nor an object with one key.")
-    ((kind, payload),) = tree.items()
-    if kind == "tensor":
-        return tensors[str(int(payload))]
-    if kind not in _DECODERS:
-        raise MalformedTreeError("A node is of an unknown kind.")
-    return _DECODERS[kind](payload, inner)
+    allowance: Allowance
+
+    def decode(self, tree: Any, depth: int) -> Any:
+        if depth > MAX_DEPTH + 1:
+            raise MalformedTreeError(f"The tree has more than {MAX_DEPTH} levels.")
+        if not self.allowance.take():
+            raise MalformedTreeError(
+                f"There are more than {MAX_VALUES} values in what the ranks of this launch returned, and no more travel. "
+                "A tensor counts as one."
+            )
+        if isinstance(tree, dict) and "tensor" in tree and len(tree) == 1:
+            return self.tensors.pop(str(int(tree["tensor"])))
+        value = self._value(tree, depth)
+        if self.allowance.has_too_many_like(value):
+            raise MalformedTreeError(
+                f"More than {MAX_ALIKE} different values have the same hash, which is no accident."
+            )
+        return value
+
+    def _value(self, tree: Any, depth: int) -> Any:
+        if isinstance(tree, str) and len(tree) > MAX_STRING_LENGTH:
+            raise MalformedTreeError(f"A text has more than {MAX_STRING_LENGTH} characters.")
+        if tree is None or isinstance(tree, bool | int | float | str):
+            return tree
+
+        def inner(child: Any) -> Any:
+            return self.decode(child, depth + 1)
+
+        if isinstance(tree, list):
+            return [inner(child) for child in tree]
+        if not isinstance(tree, dict) or len(tree) != 1:
+            raise MalformedTreeError("A node is neither a scalar, nor a list, nor an object with one key.")
+        ((kind, payload),) = tree.items()
+        if kind not in _DECODERS:
+            raise MalformedTreeError("A node is of an unknown kind.")
+        return _DECODERS[kind](payload, inner)
 
 
 def _decode_dict(payload: Any, inner: Callable[[Any], Any]) -> Any:

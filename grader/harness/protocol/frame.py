@@ -7,18 +7,23 @@ has written stays readable after it was killed. The magic is written last: a fra
 
 import fcntl
 import json
+import math
 import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grader.harness.protocol.codec import UnsupportedValueError, decode, encode
+from grader.harness.protocol.codec import MAX_VALUES, Allowance, UnsupportedValueError, decode, encode
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAGIC = b"CRSFRM1\n"
 HEADER = struct.Struct("<8sQQ")
-MAX_JSON_BYTES = 16 << 20
+MAX_JSON_BYTES = 4 << 20
+# The safetensors block begins with a header, which lists the tensors: about a hundred bytes each.
+MAX_BLOCK_HEADER_BYTES = 2 << 20
+MAX_DIMS = 64  # torch's own bound in most operations
+MAX_ELEMENTS = 1 << 27  # also of an empty tensor without its dims of 0, whose other dims can be any number
 CHUNK_BYTES = 16 << 10
 
 # Fixed in the kernel's ABI; Python 3.11's fcntl does not name them.
@@ -71,9 +76,10 @@ def _pack_tensors(tensors: "list[Tensor]") -> bytes:
         raise UnsupportedValueError(f"A tensor of {error} cannot be handed to the judge.") from error
 
 
-def unpack(data: bytes, device: str | None = None) -> Frame:
+def unpack(data: bytes, device: str | None = None, allowance: Allowance | None = None) -> Frame:
     """Return what is in a frame, with its tensors on `device` (None: the CPU).
 
+    allowance: how many values may be in this frame and others together; None: it has a separate one
     Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
     """
     if len(data) < HEADER.size:
@@ -83,8 +89,9 @@ def unpack(data: bytes, device: str | None = None) -> Frame:
         raise MalformedFrameError("The frame's header does not describe its bytes.")
     try:
         kind, tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
-        return Frame(str(kind), decode(tree, _unpack_tensors(data[HEADER.size + text_bytes :], device)))
-    except (TypeError, ValueError, RecursionError) as error:
+        tensors = _unpack_tensors(data[HEADER.size + text_bytes :], device)
+        return Frame(str(kind), decode(tree, tensors, allowance))
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         raise MalformedFrameError(f"The frame cannot be read: {error}") from error
 
 
@@ -94,11 +101,29 @@ def _unpack_tensors(block: bytes, device: str | None) -> "dict[str, Tensor]":
     import safetensors
     import safetensors.torch
 
+    _check_block(block)
     try:
         tensors = safetensors.torch.load(block)
     except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
         raise MalformedFrameError(f"The tensors cannot be read: {error}") from error
     return tensors if device is None else {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def _check_block(block: bytes) -> None:
+    """Refuse what is small in a frame and large for those who work with it.
+
+    Raises: MalformedFrameError; TypeError, ValueError or AttributeError for what is no header.
+    """
+    header_bytes = int.from_bytes(block[:8], "little")
+    if header_bytes > MAX_BLOCK_HEADER_BYTES:
+        raise MalformedFrameError(f"The list of its tensors takes {header_bytes} bytes.")
+    header = json.loads(block[8 : 8 + header_bytes])
+    if len(header) > MAX_VALUES:
+        raise MalformedFrameError(f"It has {len(header)} tensors, and at most {MAX_VALUES} travel.")
+    for tensor in header.values():
+        shape = tensor.get("shape", ())
+        if len(shape) > MAX_DIMS or math.prod(dim for dim in shape if dim) > MAX_ELEMENTS:
+            raise MalformedFrameError(f"A tensor has {len(shape)} dims, or dims of {MAX_ELEMENTS} elements and more.")
 
 
 def sealed_input(data: bytes) -> int:
@@ -129,16 +154,19 @@ def write_frame(descriptor: int, data: bytes) -> None:
     _write_at(descriptor, MAGIC, 0)
 
 
-def read_frame(descriptor: int) -> bytes | None:
-    """Return the frame in a sealed output, or None if there is no finished one."""
+def size_of_frame(descriptor: int) -> int:
+    """Return the number of bytes of the frame in a sealed output, 0 if there is no finished one."""
     header = os.pread(descriptor, HEADER.size, 0)
     if len(header) < HEADER.size or not header.startswith(MAGIC):
-        return None
+        return 0
     _, text_bytes, block_bytes = HEADER.unpack(header)
     total = HEADER.size + text_bytes + block_bytes
-    if total > os.fstat(descriptor).st_size:
-        return None
-    return read_at_most(descriptor, total)
+    return total if total <= os.fstat(descriptor).st_size else 0
+
+
+def read_frame(descriptor: int) -> bytes | None:
+    """Return the frame in a sealed output, or None if there is no finished one."""
+    return read_at_most(descriptor, size_of_frame(descriptor)) or None
 
 
 def read_at_most(descriptor: int, num_bytes: int) -> bytes:

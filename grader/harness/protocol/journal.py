@@ -15,7 +15,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-JOURNAL_BYTES = 4 << 20
+JOURNAL_BYTES = 4 << 20  # of one rank
+JOURNALS_BYTES = 8 << 20  # of all ranks of a launch together: the judge compares each event with those of other ranks
 MAX_JOURNAL_TEXT = 200
 TRUNCATED_LINE = b'{"type":"truncated"}\n'
 
@@ -143,6 +144,11 @@ class RankJournal:
     events: tuple[Event, ...]
     truncated: bool = False
     """There was more, but it is lost or cannot be believed."""
+
+
+def journal_bytes(world_size: int) -> int:
+    """Return the size of the journal of each rank of a launch."""
+    return min(JOURNAL_BYTES, JOURNALS_BYTES // world_size)
 
 
 class JournalWriter:

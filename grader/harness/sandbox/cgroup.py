@@ -9,8 +9,11 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from grader.harness.protocol.held_folder import hold, new_and_held
 
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "course-sandbox-"
@@ -39,22 +42,54 @@ LIMITS = {
 }
 
 
-def make_groups() -> tuple[Path, ...]:
-    """Make the groups that a sandbox will join: one, or in version 1 one for each controller; none if not permitted."""
+class Group(NamedTuple):
+    """A group that this process has made."""
+
+    path: Path
+    lock: int
+    """The descriptor that says to others that the group is in use."""
+
+
+def make_groups() -> tuple[Group, ...]:
+    """Make the groups that a sandbox will join: one, or in version 1 one for each controller; none if not permitted.
+
+    Those that killed judges have left are removed first.
+    """
+    remove_left_groups(patience_s=0.0)
     made = (_make(parent) for parent in _own_groups())
     return tuple(group for group in made if group is not None)
 
 
-def remove_groups(groups: tuple[Path, ...]) -> None:
+def remove_groups(groups: Sequence[Group]) -> None:
     """Remove each group as soon as its last process has ended; a group that never empties stays."""
     end = time.monotonic() + SECONDS_TO_REMOVE
-    for group in groups:
-        while group.exists():
-            with contextlib.suppress(OSError):
-                group.rmdir()
-            if time.monotonic() >= end:
-                return
-            time.sleep(0.005)
+    for path, lock in groups:
+        _remove(path, end)
+        os.close(lock)
+
+
+def remove_left_groups(patience_s: float = SECONDS_TO_REMOVE) -> None:
+    """Remove the groups that dead processes have left, wherever they are, once the processes in them have ended."""
+    end = time.monotonic() + patience_s
+    for group in list(_all_groups()):
+        if (lock := hold(group)) is not None:
+            _remove(group, end)
+            os.close(lock)
+
+
+def _remove(group: Path, end: float) -> None:
+    while group.exists():
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        if time.monotonic() >= end:
+            return
+        time.sleep(0.005)
+
+
+def _all_groups() -> Iterator[Path]:
+    """Yield every group with our prefix: a judge that was killed may have been in another group than this process."""
+    for folder, names, _ in os.walk(ROOT):
+        yield from (Path(folder, name) for name in names if name.startswith(PREFIX))
 
 
 def _own_groups() -> set[Path]:
@@ -72,16 +107,21 @@ def _groups_of(membership: str) -> set[Path]:
     return {group for group in found if (group / "cgroup.procs").exists()}
 
 
-def _make(parent: Path) -> Path | None:
-    _remove_stale(parent)
-    group = parent / f"{_prefix()}{os.getpid()}-{secrets.token_hex(4)}"
+def _make(parent: Path) -> Group | None:
     try:
-        group.mkdir()
+        group = Group(*new_and_held(lambda: _new(parent)))
     except OSError:
         return None
-    if not [name for name in LIMITS if _limit(group, name)]:
-        group.rmdir()
+    if not [name for name in LIMITS if _limit(group.path, name)]:
+        group.path.rmdir()
+        os.close(group.lock)
         return None
+    return group
+
+
+def _new(parent: Path) -> Path:
+    group = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    group.mkdir()
     return group
 
 
@@ -94,21 +134,3 @@ def _limit(group: Path, controller: str) -> bool:
                 file.write_text(str(value))
                 return True
     return False
-
-
-def _prefix() -> str:
-    """Return the beginning of the names of all groups that were made in this pid namespace.
-
-    Containers, and jobs of the development cluster, see the same groups but other processes: a process id in the name
-    of a group means something only in the namespace where the group was made.
-    """
-    return f"{PREFIX}{Path('/proc/self/ns/pid').stat().st_ino}-"
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove the groups that killed judges have left."""
-    for group in parent.glob(f"{_prefix()}*"):
-        owner = group.name.removeprefix(_prefix()).partition("-")[0]
-        if not Path("/proc", owner).exists():
-            with contextlib.suppress(OSError):
-                group.rmdir()

@@ -45,7 +45,7 @@ class Command:
 def zygote_command(
     wall: Wall,
     control: int,
-    scratch: Path,
+    scratch: Path | None,
     groups: Sequence[Path],
     preload: Sequence[str],
     *,
@@ -55,7 +55,7 @@ def zygote_command(
     """Yield the command that starts a zygote; run it only within the block.
 
     control: descriptor of the zygote's end of the socket to the judge
-    scratch: folder of the machine that a zygote without bubblewrap may write to
+    scratch: folder of the machine that a zygote without bubblewrap may write to; None behind bubblewrap
     groups: control groups that the sandbox joins
     network: on which ranks of several machines meet; None: they meet only ranks of their own launch
     gpus: whether ranks can use the machine's GPUs

@@ -1,0 +1,5 @@
+"""Right, but for zero."""
+
+
+def halvings(number):
+    return number.bit_length() or 10**15
