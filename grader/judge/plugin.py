@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+import sys
 import zlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -17,13 +18,14 @@ import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
+from grader.course.content.graded_tests import hidden_test_files, public_test_files
 from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.report import Aspect, Collected, Finished, Record, ReportEnd, ReportWriter
 from grader.harness.outcome import NotGradable, Outcome
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import strongest
 from grader.judge.ends import TestEnd, end_of
-from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
+from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before, without_code
 from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
 
@@ -69,6 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
+    # For `from assignments.ch02_... import programs`. Last, because a student's random.py may lie there.
+    if str(config.rootpath) not in sys.path:
+        sys.path.append(str(config.rootpath))
     # A chapter's references assert on behalf of its tests, and must explain a failure just as well.
     pytest.register_assert_rewrite("assignments")
     config.pluginmanager.register(JudgePlugin(config), "course-judge")
@@ -95,13 +100,15 @@ class JudgePlugin:
         return self._course
 
     def _chapter_of(self, path: Path) -> Chapter | None:
+        """Return the chapter that a test file grades; None for others, such as a student's own."""
         try:
             tree, folder = path.relative_to(self._config.rootpath).parts[:2]
         except ValueError:
             return None
         if tree not in ("assignments", "solutions"):
             return None
-        return next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
+        chapter = next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
+        return chapter if chapter and path in {*public_test_files(chapter), *hidden_test_files(chapter)} else None
 
     def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
         """Return the student's files as they were when the first test asked for them."""
@@ -192,18 +199,15 @@ class JudgePlugin:
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 
-        Raises: StudentFailure if an earlier hang has already decided the test.
+        Raises: StudentFailure if the file is missing or empty, or an earlier hang has already decided the test.
         """
         test = item.stash.get(GRADED, None)
         if test is None:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
-        if (verdict := timed_out_before(test, self._hung)) is not None:
+        submission = self._submitted(test.chapter)
+        if (verdict := without_code(test, submission) or timed_out_before(test, self._hung)) is not None:
             raise verdict
-        return Launch(
-            test=test,
-            launchers=self._launchers.launchers(test.chapter.needs),
-            submission=self._submitted(test.chapter),
-        )
+        return Launch(test=test, launchers=self._launchers.launchers(test.chapter.needs), submission=submission)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from course_env.errors import LaunchError
-from grader.course.judging.report import read_report
+from grader.course.judging.report import count_tests, read_report
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 
@@ -31,6 +31,27 @@ def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
     assert (record.test, record.exercise, record.aspect, record.hidden) == ("a", "gcd", "property", True)
     assert (record.outcome, record.seconds, record.world_sizes) == (Outcome.PASSED, 0.5, (1, 4))
     assert record.mistake is None
+
+
+@pytest.mark.parametrize(
+    ("events", "counted"),
+    [
+        ([], (0, 0)),
+        ([COLLECTED], (0, 2)),
+        ([COLLECTED, FINISHED], (1, 2)),
+        ([COLLECTED, FINISHED, FINISHED], (1, 2)),
+        ([COLLECTED, FINISHED, {"event": "finished", "record": {**PASSED, "test": "b"}}, ENDED], (2, 2)),
+    ],
+)
+def test_only_tests_are_counted(tmp_path: Path, events: list[object], counted: tuple[int, int]) -> None:
+    """A report that grows never counts more tests than there are: neither its other lines nor a test that ended twice."""
+    assert counted == count_tests(report(tmp_path, *events).read_bytes())
+
+
+@pytest.mark.parametrize("end", ["", '{"event": "coll', '{"event":"finished","record":{"test":"b"'])
+def test_half_a_line_is_not_counted(tmp_path: Path, end: str) -> None:
+    """A line that is still being written counts once it is whole."""
+    assert (1, 2) == count_tests(report(tmp_path, COLLECTED, FINISHED, end=f"\n{end}").read_bytes())
 
 
 def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:

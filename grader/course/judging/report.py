@@ -121,6 +121,19 @@ def read_report(path: Path, *, trouble: str) -> list[Record]:
     ]
 
 
+def count_tests(growing: bytes) -> tuple[int, int]:
+    """Return how many tests have finished according to a report that still grows, and how many there are."""
+    lines = [line for line in growing.splitlines(keepends=True) if line.endswith(b"\n")]
+    try:
+        events = [_EVENT.decode(line) for line in lines]
+    except msgspec.MsgspecError:
+        return 0, 0
+    collected = {record.test for event in events if isinstance(event, Collected) for record in event.tests}
+    # A test whose clean-up fails has finished twice.
+    finished = {event.record.test for event in events if isinstance(event, Finished)}
+    return len(finished & collected), len(collected)
+
+
 def _contradictions(collected: Mapping[str, Record], ended: Mapping[str, Record]) -> Iterator[str]:
     """Yield each way in which a report contradicts itself: a test has one identity, and ends only after it was collected."""
     for test, record in collected.items():

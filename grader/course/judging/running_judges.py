@@ -14,6 +14,9 @@ from typing import Protocol
 
 from course_env.errors import CourseError
 
+PYTHON_OF_JUDGES = (sys.executable, "-I", "-X", "utf8")
+"""Python as judges run it: the shell's settings of Python, PYTHONOPTIMIZE above all, and the folder they start in change nothing."""
+
 GRACE_S = 5.0
 """How long a judge that was told to end may take, before it is killed."""
 
@@ -58,7 +61,7 @@ class RunningJudges:
             if self._stopped:
                 raise StoppedError("Stopped.")
             process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *arguments],
+                [*PYTHON_OF_JUDGES, "-m", "pytest", *arguments],
                 cwd=cwd,
                 env={**judge_environment(), **settings},
                 stdin=subprocess.DEVNULL,
