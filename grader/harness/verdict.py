@@ -6,7 +6,8 @@ The first genuine cause is reported, and echoes are dropped.
 
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -27,6 +28,14 @@ from grader.harness.wording import exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
+
+# Ranks have no terminal.
+NOBODY_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "BdbQuit": " (nobody can type at a breakpoint here: remove breakpoint() or pdb.set_trace(), or print instead)",
+        "EOFError": " (if this is from input(): nobody can type an answer here, so remove it)",
+    }
+)
 
 # What gloo says on a rank whose peer has ended, which is never the cause.
 ECHO = re.compile(
@@ -130,8 +139,11 @@ def _mistake(error: RankError) -> Mistake:
 
 
 def _error_text(rank: int, error: RankError, remains: Remains) -> str:
+    if error.type == "MissingSymbolError":
+        return error.message
     who = _who(rank, remains)
     what = f"{error.type}: {error.message}" if error.message else error.type
+    what += NOBODY_TYPES.get(error.type, "")
     frames = "\n".join(f"  {_line_text(line)}\n    {line.text}" for line in error.frames)
     if error.phase == "import":
         head = f"{remains.request.student_file} cannot be imported: {what}"
