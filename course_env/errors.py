@@ -53,8 +53,10 @@ class ExecutorError(CourseError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that lists `known` and, where one is close to `name`, suggests it."""
+    """Return the sentence that lists `known` and, where one is close to `name`, suggests it; another if there is none."""
     choices = sorted(known)
+    if not choices:
+        return "There is none."
     close = difflib.get_close_matches(name, choices, n=1)
     suggestion = f" Did you mean '{close[0]}'?" if close else ""
-    return f"Known: {', '.join(choices) if choices else 'none'}.{suggestion}"
+    return f"Known: {', '.join(choices)}.{suggestion}"

@@ -4,9 +4,11 @@ Files, names and explanations hold what students wrote. So each stands in an ind
 interprets nothing and which no text can close. Characters that are not plain text are escaped.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from grader.batch.result import ResultOfChapter, ResultOfExercise, ResultOfTest, SubmissionResult
+from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
+from grader.course.told_once import ToldOnce
+from grader.harness.mistake import OF_THE_FILE
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
 from grader.harness.wording import shown
@@ -24,7 +26,7 @@ WALLS = {
 def feedback(result: SubmissionResult) -> str:
     """Return the page for the student whose submission this is.
 
-    Of a hidden test it holds only `ResultOfTest.for_student`. The seed is left out, because hidden inputs follow from it.
+    Of hidden tests it holds what `_hidden` says. The seed is left out, because hidden inputs follow from it.
     """
     head = [
         f"{result.submission}: {_of(result.score, result.points)} points",
@@ -50,26 +52,44 @@ def _chapter(chapter: ResultOfChapter) -> Iterator[str]:
     for caveat in dict.fromkeys(exercise.caveat for exercise in chapter.exercises if exercise.caveat):
         names = ", ".join(exercise.exercise for exercise in chapter.exercises if exercise.caveat == caveat)
         yield _block([f"{names}: {caveat}"])
+    told = ToldOnce()
     for exercise in chapter.exercises:
         if exercise.outcome is not Outcome.PASSED:
-            yield from _exercise(exercise)
+            yield from _exercise(exercise, told)
 
 
-def _exercise(exercise: ResultOfExercise) -> Iterator[str]:
-    """Yield what is wrong with an exercise: each public test in full, and each different text of hidden ones once."""
+def _exercise(exercise: ResultOfExercise, told: ToldOnce) -> Iterator[str]:
+    """Yield what is wrong with an exercise: with its file, then by each public test, then what is told of hidden ones."""
     yield f"### `{exercise.exercise}`"
-    failed = [test for test in exercise.tests if test.outcome is not Outcome.PASSED]
-    yield from map(_block, _public(failed))
-    hidden = dict.fromkeys(test.for_student for test in failed if test.hidden)
-    yield from (_block([text]) for text in hidden)
-    if not failed:
+    public = [test for test in exercise.tests if not test.hidden]
+    failed = [test for test in public if test.outcome is not Outcome.PASSED]
+    of_the_file = [test.explanation for test in failed if test.mistake in OF_THE_FILE]
+    yield from (_block([text]) for text in told.texts(of_the_file, exercise.exercise))
+    for test in failed:
+        if test.mistake not in OF_THE_FILE:
+            yield _block([f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.explanation])
+    # Where no public test could look at the file, no hidden one could, and its claim would say nothing.
+    if len(of_the_file) < len(public) or not public:
+        yield from map(_block, _hidden(exercise))
+    if all(test.outcome is Outcome.PASSED for test in exercise.tests):
         yield _block([exercise.explanation])
 
 
-def _public(tests: Sequence[ResultOfTest]) -> Iterator[list[str]]:
-    for test in tests:
-        if not test.hidden:
-            yield [f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.for_student]
+def _hidden(exercise: ResultOfExercise) -> Iterator[list[str]]:
+    """Yield what a page says of an exercise's hidden tests, in words and an order that no test chooses.
+
+    Student code runs in them and can decide how each of them ends. So the page tells which claims fail, and one kind of
+    mistake: that of the first. How many inputs a claim was tried with, how each ended and how long it took are not told.
+    """
+    tests = [test for test in exercise.tests if test.hidden]
+    failed = [test for test in tests if test.has_failed]
+    if failed:
+        claims = dict.fromkeys(test.claim for test in failed)
+        head = "A hidden test fails:" if len(claims) == 1 else "Hidden tests fail:"
+        first = "" if len(claims) == 1 else " of the first"
+        yield [head, *(f"  {claim}" for claim in claims), f"Kind of mistake{first}: {failed[0].mistake}."]
+    elif exercise.outcome is Outcome.NOT_GRADABLE and tests:
+        yield ["Hidden tests could not be decided on this machine."]
 
 
 def _earned(exercise: ResultOfExercise) -> str:

@@ -19,14 +19,6 @@ ROUNDING = 0.05  # scores have one decimal
 JudgeState = Literal["ended", "died", "cut", "not_run"]
 """How a chapter's judge ended: in order, by dying, by being cut at its time limit; or it had nothing to do."""
 
-_ENDED = {
-    Outcome.FAILED: "fails",
-    Outcome.NOT_ATTEMPTED: "is not attempted",
-    Outcome.TIMED_OUT: "times out",
-    Outcome.CRASHED: "crashes",
-    Outcome.NOT_GRADABLE: "cannot be decided on this machine",
-}
-
 
 class _ResultStruct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of everything in a result file."""
@@ -52,16 +44,22 @@ class ResultOfTest(_ResultStruct, frozen=True):
     seconds: float
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the code under test did not do what the test asks; it may have crashed, say."""
+        return self.outcome not in {Outcome.PASSED, Outcome.NOT_GRADABLE}
+
+    @property
     def for_student(self) -> str:
-        """What the student may read about how it ended.
+        """What the student may read about how it ended, if it is the only hidden test of its exercise that is told.
 
         Student code runs inside hidden tests and can put what it finds there into any message. So of a hidden test the
         student reads no text that was made while it ran: the claim is the author's, the kind of mistake is from a closed list.
         """
         if not self.hidden or self.outcome is Outcome.PASSED:
             return self.explanation
-        kind = f" Kind of mistake: {self.mistake}." if self.mistake else ""
-        return f"A hidden test {_ENDED[self.outcome]}: {self.claim}{kind}"
+        if not self.has_failed:
+            return "Hidden tests could not be decided on this machine."
+        return f"A hidden test fails: {self.claim} Kind of mistake: {self.mistake}."
 
 
 class ResultOfExercise(_ResultStruct, frozen=True):
@@ -76,7 +74,7 @@ class ResultOfExercise(_ResultStruct, frozen=True):
     explanation: str
     """Why the exercise did not pass, for its student: a fault of the file, or what they may read of the deciding test.
 
-    That is the first public test with the exercise's outcome or, if only hidden ones have it, the first of those.
+    That is the first public test with the exercise's outcome or, if only hidden ones have it, the first hidden one that fails.
     """
 
     hidden_explanation: str

@@ -84,9 +84,18 @@ def _exercise_result(
 
 
 def _deciding(tests: Sequence[ResultOfTest], outcome: Outcome) -> ResultOfTest | None:
-    """Return the test that says why the exercise ended as it did: the first with its outcome, public ones before hidden."""
+    """Return the test that says why the exercise ended as it did: the first public one with its outcome.
+
+    If only hidden ones have it, then the first of these that fails: the same that the student's page tells.
+    """
     alike = [test for test in tests if test.outcome is outcome is not Outcome.PASSED]
-    return min(alike, key=lambda test: test.hidden, default=None)
+    hidden = [test for test in tests if test.hidden and alike]
+    ordered = [
+        *(test for test in alike if not test.hidden),
+        *(test for test in hidden if test.has_failed),
+        *(test for test in hidden if test.outcome is Outcome.NOT_GRADABLE),
+    ]
+    return next(iter(ordered), None)
 
 
 def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> str:

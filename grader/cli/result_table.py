@@ -9,6 +9,7 @@ from rich.text import Text
 
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
 from grader.cli.command import points_text, styled
+from grader.cli.terminal import displayed
 from grader.course.catalog import Chapter
 from grader.harness.outcome import Outcome
 
@@ -65,7 +66,7 @@ def _chapter_table(chapter: Chapter, parts: Sequence[tuple[str, ResultOfChapter]
         table.add_column(f"{_broken(exercise.id)}\n/{exercise.points}", justify="right", vertical="bottom")
     table.add_column(f"score\n/{chapter.points}", justify="right", vertical="bottom", style="bold")
     for name, part in parts:
-        table.add_row(name, *(_cell(exercise) for exercise in part.exercises), points_text(part.score))
+        table.add_row(displayed(name), *(_cell(exercise) for exercise in part.exercises), points_text(part.score))
     return table
 
 
@@ -76,7 +77,7 @@ def _total_table(results: Sequence[SubmissionResult], chapters: Sequence[Chapter
     table.add_column(f"total\n/{sum(chapter.points for chapter in chapters)}", justify="right", style="bold")
     for result in results:
         scores = (points_text(chapter.score) for chapter in result.chapters)
-        table.add_row(result.submission, *scores, points_text(result.score))
+        table.add_row(displayed(result.submission), *scores, points_text(result.score))
     return table
 
 

@@ -13,6 +13,7 @@ from grader.batch.batch import Batch
 from grader.batch.intake.find import Submission
 from grader.batch.workers import Graded, default_workers, grade_all
 from grader.cli.command import counted
+from grader.cli.whereabouts import require_utf8
 from grader.cluster.dispatch import cancel, grade_all_on
 from grader.cluster.rounds import BatchProgress
 from grader.cluster.site import Site
@@ -120,6 +121,7 @@ def venue_for(options: Namespace, submissions: Sequence[Submission], batch: Batc
             raise UsageError("--spread is about the tasks of a job: add --on PROFILE, or leave it out.")
         workers = min(options.workers or default_workers(), len(submissions))
         return OnThisMachine(submissions=submissions, batch=batch, workers=workers, resume=options.resume)
+    require_utf8([batch.course.root, batch.out])
     executor, profile = executor_on(options.on, batch.job_logs, spread=options.spread)
     max_jobs = options.max_jobs if executor.outlives_us else min(options.max_jobs, default_workers())
     site = Site(name=options.on, executor=executor, profile=profile, max_jobs=max_jobs, spread=options.spread)

@@ -66,9 +66,13 @@ def read_progress(course: Course) -> Progress:
         return Progress()
 
 
-def write_progress(course: Course, progress: Progress) -> None:
-    """Keep the progress."""
-    write_whole(_path(course), msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n")
+def write_progress(course: Course, progress: Progress) -> str:
+    """Keep the progress; return why it could not be kept, as in a course that is read-only, or ""."""
+    try:
+        write_whole(_path(course), msgspec.json.format(msgspec.json.encode(progress), indent=2) + b"\n")
+    except OSError as error:
+        return f"This is not remembered for `course list`, because {_path(course)} cannot be written: {error.strerror}."
+    return ""
 
 
 def _path(course: Course) -> Path:

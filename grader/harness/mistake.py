@@ -68,6 +68,10 @@ class Mistake(StrEnum):
     UNRECORDED_TRAFFIC = "traffic that the record does not account for"
 
 
+OF_THE_FILE = frozenset({Mistake.IMPORT, Mistake.MISSING_NAME, Mistake.NOT_ATTEMPTED})
+"""What is wrong with a student's file, whichever test looks at it. It is told once."""
+
+
 def named_mistake(message: str) -> Mistake | None:
     """Return the kind that the first line of an assertion's message names, as in `assert x, "a wrong scale"`; else None."""
     first = message.partition("\n")[0]

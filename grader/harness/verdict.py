@@ -6,8 +6,9 @@ The first genuine cause is reported, and echoes are dropped.
 
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -31,6 +32,14 @@ MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
 OBSERVED = "observed"
 """The name under which a program returns what it saw of the student's code."""
+
+# Ranks have no terminal.
+NOBODY_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "BdbQuit": " (nobody can type at a breakpoint here: remove breakpoint() or pdb.set_trace(), or print instead)",
+        "EOFError": " (if this is from input(): nobody can type an answer here, so remove it)",
+    }
+)
 
 # What gloo says on a rank whose peer has ended, which is never the cause.
 ECHO = re.compile(
@@ -183,8 +192,11 @@ def _mistake(error: RankError) -> Mistake:
 
 
 def _error_text(rank: int, error: RankError, remains: Remains) -> str:
+    if error.type == "MissingSymbolError":
+        return error.message
     who = _who(rank, remains)
     what = f"{error.type}: {error.message}" if error.message else error.type
+    what += NOBODY_TYPES.get(error.type, "")
     frames = "\n".join(f"  {_line_text(line)}\n    {line.text}" for line in error.frames)
     if error.phase == "import":
         head = f"{remains.request.student_file} cannot be imported: {what}"

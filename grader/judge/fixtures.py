@@ -1,5 +1,6 @@
 """What a graded test is handed: `launch` for rank programs, `student` for single calls."""
 
+import codecs
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +12,7 @@ from course_env.devices import Placement, on_cpu
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.judging.report import Aspect
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
@@ -213,6 +215,16 @@ def _file_and_name(program: Callable[..., Any]) -> tuple[Path, str]:
     if not inspect.isfunction(program) or "." in program.__qualname__:
         raise CatalogError(f"{program!r} must be a top-level function of a programs file. Correct the test.")
     return Path(program.__code__.co_filename).resolve(), program.__name__
+
+
+def without_code(test: GradedTest, submission: Mapping[str, bytes]) -> StudentFailure | None:
+    """Return what to do where the student's file is missing or has nothing in it, which no launch need find out."""
+    file = test.exercise.file
+    if submission.get(file, b"").removeprefix(codecs.BOM_UTF8).strip():
+        return None
+    first = test.chapter.exercises_in(file)[0]
+    text = f"{file} is {'empty' if file in submission else 'missing'}. Start from the stub: course reset {test.chapter.short}/{first.id}"
+    return StudentFailure(text, mistake=Mistake.MISSING_NAME)
 
 
 def timed_out_before(test: GradedTest, hung: Collection[tuple[str, str]]) -> StudentFailure | None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+import sys
 import time
 import zlib
 from collections import defaultdict
@@ -19,6 +20,7 @@ import pytest
 
 from course_env.errors import CatalogError, CourseError, LaunchError, did_you_mean
 from grader.course.catalog import Chapter, Course, Exercise, load_course
+from grader.course.content.graded_tests import hidden_test_files, public_test_files
 from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.lifeline import end_with_command
 from grader.course.judging.report import Aspect, Began, Collected, Finished, Record, ReportEnd, ReportWriter
@@ -26,9 +28,10 @@ from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.walls import strongest
 from grader.judge.ends import TestEnd, end_of
-from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
+from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before, without_code
 from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
+from grader.judge.options import add_options
 from grader.judge.testimony import Testimonies, read_testimonies
 
 if TYPE_CHECKING:
@@ -41,16 +44,7 @@ CHAPTER_S = 400.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the judge's options."""
-    group = parser.getgroup("course", "graded tests")
-    group.addoption("--submission", metavar="DIR", help="folder with one folder of student files per chapter")
-    group.addoption("--exercise", action="append", default=[], metavar="ID", help="run only this one, e.g. ch02/launch")
-    group.addoption("--seed", type=int, help="draw the same random inputs as the run that printed this seed")
-    group.addoption("--wall", choices=[*Wall], help="what ranks run behind (default: the strongest that is available)")
-    group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
-    group.addoption("--testimony", metavar="FILE", help="keep what ranks say of themselves: records, observations")
-    group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
-    group.addoption("--without", metavar="FILE", help="leave out the tests whose ids this JSON file lists")
-    group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
+    add_options(parser)
 
 
 class Hooks:
@@ -79,6 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
+    # For `from assignments.ch02_... import programs`. Last, because a student's random.py may lie there.
+    if str(config.rootpath) not in sys.path:
+        sys.path.append(str(config.rootpath))
     # A chapter's references assert on behalf of its tests, and must explain a failure just as well.
     pytest.register_assert_rewrite("assignments")
     config.pluginmanager.register(JudgePlugin(config), "course-judge")
@@ -108,13 +105,15 @@ class JudgePlugin:
         return self._course
 
     def _chapter_of(self, path: Path) -> Chapter | None:
+        """Return the chapter that a test file grades; None for others, such as a student's own."""
         try:
             tree, folder = path.relative_to(self._config.rootpath).parts[:2]
         except ValueError:
             return None
         if tree not in ("assignments", "solutions"):
             return None
-        return next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
+        chapter = next((chapter for chapter in self.course.chapters if chapter.id == folder), None)
+        return chapter if chapter and path in {*public_test_files(chapter), *hidden_test_files(chapter)} else None
 
     def _submitted(self, chapter: Chapter) -> dict[str, bytes]:
         """Return the student's files as they were when the first test asked for them."""
@@ -222,12 +221,14 @@ class JudgePlugin:
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 
-        Raises: StudentFailure if an earlier hang has already decided the test, or earlier tests took all the chapter's time.
+        Raises: StudentFailure if the file is missing or empty, if an earlier hang has already decided the test, or if earlier
+            tests took all the chapter's time.
         """
         test = item.stash.get(GRADED, None)
         if test is None:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
-        if (verdict := timed_out_before(test, self._hung)) is not None:
+        submission = self._submitted(test.chapter)
+        if (verdict := without_code(test, submission) or timed_out_before(test, self._hung)) is not None:
             raise verdict
         if (seconds := self._seconds[test.chapter.id]) > CHAPTER_S:
             text = f"Not run: the tests of this chapter before this one have taken {seconds:.0f} s, of at most {CHAPTER_S:g}."
@@ -235,7 +236,7 @@ class JudgePlugin:
         return Launch(
             test=test,
             launchers=self._launchers.launchers(test.chapter.needs),
-            submission=self._submitted(test.chapter),
+            submission=submission,
             testimonies=self._testimonies,
         )
 

@@ -93,7 +93,7 @@ def _judge(order: JudgeOrder, lender: Lender) -> int:
     os.close(log)
     os.environ.update(order.settings)
     try:
-        return int(pytest.main([*QUIET, *order.arguments], plugins=[lender]))
+        return int(pytest.main([*QUIET, *map(os.fsdecode, order.arguments)], plugins=[lender]))
     finally:
         _forget(order.settings)
         sys.stdout.flush()

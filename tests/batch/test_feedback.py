@@ -2,6 +2,9 @@
 
 import re
 import time
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
@@ -14,9 +17,13 @@ from grader.batch.result import (
     ResultOfTest,
     SubmissionResult,
 )
+from grader.course.catalog import load_course
+from grader.course.content.graded_tests import hidden_tests
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
+
+TESTS = Path(__file__).parent.parent
 
 # In the hidden launch each says all it can find: inputs, the program's source, and the names of what runs.
 THIEF = """
@@ -73,12 +80,29 @@ SECRETS = [
     *("'left'", "'right'", "::", "solutions", "seed"),
 ]
 
-CLAIMS = {
-    "The result is right far beyond what counting down could reach.": "raises an exception",
-    "Limits up to 2 give an empty list, and the limit itself is left out.": "a check that does not hold",
-    "The merged tally has both lists' words, and the other one only its own.": "raises an exception",
-    "Whoever changes what counts() returned does not change the tally.": "a check that does not hold",
-}
+HIDDEN_PARTS = [
+    """
+    A hidden test fails:
+      The result is right far beyond what counting down could reach.
+    Kind of mistake: raises an exception.
+""",
+    """
+    A hidden test fails:
+      Limits up to 2 give an empty list, and the limit itself is left out.
+    Kind of mistake: a check that does not hold.
+""",
+    """
+    Hidden tests fail:
+      The merged tally has both lists' words, and the other one only its own.
+      Whoever changes what counts() returned does not change the tally.
+    Kind of mistake of the first: raises an exception.
+""",
+]
+
+BITS_FOR_AN_EXERCISE = 9
+"""Which kind of mistake is told, and how the exercise ended."""
+
+BITS_IN_A_CHAPTER = 200
 
 
 def test_nothing_that_runs_in_a_hidden_test_reaches_the_student(batch, submit, grade_class):
@@ -92,11 +116,10 @@ def test_nothing_that_runs_in_a_hidden_test_reaches_the_student(batch, submit, g
     stolen = "".join(test.explanation for exercise in result.chapters[0].exercises for test in exercise.tests)
     assert [] == [secret for secret in ("1071", "limit 2", "programs_hidden", "tally_twice") if secret not in stolen]
     assert [] == [secret for secret in SECRETS if secret in page]
-    for claim, mistake in CLAIMS.items():
-        assert f"\n    A hidden test fails: {claim} Kind of mistake: {mistake}.\n" in page
+    assert [] == [part for part in HIDDEN_PARTS if part not in page]
     for exercise in result.chapters[0].exercises:
         assert exercise.hidden_explanation
-        assert f"\n    {exercise.explanation}\n" in page
+        assert exercise.explanation.startswith("A hidden test fails: ")
 
 
 def test_a_page_says_what_was_graded_how_and_what_is_wrong(batch, submit, grade_class):
@@ -128,7 +151,76 @@ def test_hidden_tests_told_alike_are_told_once():
     """Hidden tests with the same text appear once, so that nobody can count how many inputs they try."""
     tests = [made_test(hidden=True, test=f"test_hidden.py::test_x[{number}]") for number in range(5)]
 
-    assert 1 == feedback(made(tests=tests)).count("A hidden test")
+    page = feedback(made(tests=tests))
+
+    assert 1 == page.count("A hidden test")
+    assert 1 == page.count("It holds.")
+
+
+def test_the_ways_in_which_hidden_tests_fail_choose_no_word_of_the_page():
+    """The page is decided by which claims fail and by the first one's kind of mistake: nothing else can carry a message."""
+    claims = ("A", "B", "C")
+    ends = [
+        {"outcome": Outcome.PASSED, "mistake": None},
+        {"outcome": Outcome.FAILED, "mistake": Mistake.ZEROS},
+        {"outcome": Outcome.FAILED, "mistake": Mistake.SIGN, "explanation": "x", "world_sizes": (4,), "seconds": 9.0},
+        {"outcome": Outcome.TIMED_OUT, "mistake": Mistake.DEADLOCK},
+        {"outcome": Outcome.CRASHED, "mistake": Mistake.CRASHED},
+        {"outcome": Outcome.NOT_ATTEMPTED, "mistake": Mistake.NOT_ATTEMPTED},
+        {"outcome": Outcome.NOT_GRADABLE, "mistake": None},
+    ]
+    pages = defaultdict(set)
+    public = made_test()
+    for chosen in product(ends, repeat=len(claims)):
+        tests = [made_test(hidden=True, claim=claim, **end) for claim, end in zip(claims, chosen, strict=True)]
+        failed = [test for test in tests if test.has_failed]
+        told = (tuple(test.claim for test in failed), failed[0].mistake if failed else None)
+        pages[told].add(feedback(made(tests=[public, *tests])))
+
+    assert 1 + (2 ** len(claims) - 1) * 5 == len(pages)
+    assert {1} == {len(different) for different in pages.values()}
+
+
+def test_the_page_of_a_chapter_carries_no_more_bits_than_security_md_says():
+    """One bit for each claim of a hidden test and nine for each exercise are less than the number in SECURITY.md."""
+    root = TESTS.parent
+    bits = {
+        chapter.id: len({(test.exercise, test.claim) for test in hidden_tests(chapter)})
+        + BITS_FOR_AN_EXERCISE * len(chapter.exercises)
+        for chapter in load_course(root).chapters
+    }
+
+    assert len(Mistake) * len(Outcome) <= 2**BITS_FOR_AN_EXERCISE
+    assert max(bits.values()) <= BITS_IN_A_CHAPTER, bits
+    words = " ".join((root / "SECURITY.md").read_text().split())
+    assert (
+        f"one bit for each claim and {BITS_FOR_AN_EXERCISE} for each exercise, "
+        f"fewer than {BITS_IN_A_CHAPTER} for any chapter" in words
+    )
+
+
+def test_what_is_wrong_with_a_file_is_told_once(batch, submit, grade_class):
+    """A file that cannot be imported is explained once; exercises that share it refer to that, and no hidden claim is listed."""
+    folder = submit("slip", {"ch01_arithmetic/arithmetic.py": "def gcd(:\n"})
+
+    page = feedback(grade_class(batch, folder)["slip"])
+
+    error = "arithmetic.py cannot be imported: SyntaxError: invalid syntax"
+    assert page.index(f"### `gcd`\n\n    {error}\n      arithmetic.py:1 in <module>\n        def gcd(:\n")
+    assert f"### `sieve`\n\n    {error} (as told at gcd)\n\n### `tally`" in page
+    assert 2 == page.count("SyntaxError")
+    assert "idden test" not in page
+
+
+def test_an_empty_file_is_called_empty(batch, submit, grade_class):
+    """For an empty file the page says so once, with what to type, and lists no names that are not there."""
+    folder = submit("empty", {"ch01_arithmetic/arithmetic.py": "\ufeff\n \n"})
+
+    page = feedback(grade_class(batch, folder)["empty"])
+
+    assert "    arithmetic.py is empty. Start from the stub: course reset ch01/gcd\n" in page
+    assert "Known:" not in page
+    assert page.count("arithmetic.py is empty") == 2
 
 
 @pytest.mark.parametrize("wall", Wall)
@@ -145,7 +237,7 @@ def test_what_could_not_be_decided_is_neither_zero_nor_full():
 
     assert "4 points could not be decided on this machine" in page
     assert "gcd  ? of 4 not gradable" in page
-    assert "    A hidden test cannot be decided on this machine: It holds.\n" in page
+    assert "    Hidden tests could not be decided on this machine.\n" in page
     assert "room 5" not in page
 
 

@@ -4,7 +4,6 @@ import io
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from rich.console import Console
@@ -42,16 +41,13 @@ def test_list_shows_every_exercise_with_its_points(run_course):
     ]
 
 
-def test_list_imports_no_torch_and_is_quick(root, environment):
-    """`course list`, the command that people type most, answers at once."""
+def test_list_imports_no_torch(root, environment):
+    """`course list`, the command that people type most, does not wait for torch."""
     code = "import sys; from grader.cli.course.__main__ import main; main(['list']); sys.exit('torch' in sys.modules)"
-    started = time.monotonic()
 
     done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, check=False)
 
     assert 0 == done.returncode, done.stderr
-    # About 0.2 s where nothing else runs; the bound leaves room for a busy machine.
-    assert time.monotonic() - started < 2
 
 
 def test_check_of_a_stub_says_what_to_do_next(run_course):

@@ -113,14 +113,14 @@ def test_who_only_waits_holds_nobody(course: Course, edit: Edit) -> None:
 def test_the_time_of_each_test_begins_at_zero() -> None:
     """What a judge computed before it turned to a test, and for other tests, does not count for this one."""
     own_time = OwnTime(os.getpid())
-    begun, later = JudgeProgress(every=2, running="a"), JudgeProgress(every=2, done=1, running="b")
+    begun, later = JudgeProgress(every=2, running="a"), JudgeProgress(every=2, finished=frozenset("a"), running="b")
     assert own_time.of_running_test(begun) == 0.0
     compute(0.1)
     assert own_time.of_running_test(begun) >= 0.05
 
     assert own_time.of_running_test(later) == 0.0
     compute(0.1)
-    assert own_time.of_running_test(JudgeProgress(every=2, done=2)) == 0.0
+    assert own_time.of_running_test(JudgeProgress(every=2, finished=frozenset("ab"))) == 0.0
 
 
 def compute(seconds: float) -> None:

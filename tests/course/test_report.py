@@ -14,6 +14,7 @@ TEST = {"chapter": "ch01_a", "exercise": "gcd", "aspect": "property", "claim": "
 COLLECTED = {"event": "collected", "tests": [{"test": "a", **TEST}, {"test": "b", **TEST}]}
 PASSED = {"test": "a", **TEST, "finished": True, "outcome": "passed", "seconds": 0.5, "world_sizes": [1, 4]}
 FINISHED = {"event": "finished", "record": PASSED}
+OTHER_FINISHED = {"event": "finished", "record": {**PASSED, "test": "b"}}
 ENDED = {"event": "ended"}
 
 
@@ -31,6 +32,23 @@ def test_a_finished_test_is_as_the_judge_wrote(tmp_path: Path) -> None:
     assert (record.test, record.exercise, record.aspect, record.hidden) == ("a", "gcd", "property", True)
     assert (record.outcome, record.seconds, record.world_sizes) == (Outcome.PASSED, 0.5, (1, 4))
     assert record.mistake is None
+
+
+@pytest.mark.parametrize(
+    ("events", "counted"),
+    [
+        ([], (0, 0)),
+        ([COLLECTED], (0, 2)),
+        ([COLLECTED, FINISHED], (1, 2)),
+        ([COLLECTED, FINISHED, FINISHED], (1, 2)),
+        ([COLLECTED, FINISHED, OTHER_FINISHED, ENDED], (2, 2)),
+    ],
+)
+def test_only_tests_are_counted(tmp_path: Path, events: list[object], counted: tuple[int, int]) -> None:
+    """A report that grows never counts more tests than there are: neither its other lines nor a test that ended twice."""
+    progress = ReportFollower(report(tmp_path, *events)).progress()
+
+    assert counted == (progress.done, progress.every)
 
 
 def test_a_failed_test_has_the_kind_of_mistake_that_the_judge_wrote(tmp_path: Path) -> None:
@@ -61,7 +79,7 @@ def test_a_report_can_be_followed(tmp_path: Path) -> None:
             f'{{"event": "began", "test": "a"}}\n{half}',
             f"{json.dumps(FINISHED)[len(half) :]}\nnothing\n",
             '{"event": "began", "test": "b"}\n',
-            f"{json.dumps(FINISHED)}\n{json.dumps(ENDED)}\n",
+            f"{json.dumps(OTHER_FINISHED)}\n{json.dumps(ENDED)}\n",
         ):
             file.write(text)
             file.flush()

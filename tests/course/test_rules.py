@@ -38,7 +38,7 @@ def test_what_python_leaves_behind_is_no_file_of_the_course(root: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("figures/ring.svg", "notebook/ch01.ipynb", "lab/compare.py", "test_more.py"),
+        *("figures/ring.svg", "notebook/ch01.ipynb", "lab/compare.py"),
         *("programs_tally.py", "references.py", "references_tally.py"),
     ],
 )
@@ -64,6 +64,19 @@ def test_any_other_file_in_assignments_is_unexpected(root: Path, name: str) -> N
 
     assert problems_of(root) == [
         f"{A}/{name}: is no file that a chapter has. Delete it, move it to solutions/, or declare it as the 'file' of an exercise."
+    ]
+
+
+@pytest.mark.parametrize("name", [f"{A}/test_more.py", f"{S}/test_more_hidden.py", f"{S}/test_tally_old_hidden.py"])
+def test_a_test_file_that_belongs_to_no_student_file_is_a_problem(root: Path, name: str) -> None:
+    """Nothing is graded with a test file that is named after no student file, so an author must hear of it."""
+    (root / name).write_text("")
+
+    assert problems_of(root) == [
+        (
+            f"{name}: is named after no student file, so nothing is graded with it. "
+            "Name it test_arithmetic.py or test_tally.py, in solutions/ with _hidden, or delete it."
+        )
     ]
 
 

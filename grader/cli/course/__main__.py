@@ -10,6 +10,7 @@ from grader.cli.course.doctor import DOCTOR_EXAMPLES, add_doctor
 from grader.cli.course.hint import HINT_EXAMPLES, add_hint
 from grader.cli.course.list import LIST_EXAMPLE, add_list
 from grader.cli.course.reset import RESET_EXAMPLES, add_reset
+from grader.cli.entry import course
 
 EXAMPLES = """\
 examples:
@@ -45,4 +46,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(course())

@@ -6,30 +6,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from course_env.errors import CatalogError, ExitCode, LaunchError
+from course_env.errors import CatalogError, ExitCode, LaunchError, UsageError
 from grader.cli.command import counted, indented, make_console, outcome_symbol, points_text, styled
 from grader.cli.wall_choice import FOR_OWN_CODE, tell_of_no_wall, wall_for_own_code
+from grader.cli.whereabouts import course_here, require_utf8
 from grader.cluster.check_job import CheckPlan, CheckProgress
 from grader.cluster.check_request import check_on
 from grader.cluster.dispatch import require_shared
 from grader.cluster.one_job import logs
-from grader.course.catalog import Course, Exercise, Selected, find_root, load_course
+from grader.course.catalog import Course, Selected
+from grader.course.content.graded_tests import foreign_test_files
 from grader.course.judging.judge_process import JudgeEnd, JudgeRun, SubprocessJudge
 from grader.course.judging.report import Record
 from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
 from grader.course.progress import read_progress, write_progress
 from grader.course.score import ExerciseScore, score_exercise
+from grader.course.told_once import ToldOnce
+from grader.harness.mistake import OF_THE_FILE
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
 from grader.harness.wording import shown
 from slurm.executors import executor_on
 
 COLLECTION_FAILED = {2, 4, 5}  # pytest's exit codes for tests that cannot be collected
+
+PACKAGE_FILE = "__init__.py"
 
 INDENT = 6
 
@@ -60,7 +65,7 @@ def add_check(parser: ArgumentParser) -> None:
 
 def course_check(options: Namespace) -> int:
     """Check exercises and say what is wrong with each; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     selected = course.select(options.names)
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     console = make_console()
@@ -74,15 +79,19 @@ def _tell(
 ) -> int:
     """Print and keep what was found; return the command's exit code."""
     if not found.run.is_whole:
-        raise _failure(found.run.end)
+        raise _failure(found.run.end, selected)
     records = found.run.records
     scored = [(pair, own := _records_of(pair, records), score_exercise(pair[1], own)) for pair in selected]
-    for (chapter, exercise), own, score in scored:
-        _print_exercise(console, f"{chapter.short}/{exercise.id}", exercise, own, score)
+    told = ToldOnce()
+    for pair, own, score in scored:
+        _print_exercise(console, pair, own, score, told)
     progress = read_progress(course)
     for (chapter, exercise), _, score in scored:
         progress = progress.with_check(chapter, exercise, score)
-    write_progress(course, progress)
+    problem = write_progress(course, progress)
+    for line in [problem, *_own_tests(selected)]:
+        if line:
+            console.print(line, style="dim")
     if on is not None:
         console.print(_where(found, on), style="dim")
     for placement in sorted({placement for record in records for placement in record.placements}):
@@ -123,6 +132,7 @@ def _here(course: Course, selected: Sequence[Selected], seed: int, console: Cons
 @contextmanager
 def _on(name: str, course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
     """Judge in one job of a cluster; its ranks run in all tasks of the job."""
+    require_utf8([course.root])
     folder = course.root / "out" / "checks" / secrets.token_hex(4)
     executor, profile = executor_on(name, logs(folder), spread=True)
     require_shared(profile, [course.root])
@@ -152,9 +162,15 @@ def _where(found: Found, name: str) -> str:
     return f"\n{counted(found.num_tasks, 'task')} on {name}; ranks ran on {', '.join(nodes) or 'none of its nodes'}."
 
 
-def _failure(end: JudgeEnd) -> CatalogError | LaunchError:
+def _failure(end: JudgeEnd, selected: Sequence[Selected]) -> UsageError | CatalogError | LaunchError:
     last_lines = f"The last lines it printed:\n{shown(end.tail)}"
     if end.exit_code in COLLECTION_FAILED:
+        for chapter in dict.fromkeys(chapter for chapter, _ in selected):
+            if (chapter.folder / PACKAGE_FILE).exists():  # Python runs it before anything else in the folder
+                file = f"assignments/{chapter.id}/{PACKAGE_FILE}"
+                return UsageError(
+                    f"{file} is not a file of the course, and the tests fail with it. Rename it. {last_lines}"
+                )
         return CatalogError(f"The course's tests cannot be collected. {last_lines}")
     return LaunchError(
         f"{end} No test is counted. Try again; if it happens again, look for what ended it. {last_lines}"
@@ -166,24 +182,41 @@ def _records_of(pair: Selected, records: Sequence[Record]) -> list[Record]:
     return [record for record in records if (record.chapter, record.exercise) == (chapter.id, exercise.id)]
 
 
+def _own_tests(selected: Sequence[Selected]) -> Iterator[str]:
+    """Yield a line on each test file that is not the course's, and so was not run."""
+    for chapter in dict.fromkeys(chapter for chapter, _ in selected):
+        for path in foreign_test_files(chapter):
+            file = f"assignments/{chapter.id}/{path.name}"
+            if path.parent == chapter.folder:
+                yield f"Not run, because it is not the course's: {shown(file)}. To run it: python -m pytest {shown(file)}"
+
+
 def _print_exercise(
-    console: Console, name: str, exercise: Exercise, records: Sequence[Record], score: ExerciseScore
+    console: Console, pair: Selected, records: Sequence[Record], score: ExerciseScore, told: ToldOnce
 ) -> None:
+    """Print an exercise: its score, and what is wrong with it."""
+    chapter, exercise = pair
+    name = f"{chapter.short}/{exercise.id}"
     earned = "?" if score.score is None else points_text(score.score)
     passed = sum(record.outcome is Outcome.PASSED for record in records)
     tests = f"{passed} of {len(records)} tests passed"
     head = Text.assemble(outcome_symbol(score.outcome), f" {name:<28}", f"{earned:>4} / {exercise.points:<4}")
     console.print(head, styled(score.outcome.words, score.outcome), Text(f"({tests})", style="dim"))
-    for line in _explanations(records, score, console.width):
+    for line in _explanations(name, records, score, console.width, told):
         console.print(line)
 
 
-def _explanations(records: Sequence[Record], score: ExerciseScore, width: int) -> Iterator[Text]:
-    """Yield what is wrong: the first failing test in full, each other one in a line."""
+def _explanations(
+    name: str, records: Sequence[Record], score: ExerciseScore, width: int, told: ToldOnce
+) -> Iterator[Text]:
+    """Yield what is wrong: with the file once, then the first failing test in full, and each other one in a line."""
     if score.problem:
         yield Text(_below(score.problem, width))
     failing = [record for record in records if record.outcome in EXPLAINED]
-    for position, record in enumerate(failing):
+    of_the_file = [shown(record.explanation) for record in failing if record.mistake in OF_THE_FILE]
+    for text in told.texts(of_the_file, name):
+        yield Text(_below(text, width))
+    for position, record in enumerate(record for record in failing if record.mistake not in OF_THE_FILE):
         explanation = shown(record.explanation)
         if position == 0:
             yield Text(_below(record.claim, width), style="bold")

@@ -4,17 +4,16 @@ import secrets
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from course_env.errors import ExecutorError, ExitCode
 from grader.cli.command import indented, make_console
+from grader.cli.whereabouts import current_folder, require_utf8, root_here
 from grader.cluster.dispatch import require_shared
 from grader.cluster.doctor_request import examine_cluster, short
 from grader.cluster.one_job import logs
-from grader.course.catalog import find_root
 from grader.doctor.machine import Finding, examine
 from grader.doctor.wall_findings import examine_walls
 from slurm.executors import make_executor
@@ -41,6 +40,7 @@ def add_doctor(parser: ArgumentParser) -> None:
 
 def course_doctor(options: Namespace) -> int:
     """Print what there is, and what each absence costs; return the command's exit code."""
+    current_folder()
     console = make_console()
     if options.profile is not None:
         return _examine_cluster(options.profile, console)
@@ -52,7 +52,8 @@ def course_doctor(options: Namespace) -> int:
 
 def _examine_cluster(name: str, console: Console) -> int:
     profile = short(load_profile(name))
-    root = find_root(Path.cwd())
+    root = root_here()
+    require_utf8([root])
     require_shared(profile, [root])
     folder = root / "out" / "doctor" / secrets.token_hex(4)
     executor = make_executor("slurm", profile, logs(folder), spread=True)

@@ -1,11 +1,11 @@
 """`course hint`: one hint at a time, each saying more than the one before."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from course_env.errors import ExitCode, UsageError
 from grader.cli.command import make_console
-from grader.course.catalog import Course, Selected, find_root, load_course
+from grader.cli.whereabouts import course_here
+from grader.course.catalog import Course, Selected
 from grader.course.progress import read_progress, write_progress
 
 HINT_EXAMPLES = """\
@@ -25,19 +25,20 @@ def add_hint(parser: ArgumentParser) -> None:
 
 def course_hint(options: Namespace) -> int:
     """Print the hints shown so far (at least the first) and, with --more, the next one; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     chapter, exercise = one_exercise(course, options.exercise)
     progress, console = read_progress(course), make_console()
     before = progress.hints(chapter, exercise)
     shown = min(max(before + options.more, 1), len(exercise.hints))
-    if shown != before:
-        write_progress(course, progress.with_hints(chapter, exercise, shown))
+    problem = write_progress(course, progress.with_hints(chapter, exercise, shown)) if shown != before else ""
     for number, hint in enumerate(exercise.hints[:shown], 1):
         console.print(f"Hint {number} of {len(exercise.hints)}: {hint}\n")
     if shown < len(exercise.hints):
         console.print(f"One more: course hint {chapter.short}/{exercise.id} --more", style="dim")
     else:
         console.print(f"That was the last one. The source may help: {exercise.source}", style="dim")
+    if problem:
+        console.print(problem, style="dim")
     return ExitCode.ALL_PASSED
 
 

@@ -1,14 +1,14 @@
 """`course list`: chapters, exercises, points and the student's progress."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
 from course_env.errors import ExitCode
 from grader.cli.command import make_console, outcome_symbol, points_text, styled
-from grader.course.catalog import Chapter, Exercise, find_root, load_course
+from grader.cli.whereabouts import course_here
+from grader.course.catalog import Chapter, Exercise
 from grader.course.progress import LastCheck, Progress, is_stale, read_progress
 
 LIST_EXAMPLE = "example:\n  course list\n\n"
@@ -21,7 +21,7 @@ def add_list(parser: ArgumentParser) -> None:
 
 def course_list(_options: Namespace) -> int:
     """Print every exercise with the result of its last check; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     progress, console = read_progress(course), make_console()
     for chapter in course.chapters:
         console.print(_heading(chapter, progress))

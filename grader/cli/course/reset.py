@@ -9,7 +9,8 @@ from pathlib import Path
 from course_env.errors import ExitCode, UsageError
 from grader.cli.command import make_console
 from grader.cli.course.hint import one_exercise
-from grader.course.catalog import Chapter, Course, find_root, load_course
+from grader.cli.whereabouts import course_here
+from grader.course.catalog import Chapter, Course
 from grader.course.content.stubs import chapter_stubs
 from grader.course.release.repository import PRISTINE
 from grader.harness.protocol.files import write_whole
@@ -31,7 +32,7 @@ def add_reset(parser: ArgumentParser) -> None:
 
 def course_reset(options: Namespace) -> int:
     """Put the stub back after asking; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     chapter, exercise = one_exercise(course, options.exercise)
     console = make_console()
     path, stub = chapter.folder / exercise.file, _pristine(course, chapter, exercise.file)
@@ -75,7 +76,11 @@ def _agrees() -> bool:
         raise UsageError(
             "Standard input is not a terminal, so there is nobody to ask. Add --yes to reset without a question."
         )
-    return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+    try:
+        return input("Go on? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:  # Ctrl-D
+        print()
+        return False
 
 
 def _back_up(path: Path) -> Path:

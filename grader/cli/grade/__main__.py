@@ -5,6 +5,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from grader.cli.command import EXIT_CODES, add_command, run_command
+from grader.cli.entry import grade
 from grader.cli.grade.check import CHECK_EXAMPLES, add_check
 from grader.cli.grade.release import RELEASE_EXAMPLES, add_release
 from grader.cli.grade.run import RUN_DESCRIPTION, RUN_EXAMPLES, add_run
@@ -40,4 +41,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(grade())

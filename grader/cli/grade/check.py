@@ -2,12 +2,11 @@
 
 import secrets
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from grader.batch.workers import default_workers
 from grader.cli.command import make_console, print_problems
 from grader.cli.wall_choice import wall_for_own_code
-from grader.course.catalog import find_root, load_course
+from grader.cli.whereabouts import course_here
 from grader.course.judging.judge_process import SubprocessJudge
 from grader.course.judging.running_judges import stopped_by_signals
 from grader.course.judging.warm_judges import WarmJudges
@@ -30,7 +29,7 @@ def add_check(parser: ArgumentParser) -> None:
 
 def grade_check(options: Namespace) -> int:
     """Say whether the chapters are sound; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     console = make_console()
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
     wall = wall_for_own_code(console)

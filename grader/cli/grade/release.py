@@ -5,7 +5,7 @@ from pathlib import Path
 
 from course_env.errors import ExitCode
 from grader.cli.command import make_console, print_problems
-from grader.course.catalog import find_root, load_course
+from grader.cli.whereabouts import course_here
 from grader.course.release.chapter_list import chapter_list_problems
 from grader.course.release.repository import release, stale_stubs, write_stubs
 
@@ -33,7 +33,7 @@ def add_release(parser: ArgumentParser) -> None:
 
 def grade_release(options: Namespace) -> int:
     """Write stubs or the student repository; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     console = make_console()
     if options.check:
         stale = [problem for chapter in course.chapters for problem in stale_stubs(chapter)]

@@ -1,6 +1,8 @@
 """`grade run`: submissions in, result files and a table out."""
 
+import errno
 import secrets
+import tempfile
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Sequence
@@ -22,8 +24,9 @@ from grader.cli.command import counted, make_console, points_text
 from grader.cli.result_table import print_results
 from grader.cli.venue import Venue, venue_for
 from grader.cli.wall_choice import wall_elsewhere, wall_for_submissions
+from grader.cli.whereabouts import course_here
 from grader.cluster.rounds import BatchProgress
-from grader.course.catalog import Chapter, Course, find_root, load_course
+from grader.course.catalog import Chapter, Course
 from grader.course.judging.running_judges import stopped_by_signals
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
@@ -51,6 +54,8 @@ examples:
                                                          go on after an interruption
 
 """
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 QUIET_S = 30.0
 """Time between two lines on the state of the queue, if output does not go to a terminal."""
@@ -101,7 +106,7 @@ def _at_least_one(text: str) -> int:
 
 def grade_run(options: Namespace) -> int:
     """Grade submissions; return the command's exit code."""
-    course = load_course(find_root(Path.cwd()))
+    course = course_here()
     chapters = _chapters(course, options.chapters)
     submissions = find_submissions(options.submissions, course)
     out = (options.out or course.root / "out" / "grade").resolve()
@@ -112,8 +117,27 @@ def grade_run(options: Namespace) -> int:
         wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
     venue = venue_for(options, submissions, batch)
+    _make(out)
     with only_one(out):
         return _grade(batch, submissions, venue, console)
+
+
+def _make(out: Path) -> None:
+    """Make the folder for results.
+
+    Raises: UsageError if nothing can be written there.
+    """
+    try:
+        out.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # results are for staff only, and other people use this machine
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        reason = "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise UsageError(f"Results cannot be written to {out}: {reason}. Choose another folder: --out DIR") from None
 
 
 def _grade(batch: Batch, submissions: Sequence[Submission], venue: Venue, console: Console) -> int:
@@ -131,6 +155,9 @@ def _grade(batch: Batch, submissions: Sequence[Submission], venue: Venue, consol
     except KeyboardInterrupt:
         console.print(_interrupted(results, submissions, venue.end(console)))
         return ExitCode.INTERRUPTED
+    except OSError:
+        console.print("Stopped. Results so far are kept. Type the same command with --resume to grade the rest.")
+        raise
     in_order = [results[submission.name] for submission in submissions]
     print_results(console, in_order, batch.chapters)
     console.print(f"\nResults: {_shown(batch.results)}/<submission>.json, schema {_shown(batch.schema)}")

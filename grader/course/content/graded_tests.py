@@ -4,7 +4,7 @@ Nothing is imported, so that a chapter can be checked on a machine without torch
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,17 +34,38 @@ class TestFunction:
 
 def public_tests(chapter: Chapter) -> list[TestFunction]:
     """Return the tests that students see."""
-    return _tests_in(chapter, chapter.folder, "test_*.py")
+    return _tests_in(chapter, public_test_files(chapter))
 
 
 def hidden_tests(chapter: Chapter) -> list[TestFunction]:
     """Return the tests that only staff see."""
-    return _tests_in(chapter, chapter.solution, HIDDEN)
+    return _tests_in(chapter, hidden_test_files(chapter))
 
 
-def _tests_in(chapter: Chapter, folder: Path, pattern: str) -> list[TestFunction]:
+def public_test_files(chapter: Chapter) -> list[Path]:
+    """Return the files of the tests that students see: `test_<file>.py` of each student file. No other file is graded with."""
+    return _existing(chapter.folder / f"test_{file}" for file in chapter.files)
+
+
+def hidden_test_files(chapter: Chapter) -> list[Path]:
+    """Return the files of the tests that only staff see: `test_<file>_hidden.py` of each student file."""
+    return _existing(chapter.solution / HIDDEN.replace("*", Path(file).stem) for file in chapter.files)
+
+
+def foreign_test_files(chapter: Chapter) -> list[Path]:
+    """Return the test files of both folders that belong to no student file, such as a student's own tests."""
+    graded = {*public_test_files(chapter), *hidden_test_files(chapter)}
+    found = [path for folder in (chapter.folder, chapter.solution) for path in sorted(folder.glob("test_*.py"))]
+    return [path for path in found if path not in graded]
+
+
+def _existing(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.is_file())
+
+
+def _tests_in(chapter: Chapter, paths: Iterable[Path]) -> list[TestFunction]:
     root = chapter.folder.parent.parent
-    return [test for path in sorted(folder.glob(pattern)) for test in _read_tests(path, str(path.relative_to(root)))]
+    return [test for path in paths for test in _read_tests(path, str(path.relative_to(root)))]
 
 
 def _read_tests(path: Path, where: str) -> Iterator[TestFunction]:

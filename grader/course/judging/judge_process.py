@@ -20,7 +20,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from course_env.errors import LaunchError
-from grader.course.catalog import Course, Selected
+from grader.course.catalog import Chapter, Course, Selected
+from grader.course.content.graded_tests import hidden_test_files, public_test_files
 from grader.course.judging.own_time import OWN_TIME_S, OwnTime
 from grader.course.judging.report import JudgeProgress, Record, ReportFollower, read_report
 from grader.course.judging.running_judges import JudgeProcess, RunningJudges, StoppedError
@@ -31,6 +32,15 @@ from grader.harness.protocol.wall import Wall
 
 SEED_VARIABLE = "COURSE_SEED"
 """The environment variable with the judge's seed: an argument would show in the machine's process list."""
+
+_ONLY_THE_COURSE = (
+    *("-p", "no:cacheprovider", "--noconftest", "--override-ini", "pythonpath="),
+    *("--disable-plugin-autoload", "-p", "grader.judge.plugin"),
+)
+"""pytest's options that leave out what the course did not bring: conftest.py files, and plugins that are installed by chance.
+
+The course's root is the last place where modules are looked for, not the first: a student's random.py may lie there.
+"""
 
 POLL_S = 0.1
 TAIL_LINES = 20
@@ -136,7 +146,7 @@ class SubprocessJudge:
     """How long the judge itself may compute for one test, in processor time."""
 
     options: tuple[str, ...] = ()
-    """More arguments for pytest, like `-n2`."""
+    """More arguments for pytest, like `--maxfail=1`."""
 
     public_only: bool = False
     """Leave hidden tests out even where the course has them."""
@@ -215,16 +225,20 @@ class SubprocessJudge:
 
     def _arguments(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
         root = self.course.root
-        arguments = ["-c", str(root / "pyproject.toml"), "--rootdir", str(root)]
-        arguments += ["-p", "no:cacheprovider", "--wall", self.wall, "--submission", str(submission)]
+        # Relative to the root, where a judge starts: pytest looks for variables, brackets and colons in paths.
+        arguments = ["-c", "pyproject.toml", "--rootdir", "."]
+        arguments += [*_ONLY_THE_COURSE, "--wall", self.wall, "--submission", str(submission)]
         arguments += ["--report", str(report), *self.options]
         for chapter, exercise in selected:
             arguments += ["--exercise", f"{chapter.short}/{exercise.id}"]
-        sides = [
-            (chapter.folder,) if self.public_only else (chapter.folder, chapter.solution) for chapter, _ in selected
-        ]
-        folders = dict.fromkeys(folder for side in sides for folder in side)
-        return [*arguments, *(str(folder) for folder in folders if folder.is_dir())]
+        chapters = dict.fromkeys(chapter for chapter, _ in selected)
+        files = [file for chapter in chapters for file in self._test_files(chapter)]
+        return [*arguments, *(str(file.relative_to(root)) for file in files)]
+
+    def _test_files(self, chapter: Chapter) -> list[Path]:
+        hidden = [] if self.public_only else hidden_test_files(chapter)
+        # Without any test pytest looks through the folder, and reports that it found none.
+        return [*public_test_files(chapter), *hidden] or [chapter.folder]
 
     def _run_pytest(
         self, arguments: Sequence[str], report: Path, log: Path, deadline: float, *, num_done: int

@@ -155,14 +155,19 @@ def _before_its_end(record: Record) -> Record:
 class JudgeProgress:
     """How far a judge is."""
 
-    done: int = 0
-    """Tests that have finished."""
+    finished: frozenset[str] = frozenset()
+    """Tests that have ended; one whose clean-up fails ends twice."""
 
     every: int = 0
     """Tests that were collected."""
 
     running: str | None = None
     """The test that has begun and not finished."""
+
+    @property
+    def done(self) -> int:
+        """How many tests have ended."""
+        return len(self.finished)
 
 
 class ReportFollower:
@@ -193,7 +198,7 @@ def _after(event: Event, before: JudgeProgress) -> JudgeProgress:
         case Began():
             return replace(before, running=event.test)
         case Finished():
-            return replace(before, done=before.done + 1, running=None)
+            return replace(before, finished=before.finished | {event.record.test}, running=None)
     return before
 
 

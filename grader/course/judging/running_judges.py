@@ -19,6 +19,9 @@ from grader.harness.launch.zygote_handle import MEMORY_FOLDER
 from grader.harness.protocol.held_folder import remove_left_folders
 from grader.harness.sandbox.cgroup import remove_left_groups
 
+PYTHON_OF_JUDGES = (sys.executable, "-I", "-X", "utf8")
+"""Python as judges run it: the shell's settings of Python, PYTHONOPTIMIZE above all, and the folder they start in change nothing."""
+
 GRACE_S = 5.0
 """How long a judge that was told to end may take, before it is killed."""
 
@@ -65,7 +68,7 @@ class RunningJudges:
             if self._stopped:
                 raise StoppedError("Stopped.")
             process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", *arguments],
+                [*PYTHON_OF_JUDGES, "-m", "pytest", *arguments],
                 cwd=cwd,
                 env={**judge_environment(), **self._lifeline.settings, **settings},
                 pass_fds=[self._lifeline.of_judges],

@@ -5,9 +5,9 @@ stays share a zygote, so they must all be ours.
 """
 
 import contextlib
+import os
 import select
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +16,24 @@ from typing import Self
 import msgspec
 
 from course_env.errors import LaunchError
-from grader.course.judging.running_judges import GRACE_S, RunningJudges, StoppedError, end_session, judge_environment
+from grader.course.judging.running_judges import (
+    GRACE_S,
+    PYTHON_OF_JUDGES,
+    RunningJudges,
+    StoppedError,
+    end_session,
+    judge_environment,
+)
 from grader.harness.protocol.wall import Wall
 
 
 class JudgeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a judge that stays is asked to run."""
 
-    arguments: tuple[str, ...]
-    """pytest's."""
+    arguments: tuple[bytes, ...]
+    """pytest's, as the system has them: a path may not be UTF-8."""
 
-    log: str
+    log: bytes
     """The file for its output."""
 
     settings: dict[str, str]
@@ -62,7 +69,10 @@ class WarmJudges(RunningJudges):
         """
         assert cwd == self._root, "a judge stays in its course"
         server = self._take()
-        turn = Turn(server, JudgeOrder(arguments=tuple(arguments), log=str(log), settings=dict(settings)))
+        turn = Turn(
+            server,
+            JudgeOrder(arguments=tuple(map(os.fsencode, arguments)), log=os.fsencode(log), settings=dict(settings)),
+        )
         try:
             yield turn
         finally:
@@ -78,7 +88,7 @@ class WarmJudges(RunningJudges):
 
     def _start_server(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "grader.judge.serve", self._wall],
+            [*PYTHON_OF_JUDGES, "-m", "grader.judge.serve", self._wall],
             cwd=self._root,
             env={**judge_environment(), **self._lifeline.settings},
             pass_fds=[self._lifeline.of_judges],

@@ -14,7 +14,7 @@ from typing import get_args
 
 from course_env.errors import CatalogError, did_you_mean
 from grader.course.catalog import Chapter, Exercise
-from grader.course.content.graded_tests import HIDDEN, TestFunction, hidden_tests, public_tests
+from grader.course.content.graded_tests import HIDDEN, TestFunction, foreign_test_files, hidden_tests, public_tests
 from grader.course.content.mutants import mutant_paths, read_mutant
 from grader.course.content.regions import parse
 from grader.course.content.stubs import read_staff_file
@@ -118,6 +118,18 @@ def every_exercise_is_tested(chapter: Chapter) -> Iterator[Problem]:
             yield Problem(where=where, what=f"exercise '{exercise.id}' has {count} mutants.", todo=todo)
 
 
+def every_test_file_belongs_to_a_student_file(chapter: Chapter) -> Iterator[Problem]:
+    """Check that no test is left out because its file is named after no student file."""
+    for path in foreign_test_files(chapter):
+        if (path.parent == chapter.solution) != fnmatch(path.name, HIDDEN):
+            continue  # is unexpected there by another rule
+        names = " or ".join(f"test_{file}" for file in chapter.files)
+        todo = f"Name it {names}, in solutions/ with _hidden, or delete it."
+        yield Problem(
+            where=_where(path, chapter), what="is named after no student file, so nothing is graded with it.", todo=todo
+        )
+
+
 def every_test_says_what_it_grades(chapter: Chapter) -> Iterator[Problem]:
     """Check that each graded test makes a claim, and names an exercise and an aspect."""
     for test in [*public_tests(chapter), *hidden_tests(chapter)]:
@@ -187,6 +199,7 @@ RULES: tuple[Rule, ...] = (
     programs_stand_alone,
     no_test_file_is_a_library,
     every_exercise_is_tested,
+    every_test_file_belongs_to_a_student_file,
     every_test_says_what_it_grades,
     mutants_are_well_formed,
     readme_has_every_exercise,

@@ -59,9 +59,9 @@ class StudentModule:
         except AttributeError:
             file = Path(self._module.__file__ or "").name
             present = [known for known in vars(self._module) if not known.startswith("_")]
+            found = f"In the file: {did_you_mean(name, present)}" if present else "The file defines nothing."
             raise MissingSymbolError(
-                f"{file} has no '{name}'. It must keep the names of the stub: {', '.join(self._symbols)}. "
-                f"In the file: {did_you_mean(name, present)}"
+                f"{file} has no '{name}'. It must keep the names of the stub: {', '.join(self._symbols)}. {found}"
             ) from None
 
 
