@@ -21,6 +21,7 @@ from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.report import Aspect, Collected, Finished, Record, ReportEnd, ReportWriter
 from grader.harness.outcome import NotGradable, Outcome
 from grader.harness.protocol.wall import Wall
+from grader.harness.trials.limits import lacking
 from grader.harness.trials.walls import strongest
 from grader.judge.ends import TestEnd, end_of
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before
@@ -168,8 +169,8 @@ class JudgePlugin:
         test = item.stash.get(GRADED, None)
         if test is None:
             return
-        for need in test.chapter.needs:
-            if (reason := missing_need(need)) is not None:
+        for reason in (lacking(), *map(missing_need, test.chapter.needs)):
+            if reason is not None:
                 raise NotGradable(reason)
         self._launchers.on_cpu(test.chapter.needs).wait_until_ready()
         random.seed(test.seed)

@@ -86,7 +86,7 @@ def solve(method):
 
 
 def test_tensors_travel_through_queues(ranks):
-    """torch passes a tensor to another process through shared memory, from a fresh interpreter too."""
+    """A tensor goes to another process through shared memory, from a fresh interpreter too."""
     code = """
 def answer(queue, leave):
     import torch

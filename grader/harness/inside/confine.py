@@ -92,4 +92,6 @@ def _limit(wall: Wall, request: LaunchRequest) -> None:
         others = PROCESSES_FOR_CHILDREN if request.children else request.world_size
         limits[resource.RLIMIT_NPROC] = THREADS_PER_RANK * request.world_size + others
     for limit, value in limits.items():
-        resource.setrlimit(limit, (value, value))
+        _, hard = resource.getrlimit(limit)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)  # a hard limit cannot be raised
+        resource.setrlimit(limit, (allowed, allowed))
