@@ -36,6 +36,7 @@ def test_every_exercise_earns_what_it_should_behind_every_wall(tmp_path, wall):
         find_submissions(chosen, course), batch, workers=default_workers(), resume=False, tell=lambda *_: None
     )
 
+    grading = list(grading)
     earned = {
         graded.submission.name: {
             exercise.exercise: [exercise.score, exercise.outcome.value]
@@ -43,7 +44,12 @@ def test_every_exercise_earns_what_it_should_behind_every_wall(tmp_path, wall):
         }
         for graded in grading
     }
-    assert {"perfect": EXPECTED["perfect"], "all_mistakes": all_mistakes()} == earned
+    assert {"perfect": EXPECTED["perfect"], "all_mistakes": all_mistakes()} == earned, "\n".join(
+        f"{exercise.exercise}: {exercise.explanation} {exercise.hidden_explanation}"
+        for graded in grading
+        for exercise in graded.result.chapters[0].exercises
+        if exercise.explanation or exercise.hidden_explanation
+    )
 
 
 def all_mistakes() -> dict[str, list[object]]:
