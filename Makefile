@@ -6,11 +6,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: grade test check fix release bench
 .DELETE_ON_ERROR:
 
-# Grade a sample class on chapter 2: a table here, JSON under out/. Exit code 1 means that graded tests failed, as some of them must.
-# The samples are our own, so any wall will do; the command's first line names the one it uses.
+# Grade a sample class on chapter 2: a table here, JSON under out/. Exit code 1 means that graded tests failed, as some of them must;
+# what each sample earns is compared with what it should. The samples are our own, so any wall will do, and so will none.
 grade: .venv/ready
 	$(BIN)/python tests/sample_class/build.py out/sample_class
 	$(BIN)/grade run out/sample_class/* --chapters ch02 --trust-submissions --out out/sample_run || test $$? -eq 1
+	$(BIN)/python tests/sample_class/compare.py out/sample_run
 
 # Every test of the project.
 test: .venv/ready

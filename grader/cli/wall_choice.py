@@ -4,6 +4,7 @@ from rich.console import Console
 
 from course_env.errors import LaunchError
 from grader.harness.protocol.wall import Wall
+from grader.harness.trials.limits import lacking
 from grader.harness.trials.walls import NOT_INSTALLED, problem, strongest
 
 ENOUGH_FOR_STRANGERS = (Wall.NESTED, Wall.FLAT)
@@ -22,6 +23,7 @@ def wall_for_submissions(console: Console, asked_for: Wall | None, *, trusted: b
     `asked_for`: use only this one; `trusted`: use the strongest available, even none.
     Raises: LaunchError if no such wall is available here.
     """
+    _require_limits()
     wall = _only(asked_for) if asked_for is not None else _strong_enough(trusted=trusted)
     _tell_of_weakness(console, wall)
     return wall
@@ -43,7 +45,11 @@ def _tell_of_weakness(console: Console, wall: Wall) -> None:
 
 
 def wall_for_own_code(console: Console) -> Wall:
-    """Return the wall for a person's own code, which may run without one; say so if it does."""
+    """Return the wall for a person's own code, which may run without one; say so if it does.
+
+    Raises: LaunchError if a limit of this machine is too low for any launch.
+    """
+    _require_limits()
     wall = strongest(FOR_OWN_CODE)
     assert wall is not None
     if wall is Wall.NONE:
@@ -54,6 +60,12 @@ def wall_for_own_code(console: Console) -> Wall:
 def tell_of_no_wall(console: Console) -> None:
     """Say that nothing stands between a person's own code and the machine."""
     console.print(NO_WALL.format(whose="your code", reason=str(problem(Wall.NESTED))), style="dim")
+
+
+def _require_limits() -> None:
+    """Check, before any code of a student runs, that no limit of this machine would make it crash."""
+    if (reason := lacking()) is not None:
+        raise LaunchError(f"Nothing was run. {reason}")
 
 
 def _only(wall: Wall) -> Wall:

@@ -26,6 +26,7 @@ from grader.course.judging.lifeline import end_with_command
 from grader.course.judging.report import Aspect, Began, Collected, Finished, Record, ReportEnd, ReportWriter
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
+from grader.harness.trials.limits import lacking
 from grader.harness.trials.walls import strongest
 from grader.judge.ends import TestEnd, end_of
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before, without_code
@@ -189,8 +190,8 @@ class JudgePlugin:
             return
         if self._report is not None:
             self._report.write(Began(test=item.nodeid))
-        for need in test.chapter.needs:
-            if (reason := missing_need(need)) is not None:
+        for reason in (lacking(), *map(missing_need, test.chapter.needs)):
+            if reason is not None:
                 raise NotGradable(reason)
         self._launchers.on_cpu(test.chapter.needs).wait_until_ready()
         random.seed(test.seed)

@@ -187,3 +187,16 @@ def test_pictures_are_passed_over(course: Course, student: Path) -> None:
 def test_a_telling_line_is_long_or_has_four_names(line: str, *, expected: bool) -> None:
     """Short lines and common loops tell nothing about a solution."""
     assert is_telling(line) is expected
+
+
+def test_a_line_of_a_hidden_test_is_secret_unless_a_public_file_has_it(course: Course, student: Path) -> None:
+    """What only a hidden test says is found in prose; what a public test says as well is not."""
+    hidden = course.root / "solutions/ch01_arithmetic/test_tally_hidden.py"
+    public = course.root / "assignments/ch01_arithmetic/test_tally.py"
+    hidden.write_text(hidden.read_text() + "\n\nSECRET = [17, 4, 9, 23, 88]\nSHARED = [1, 2, 3, 4, 5, 6]\n")
+    public.write_text(public.read_text() + "\n\nSHARED = [1, 2, 3, 4, 5, 6]\n")
+    plant(student, "docs/draft.md", "SHARED = [1, 2, 3, 4, 5, 6]\n> SECRET = [17, 4, 9, 23, 88]\n")
+
+    (leak,) = found(course, student)
+
+    assert leak.startswith("docs/draft.md:2: shows a line of solutions/ch01_arithmetic/test_tally_hidden.py: ")

@@ -1,5 +1,6 @@
 """The student repository: what is in it, what never is, and when nothing is written."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 
 from course_env.errors import CatalogError, UsageError
 from grader.course.catalog import Course, load_course
-from grader.course.release.repository import CHAPTERS_GO_HERE, release, stale_stubs, write_stubs
+from grader.course.release.repository import (
+    CHAPTERS_GO_HERE,
+    release,
+    stale_stubs,
+    undeclared_problems,
+    write_stubs,
+)
 
 Edit = Callable[[str, str, str], None]
 
@@ -20,7 +27,6 @@ def test_a_release_holds_exactly_what_students_get(course: Course, root: Path, t
     (root / "grader" / "deep" / "module.py").write_text("")
     (root / "out").mkdir()
     (root / "out" / "results.json").write_text("{}")
-    (root / "assignments" / "ch02_text" / "notes.txt").write_text("For staff.")
 
     files = release(course, tmp_path / "student")
 
@@ -175,3 +181,58 @@ def test_writing_stubs_renews_what_is_stale_and_touches_nothing_else(course: Cou
     assert write_stubs(course) == [course.root / STUB]
     assert write_stubs(course) == []
     assert not list(stale_stubs(course.chapter("ch02")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "assignments/ch01_arithmetic/test_tally_hidden (1).py",
+        "assignments/ch01_arithmetic/test_tally (copy).py",
+        "assignments/ch01_arithmetic/test_tally_hidden_old.py",
+        "assignments/ch01_arithmetic/_hidden_old.py",
+        "assignments/ch01_arithmetic/tally_solution.py",
+        "assignments/ch01_arithmetic/tally.py~",
+        "assignments/ch01_arithmetic/.tally.py.swp",
+        "assignments/ch01_arithmetic/tally.py.orig",
+        "assignments/ch01_arithmetic/tally.py.rej",
+        "assignments/ch01_arithmetic/fault.patch",
+        "assignments/ch01_arithmetic/lab/hidden_answers.py",
+        "assignments/ch02_text/notes.txt",
+        "docs/draft.md",
+        "docs/decisions/ideas.md",
+        "grader/test_tally_hidden.py",
+        "course_env/tally.py.bak",
+    ],
+)
+def test_a_file_that_nothing_declares_is_refused(course: Course, root: Path, tmp_path: Path, name: str) -> None:
+    """Copies of hidden tests, drafts and what editors leave stop a release, which names them; `--check` does, too."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text("")
+
+    with pytest.raises(CatalogError) as error:
+        release(course, tmp_path / "student")
+
+    assert f"\n  {name}: is not declared.\n" in str(error.value)
+    assert [name] == [problem.where for problem in undeclared_problems(course)]
+    assert not (tmp_path / "student").exists()
+
+
+def test_all_that_is_not_declared_is_named_at_once(course: Course, root: Path, tmp_path: Path) -> None:
+    """One error has the whole list, and what Python leaves beside its sources does not count."""
+    for name in ("notes.txt", "draft.md", "__pycache__/cipher.cpython-311.pyc"):
+        path = root / "assignments/ch02_text" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+
+    with pytest.raises(CatalogError, match="2 files in folders that are released are not declared"):
+        release(course, tmp_path / "student")
+
+
+def test_a_file_that_git_does_not_know_is_refused(course: Course, root: Path, tmp_path: Path) -> None:
+    """In a repository, a file with a fine name that nobody has added is no part of the course."""
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    subprocess.run(["git", "add", "."], cwd=root, check=True)
+    (root / "assignments/ch02_text/test_more.py").write_text("")
+
+    with pytest.raises(CatalogError, match=r"assignments/ch02_text/test_more\.py: is not in git\."):
+        release(course, tmp_path / "student")

@@ -9,7 +9,7 @@ where an average is due. `expected.json` in this folder says what each of them e
 import shutil
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from grader.course.catalog import Chapter, load_course
@@ -24,7 +24,7 @@ CHAPTER = "ch02_distributed_programming"
 def build(out: Path) -> list[Path]:
     """Write every submission below `out` anew and return their folders."""
     chapter = load_course(ROOT).chapter(CHAPTER)
-    solutions = {file: (chapter.solution / file).read_text(encoding="utf-8") for file in chapter.files}
+    solutions = _solutions(chapter)
     stubs = chapter_stubs(chapter)
     done = chapter.files[: len(chapter.files) // 2]
     folders = [
@@ -32,10 +32,23 @@ def build(out: Path) -> list[Path]:
         _write(out / "untouched", stubs),
         _write(out / "half", {**stubs, **{file: solutions[file] for file in done}}),
     ]
-    for patch in sorted(HERE.glob("*.patch")):
-        folders.append(_write(out / patch.stem, solutions))
-        apply_mutant(_read_patch(patch, chapter), folders[-1] / CHAPTER)
-    return folders
+    return [*folders, *(_write_mistakes(out / patch.stem, [patch], chapter) for patch in sorted(HERE.glob("*.patch")))]
+
+
+def build_all_mistakes(out: Path) -> Path:
+    """Write the submission `all_mistakes` below `out`, with those of all samples that have one, and return its folder."""
+    return _write_mistakes(out / "all_mistakes", sorted(HERE.glob("*.patch")), load_course(ROOT).chapter(CHAPTER))
+
+
+def _write_mistakes(folder: Path, patches: Sequence[Path], chapter: Chapter) -> Path:
+    _write(folder, _solutions(chapter))
+    for patch in patches:
+        apply_mutant(_read_patch(patch, chapter), folder / CHAPTER)
+    return folder
+
+
+def _solutions(chapter: Chapter) -> dict[str, str]:
+    return {file: (chapter.solution / file).read_text(encoding="utf-8") for file in chapter.files}
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> Path:

@@ -7,7 +7,7 @@ from course_env.errors import ExitCode
 from grader.cli.command import make_console, print_problems
 from grader.cli.whereabouts import course_here
 from grader.course.release.chapter_list import chapter_list_problems
-from grader.course.release.repository import release, stale_stubs, write_stubs
+from grader.course.release.repository import release, stale_stubs, undeclared_problems, write_stubs
 
 RELEASE_EXAMPLES = """\
 examples:
@@ -38,7 +38,9 @@ def grade_release(options: Namespace) -> int:
     if options.check:
         stale = [problem for chapter in course.chapters for problem in stale_stubs(chapter)]
         return print_problems(
-            console, [*chapter_list_problems(course), *stale], "Every stub is as its solution gives it."
+            console,
+            [*chapter_list_problems(course), *undeclared_problems(course), *stale],
+            "Every stub is as its solution gives it, and every file that would be released is declared.",
         )
     if options.stubs:
         changed = write_stubs(course)

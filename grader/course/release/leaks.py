@@ -1,12 +1,13 @@
 """The leak scan: staff text that occurs in what students get.
 
-Every text file is searched for lines of solutions, alternatives and mutants, and for names of hidden tests. It does not matter
-what stands around a line (`# `, a diff's `-`, a notebook's quotes), and a run of blanks counts as one. Which lines count:
+Every text file is searched for lines of solutions, alternatives, mutants, hidden tests and hidden programs, and for names of
+hidden tests. It does not matter what stands around a line (`# `, a diff's `-`, a notebook's quotes), and a run of blanks counts as one. Which lines count:
 
 * only lines that tell something: 40 characters, or 24 with 4 different names. `return x` solves nothing, and anybody writes
   `for step in range(1, world_size):`.
 * no line that students get anyway, because some solution file also has it outside its regions.
 * no line that solves two files: `world_size = dist.get_world_size(group)` is an idiom of the field, not an answer.
+* of hidden tests and programs, every line of 24 characters that no public test, program, reference or package has.
 
 One such line is a leak. Only in our own packages, which share the field's idioms and into which no student text flows, it takes
 three of them within ten lines.
@@ -37,7 +38,9 @@ PASSAGE_HITS = 3
 PASSAGE_LINES = 10
 PACKAGES = ("course_env", "grader", "slurm")
 
-_STAFF_PATHS = ("*_hidden.py", "*.patch")
+HIDDEN = "*_hidden.py"
+PUBLIC_CODE = ("test_*.py", "programs*.py", "references*.py")
+_STAFF_PATHS = ("*hidden*", "*.patch")
 _MARKER = re.compile(r"### (BEGIN|END) SOLUTION")
 
 
@@ -129,7 +132,37 @@ def _secrets(course: Course) -> dict[str, str]:
     secrets = {line: origin for inside in solving.values() for line, origin in inside.items() if uses[line] == 1}
     for chapter in course.chapters:
         secrets |= _alternative_lines(chapter) | _mutant_lines(chapter) | _hidden_names(chapter)
-    return {line: origin for line, origin in secrets.items() if line not in public}
+    secrets = {line: origin for line, origin in secrets.items() if line not in public}
+    return {**secrets, **_hidden_lines(course, public)}
+
+
+def _hidden_lines(course: Course, public: set[str]) -> dict[str, str]:
+    """Return the lines of hidden tests and programs that no public file of code shares with them."""
+    shared = "\n".join([*public, *(line for path in _public_code(course) for line in _lines(path))])
+    return {
+        line: f"a line of {path.relative_to(course.root)}"
+        for chapter in course.chapters
+        for path in sorted(chapter.solution.rglob(HIDDEN))
+        for line in _lines(path)
+        if len(line) >= MIN_CHARACTERS and line not in shared
+    }
+
+
+def _public_code(course: Course) -> Iterator[Path]:
+    for chapter in course.chapters:
+        names = (path for pattern in PUBLIC_CODE for path in chapter.folder.glob(pattern))
+        yield from (path for path in names if is_public_name(path.name))
+    for package in PACKAGES:
+        yield from (course.root / package).rglob("*.py")
+
+
+def is_public_name(name: str) -> bool:
+    """Whether a file may have this name among those that students get: an ordinary one, which does not say "hidden"."""
+    return re.fullmatch(r"[\w-]+\.\w+", name, re.ASCII) is not None and "hidden" not in name.lower()
+
+
+def _lines(path: Path) -> Iterator[str]:
+    return map(normalise, path.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
 def _split_lines(chapter: Chapter, file: str) -> tuple[dict[str, str], set[str]]:

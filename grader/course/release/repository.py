@@ -4,6 +4,7 @@ What is not named here is not released. A new kind of file must be added on purp
 """
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -14,7 +15,7 @@ from grader.course.catalog import Chapter, Course
 from grader.course.content.stubs import chapter_stubs
 from grader.course.problem import Problem
 from grader.course.release.chapter_list import README, chapter_list
-from grader.course.release.leaks import leaks
+from grader.course.release.leaks import is_public_name, leaks
 
 CHAPTER_FILES = (
     "README.md",
@@ -29,8 +30,6 @@ CHAPTER_FILES = (
     "lab/*.py",
 )
 """What a chapter's folder in `assignments/` may hold in addition to its stubs. Programs are what ranks run, references what tests share."""
-
-_STAFF_FILES = "*_hidden.py"
 
 PRISTINE = ".course/pristine"
 """Where a student's copy keeps each stub as it was released, so that a file can be reset."""
@@ -53,11 +52,15 @@ ROOT_FILES = (
     "slurm/*.sh",
     "slurm/*.sbatch",
     "slurm/*.md",
-    "docs/*.md",
-    "docs/*.png",
-    "docs/*.svg",
+    "docs/architecture.md",
+    "docs/decisions/[0-9][0-9][0-9][0-9]-*.md",
 )
 """What is released from the rest of the repository; `*` crosses folders."""
+
+KEPT = ("docs/figures/*.py", "grader/course/release/student/*")
+"""What stands beside it and is not released."""
+
+_BYTECODE = "__pycache__"
 
 CHAPTERS_GO_HERE = "<!-- the chapters -->"
 """The line of the student's README that a release replaces by the list of chapters."""
@@ -74,6 +77,7 @@ def release(course: Course, destination: Path) -> tuple[str, ...]:
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UsageError(f"{destination} exists and is not an empty folder. Name a new folder; nothing was written.")
+    refuse_undeclared(course)
     copies = dict(_copies(course))
     texts = dict(_stubs(course)) | {README: _student_readme(course)}
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,65 @@ def stale_stubs(chapter: Chapter) -> Iterator[Problem]:
 def may_stand_in_assignments(chapter: Chapter, name: str) -> bool:
     """Whether `name`, relative to the chapter's folder, is a file that students get."""
     is_listed = any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in CHAPTER_FILES)
-    return name in chapter.files or (is_listed and not fnmatch(name, _STAFF_FILES))
+    return name in chapter.files or (is_listed and is_public_name(Path(name).name))
+
+
+def refuse_undeclared(course: Course) -> None:
+    """Check that each file in a folder that is released is declared, or known as one that stays here.
+
+    Raises: CatalogError that names all others: a copy of a hidden test, a draft, what an editor left.
+    """
+    found = [*_undeclared(course)]
+    if found:
+        listing = "\n".join(f"  {name}: {why}" for name, why in found)
+        raise CatalogError(
+            f"{len(found)} files in folders that are released are not declared, so nothing was written:\n{listing}\n"
+            "Delete or move them. If students shall get one, name it as CONTRIBUTING.md says, and `git add` it."
+        )
+
+
+def undeclared_problems(course: Course) -> Iterator[Problem]:
+    """Yield each file that a release would refuse because nothing declares it."""
+    for name, why in _undeclared(course):
+        yield Problem(
+            where=name, what=why, todo="Delete it, move it, or declare it (CONTRIBUTING.md) and `git add` it."
+        )
+
+
+def _undeclared(course: Course) -> Iterator[tuple[str, str]]:
+    tracked = _tracked(course.root)
+    chapters = {chapter.folder: chapter for chapter in course.chapters}
+    for top in [*chapters, *(course.root / name for name in _tops() if (course.root / name).is_dir())]:
+        for path in _files_below(top, course.root):
+            name = path.relative_to(course.root).as_posix()
+            if _BYTECODE in path.parts:
+                continue
+            if not _is_declared(path, chapters.get(top), name):
+                yield name, "is not declared."
+            elif tracked is not None and name not in tracked:
+                yield name, "is not in git."
+
+
+def _is_declared(path: Path, chapter: Chapter | None, name: str) -> bool:
+    if chapter is not None:
+        return may_stand_in_assignments(chapter, path.relative_to(chapter.folder).as_posix())
+    return any(fnmatch(name, pattern) for pattern in KEPT) or (_is_released(name) and is_public_name(path.name))
+
+
+def _is_released(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in ROOT_FILES)
+
+
+def _tops() -> list[str]:
+    return sorted({pattern.split("/")[0] for pattern in ROOT_FILES})
+
+
+def _tracked(root: Path) -> frozenset[str] | None:
+    """Return the files that git knows; None if the course is no repository of its own, or git is not installed."""
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, check=False)
+    return frozenset(done.stdout.decode(errors="replace").split("\0")) if done.returncode == 0 else None
 
 
 def _stubs(course: Course) -> Iterator[tuple[str, str]]:
@@ -145,11 +207,10 @@ def _copies(course: Course) -> Iterator[tuple[str, Path]]:
                 yield path.relative_to(course.root).as_posix(), path
     for path in _files_below(STUDENT_FOLDER, STUDENT_FOLDER):
         yield path.name, path
-    tops = sorted({pattern.split("/")[0] for pattern in ROOT_FILES})
-    for top in tops:
+    for top in _tops():
         for path in _files_below(course.root / top, course.root):
             name = path.relative_to(course.root).as_posix()
-            if "__pycache__" not in name and any(fnmatch(name, pattern) for pattern in ROOT_FILES):
+            if _BYTECODE not in path.parts and _is_released(name) and not any(fnmatch(name, kept) for kept in KEPT):
                 yield name, path
 
 

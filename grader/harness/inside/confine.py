@@ -96,7 +96,9 @@ def _limit(wall: Wall, request: LaunchRequest) -> None:
     if wall.is_bubblewrap:  # in the machine's user namespace the limit would count all processes of the user
         limits[resource.RLIMIT_NPROC] = _processes(wall, request)
     for limit, value in limits.items():
-        resource.setrlimit(limit, (value, value))
+        _, hard = resource.getrlimit(limit)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)  # a hard limit cannot be raised
+        resource.setrlimit(limit, (allowed, allowed))
 
 
 def _processes(wall: Wall, request: LaunchRequest) -> int:

@@ -7,7 +7,7 @@ kernel's interface (Linux 6.12). It can neither hide the network nor give each l
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from grader.harness.inside.linux import (
@@ -23,9 +23,12 @@ CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
-READ = EXECUTE | READ_FILE | READ_DIR
+REMOVE_FILE = 1 << 5
+MAKE_FILE = 1 << 8
 TRUNCATE = 1 << 14
 IOCTL_DEV = 1 << 15
+READ = EXECUTE | READ_FILE | READ_DIR
+SHARE = READ_FILE | WRITE_FILE | TRUNCATE | MAKE_FILE | REMOVE_FILE  # files whose names one knows; no listing
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
 ALL_RIGHTS = (1 << 16) - 1  # on files, of all versions from 5 on
@@ -42,8 +45,8 @@ def version() -> int:
     return syscall("landlock", LANDLOCK_CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
 
 
-def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
-    """Confine this process, for good, to these files and folders; signals and abstract sockets to what it starts.
+def make_ruleset(rights: Mapping[Path, int]) -> int:
+    """Return the descriptor of a set of rules: what a process that enters it may do with these files, and below these folders.
 
     Raises: OSError if the kernel is too old to confine signals, or if a path does not exist.
     """
@@ -54,15 +57,15 @@ def restrict(*, readable: Sequence[Path], writable: Sequence[Path]) -> None:
         )
     attributes = struct.pack(RULESET, ALL_RIGHTS, 0, SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
     ruleset = syscall("landlock_create_ruleset", LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
-    try:
-        for path in readable:
-            _allow(ruleset, path, READ)
-        for path in writable:
-            _allow(ruleset, path, ALL_RIGHTS)
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
-        syscall("landlock_restrict_self", LANDLOCK_RESTRICT_SELF, ruleset, 0)
-    finally:
-        os.close(ruleset)
+    for path, allowed in rights.items():
+        _allow(ruleset, path, allowed)
+    return ruleset
+
+
+def enter(ruleset: int) -> None:
+    """Confine this process, and all that it starts, for good."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    syscall("landlock_restrict_self", LANDLOCK_RESTRICT_SELF, ruleset, 0)
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:

@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
@@ -62,6 +63,7 @@ PRELOAD = (
 )
 SECONDS_TO_CLEAN_UP = 1.0
 LAUNCH_FOLDER = Path("/launch")  # in the sandbox; each launch mounts a file system there
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the C library keeps semaphores and shared memory there
 
 _to_json = msgspec.json.Encoder().encode
 _requests = msgspec.json.Decoder(LaunchRequest | Cut)
@@ -72,10 +74,13 @@ def main() -> None:
     settings = msgspec.json.decode(sys.argv[1], type=ZygoteSettings)
     control = socket.socket(fileno=settings.control)
     os.set_inheritable(control.fileno(), False)
+    # A fresh interpreter that a rank starts imports the main module again. It need not see this one, and often could not.
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         filters = _confine(settings)
+        rulesets = _rulesets(settings)
         _prepare(control, settings.preload)
-        while _serve(control, settings, filters):
+        while _serve(control, settings, filters, rulesets):
             pass
     except ConnectionError:
         pass  # the judge was killed
@@ -90,11 +95,22 @@ def _confine(settings: ZygoteSettings) -> Filters | None:
     if settings.wall is Wall.NONE:
         return None
     Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_FIRST)  # forks inherit it
-    if settings.wall is Wall.LANDLOCK:
-        scratch = Path(settings.scratch)
-        landlock.restrict(readable=[Path(path) for path in settings.visible], writable=[scratch, Path(os.devnull)])
     linux.set_dumpable(False)
     return compile_filters()
+
+
+def _rulesets(settings: ZygoteSettings) -> Mapping[bool, int]:
+    """Return Landlock's rules for a launch, by whether its ranks may start processes; none behind another wall.
+
+    Processes of one program share locks, queues and tensors through files in /dev/shm, where landlock cannot give each
+    launch a folder of its own. Those have random names, which nobody can list.
+    """
+    if settings.wall is not Wall.LANDLOCK:
+        return {}
+    read = {Path(path): landlock.READ for path in settings.visible}
+    rights = {**read, Path(settings.scratch): landlock.ALL_RIGHTS, Path(os.devnull): landlock.ALL_RIGHTS}
+    shared = {SHARED_MEMORY: landlock.SHARE} if SHARED_MEMORY.is_dir() else {}
+    return {False: landlock.make_ruleset(rights), True: landlock.make_ruleset({**rights, **shared})}
 
 
 def _prepare(control: socket.socket, preload: Sequence[str]) -> None:
@@ -141,7 +157,9 @@ def _warm_up() -> None:
     dist.destroy_process_group()
 
 
-def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | None) -> bool:
+def _serve(
+    control: socket.socket, settings: ZygoteSettings, filters: Filters | None, rulesets: Mapping[bool, int]
+) -> bool:
     """Serve one launch; return whether the judge is still there."""
     message, descriptors = _receive(control)
     if not message:
@@ -164,7 +182,7 @@ def _serve(control: socket.socket, settings: ZygoteSettings, filters: Filters | 
     )
     pid = namespaces.fork_into_fresh(with_network=site.has_own_network) if is_nested else os.fork()
     if pid == 0:
-        _be_supervisor(control, request, descriptors, site)
+        _be_supervisor(control, request, descriptors, site, rulesets)
     for descriptor in descriptors:
         os.close(descriptor)
     judge_is_there = _watch(control, pid)
@@ -187,10 +205,16 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(descriptors)
 
 
-def _be_supervisor(control: socket.socket, request: LaunchRequest, sent: list[int], site: LaunchSite) -> None:
+def _be_supervisor(
+    control: socket.socket, request: LaunchRequest, sent: list[int], site: LaunchSite, rulesets: Mapping[bool, int]
+) -> None:
     code = 1
     try:
         control.close()
+        if rulesets:
+            landlock.enter(rulesets[request.children])
+        for ruleset in rulesets.values():
+            os.close(ruleset)
         descriptors = unpack_descriptors(sent, request)
         others = None if descriptors.part is None else _other_parts(descriptors.part)
         supervise(request, descriptors, site, others=others)

@@ -60,7 +60,7 @@ class ZygoteHandle:
         self._preload = tuple(preload)
         self._network = network
         self._gpus = gpus
-        self._scratch_parent = _memory_folder() if scratch_parent is None else scratch_parent
+        self._scratch_parent = _folder_for_launches(wall) if scratch_parent is None else scratch_parent
         self._start()
 
     def _start(self) -> None:
@@ -241,6 +241,9 @@ def _end_strays(scratch: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-def _memory_folder() -> Path | None:
-    """Return a folder in memory, if the machine offers one: launches make and remove many small files."""
-    return MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
+def _folder_for_launches(wall: Wall) -> Path | None:
+    """Return a folder in memory, if the machine offers one: launches make and remove many small files; None: on disk.
+
+    Not behind landlock, where ranks that start processes share /dev/shm with the rest of the machine.
+    """
+    return MEMORY_FOLDER if wall is not Wall.LANDLOCK and os.access(MEMORY_FOLDER, os.W_OK) else None

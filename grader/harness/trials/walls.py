@@ -13,14 +13,22 @@ from grader.harness.launch.zygote_handle import ZygoteHandle
 from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.sandbox.bubblewrap import PROGRAM
+from grader.harness.trials.limits import LARGEST_WORLD_SIZE, LEAST_THREADS_PER_RANK, lacking
 from grader.harness.trials.on_ranks import call_on_ranks
 
 PROBE = b'''
-import socket
+import socket, threading
 
-def look_out(file, port):
-    """Return what can be reached of the machine outside."""
-    return [name for name, reach in (("files", read), ("network", connect)) if reach(file, port)]
+def look_out(file, port, num_threads):
+    """Return what can be reached of the machine outside, once as many threads run as a launch may need."""
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait) for _ in range(num_threads)]
+    try:
+        for thread in threads:
+            thread.start()
+        return [name for name, reach in (("files", read), ("network", connect)) if reach(file, port)]
+    finally:
+        end.set()
 
 def read(file, _port):
     try:
@@ -52,9 +60,14 @@ def strongest(among: Iterable[Wall]) -> Wall | None:
 
 @functools.cache
 def problem(wall: Wall) -> str | None:
-    """Return why this machine does not offer `wall`, or None if it does. Costs a quarter of a second, once."""
+    """Return why this machine does not offer `wall`, or None if it does. Costs half a second, once.
+
+    The trial is as large as a launch: it has the ranks of the course's largest test, with as many threads as they may need.
+    """
     if wall is Wall.NONE:
         return None
+    if (reason := lacking()) is not None:
+        return reason
     if wall.is_bubblewrap and shutil.which(PROGRAM) is None:
         return NOT_INSTALLED
     try:
@@ -66,7 +79,7 @@ def problem(wall: Wall) -> str | None:
 
 
 def _look_out(wall: Wall) -> set[str]:
-    """Return which of two baits, a file and a port outside, a rank behind `wall` reaches."""
+    """Return which of two baits, a file and a port outside, any rank behind `wall` reaches."""
     with (
         tempfile.NamedTemporaryFile("w", prefix="outside-") as file,
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -75,8 +88,9 @@ def _look_out(wall: Wall) -> set[str]:
         file.write(secrets.token_hex())
         file.flush()
         Path(file.name).chmod(0o644)
-        run = call_on_ranks(zygote, PROBE, "look_out", [file.name, server.getsockname()[1]], timeout_s=PROBE_S)
-        return set(run.values[0]["value"])
+        baits = [file.name, server.getsockname()[1], LEAST_THREADS_PER_RANK]
+        run = call_on_ranks(zygote, PROBE, "look_out", baits, timeout_s=PROBE_S, world_size=LARGEST_WORLD_SIZE)
+        return {name for value in run["value"] for name in value}
 
 
 def _last_line(text: str) -> str:
