@@ -6,6 +6,7 @@ interprets nothing and which no text can close. Characters that are not plain te
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from grader.batch.intake.tree import printable
 from grader.batch.result import ResultOfChapter, ResultOfExercise, ResultOfTest, SubmissionResult
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.wall import Wall
@@ -27,7 +28,7 @@ def feedback(result: SubmissionResult) -> str:
     Of a hidden test it holds only `ResultOfTest.for_student`. The seed is left out, because hidden inputs follow from it.
     """
     head = [
-        f"{result.submission}: {_of(result.score, result.points)} points",
+        f"{printable(result.submission)}: {_of(result.score, result.points)} points",
         f"Graded {WALLS[result.wall]} ({result.wall}).",
     ]
     if result.undecided_points:
@@ -43,7 +44,9 @@ def _chapter(chapter: ResultOfChapter) -> Iterator[str]:
     yield _block([f"{_of(chapter.score, chapter.points)} points", *scores])
     if chapter.taken:
         yield "Graded files:"
-        yield _block(f"{_line(taken.file)}, {taken.bytes} bytes" for taken in chapter.taken)
+        # Where they lie is told only if it is not where they are asked for.
+        folder = "" if chapter.found_in == f"{chapter.chapter}/" else chapter.found_in
+        yield _block(f"{_line(folder + taken.file)}, {taken.bytes} bytes" for taken in chapter.taken)
     if chapter.left_out:
         yield "Left out:"
         yield _block(f"{_line(left.path)}: {_line(left.reason)}" for left in chapter.left_out)

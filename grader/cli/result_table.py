@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grader.batch.intake.tree import printable
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
 from grader.cli.command import points_text, styled
 from grader.course.catalog import Chapter
@@ -26,7 +27,7 @@ LETTERS = {
 def print_results(console: Console, results: Sequence[SubmissionResult], chapters: Sequence[Chapter]) -> None:
     """Print a table for each chapter and, where there are several, one of the totals."""
     for position, chapter in enumerate(chapters):
-        parts = [(result.submission, result.chapters[position]) for result in results]
+        parts = [(printable(result.submission), result.chapters[position]) for result in results]
         if any(part.taken for _, part in parts) or len(chapters) == 1:
             console.print(_chapter_table(chapter, parts))
         else:
@@ -64,7 +65,7 @@ def _total_table(results: Sequence[SubmissionResult], chapters: Sequence[Chapter
     table.add_column(f"total\n/{sum(chapter.points for chapter in chapters)}", justify="right", style="bold")
     for result in results:
         scores = (points_text(chapter.score) for chapter in result.chapters)
-        table.add_row(result.submission, *scores, points_text(result.score))
+        table.add_row(printable(result.submission), *scores, points_text(result.score))
     return table
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.batch.intake.take import MAX_LISTED, Intake, list_others, take_chapter
+from grader.batch.intake.take import MAX_LISTED, ChapterFiles, list_left_out, take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
 from grader.harness.outcome import Outcome
 
@@ -21,7 +21,7 @@ def chapter(course):
 
 
 @pytest.fixture
-def take(chapter) -> Callable[[Path], Intake]:
+def take(chapter) -> Callable[[Path], ChapterFiles]:
     """Return the function that takes the chapter from a folder."""
     return lambda folder: take_chapter(chapter, folder_on_disk(folder))
 
@@ -163,7 +163,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(take, submit, monkeypat
     monkeypatch.setattr(os, "fdopen", fdopen_and_write)
 
     with pytest.raises(RefusedError, match=r"changed while it was read\. Hand it in again\."):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
@@ -174,7 +174,7 @@ def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
     os.mkfifo(folder / "tally.py")
 
     with pytest.raises(RefusedError, match="is not a regular file"):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_file_without_read_permission_is_said(submit, monkeypatch):
@@ -187,7 +187,7 @@ def test_a_file_without_read_permission_is_said(submit, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)  # root may read everything, and tests may run as root
 
     with pytest.raises(RefusedError, match=r"cannot be read: Permission denied\. Hand it in again\."):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_huge_folder_is_refused(take, submit):
@@ -210,14 +210,14 @@ def test_archives_inside_are_not_opened(take, submit):
     """The list says that an archive inside a submission was not opened."""
     (left,) = take(submit("alice", {"tally.py": "", "more.zip": b"PK"})).left_out
 
-    assert LeftOut(path="more.zip", reason="is an archive inside the submission, and those are not opened") == left
+    assert LeftOut(path="more.zip", reason="is an archive inside the submission, and was not opened") == left
 
 
 def test_long_names_are_cut(submit):
     """A name of any length is cut to a fixed length."""
     folder = submit("alice", {"n" * 255: ""})
 
-    assert "n" * 200 + "..." == list_others(folder_on_disk(folder), set())[0].path
+    assert "n" * 200 + "..." == list_left_out(folder_on_disk(folder).entries(), "")[0].path
 
 
 def test_names_that_cannot_be_printed_are_escaped(submit):
@@ -226,6 +226,6 @@ def test_names_that_cannot_be_printed_are_escaped(submit):
     for name in (b"\xff.txt", b"\x1b[2J"):
         (folder / os.fsdecode(name)).touch()
 
-    left_out = list_others(folder_on_disk(folder), set())
+    left_out = list_left_out(folder_on_disk(folder).entries(), "")
 
     assert {"\\udcff.txt", "\\x1b[2J"} == {left.path for left in left_out}

@@ -20,7 +20,7 @@ def test_every_submission_earns_what_it_should(tmp_path):
     built = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     course = load_course(HERE.parent.parent)
     batch = plan_batch(course, (course.chapter("ch02"),), seed=2, wall=Wall.NONE, out=tmp_path / "out")
-    submissions = find_submissions([Path(folder) for folder in built], course)
+    submissions = find_submissions([Path(folder) for folder in built], course).submissions
 
     grading = grade_all(
         submissions, batch, workers=default_workers(), resume=False, tell=lambda _submission, _done: None

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from course_env.errors import ExitCode, UsageError
 from grader.batch.batch import Batch, plan_batch
-from grader.batch.intake.find import Submission, find_submissions
+from grader.batch.intake.find import HandIns, Submission, find_submissions
+from grader.batch.intake.tree import printable
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.resume import earlier_seed
@@ -103,7 +104,7 @@ def grade_run(options: Namespace) -> int:
     """Grade submissions; return the command's exit code."""
     course = load_course(find_root(Path.cwd()))
     chapters = _chapters(course, options.chapters)
-    submissions = find_submissions(options.submissions, course)
+    hand_ins = find_submissions(options.submissions, course)
     out = (options.out or course.root / "out" / "grade").resolve()
     console = make_console()
     if options.on is None or options.on in ON_THIS_MACHINE:
@@ -111,9 +112,13 @@ def grade_run(options: Namespace) -> int:
     else:
         wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
-    venue = venue_for(options, submissions, batch)
+    venue = venue_for(options, hand_ins.submissions, batch)
     with only_one(out):
-        return _grade(batch, submissions, venue, console)
+        console.print("\n".join(_not_graded(hand_ins)), end="\n" * bool(hand_ins.problems or hand_ins.clutter))
+        code = _grade(batch, hand_ins.submissions, venue, console)
+    if hand_ins.problems:
+        console.print("\n".join(["", *_not_graded(hand_ins)]))
+    return ExitCode.USAGE if hand_ins.problems and code in {ExitCode.ALL_PASSED, ExitCode.SOME_FAILED} else code
 
 
 def _grade(batch: Batch, submissions: Sequence[Submission], venue: Venue, console: Console) -> int:
@@ -150,6 +155,15 @@ def _seed(options: Namespace, out: Path) -> int:
         return int(options.seed)
     earlier = earlier_seed(out) if options.resume else None
     return secrets.randbelow(1 << 31) if earlier is None else earlier
+
+
+def _not_graded(hand_ins: HandIns) -> Iterator[str]:
+    """Yield what was named on the command line and is not graded."""
+    for problem in hand_ins.problems:
+        yield f"Not graded: {shown(problem)}"
+    if hand_ins.clutter:
+        names = ", ".join(map(printable, hand_ins.clutter))
+        yield f"Skipped, because systems write it and nobody handed it in: {names}."
 
 
 def _opening(batch: Batch, submissions: Sequence[Submission], venue: str) -> str:
@@ -203,7 +217,7 @@ class BatchDisplay:
         self._done += 1
         result = graded.result
         how = "kept" if graded.kept else f"{result.seconds:.1f} s"
-        line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {points_text(result.score)} of {result.points} ({how})"
+        line = f"[{self._done}/{len(self._fractions)}] {printable(result.submission)}: {points_text(result.score)} of {result.points} ({how})"
         self._console.print("; ".join([line, *_notes(result)]))
 
 
