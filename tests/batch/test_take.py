@@ -110,6 +110,43 @@ def test_a_name_that_is_nearly_right_is_named(take, submit, name):
     assert intake.faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
 
 
+@pytest.mark.parametrize("name", ["Tally.py", "tally (1).py", "tally copy.py", "tally.py.txt", "tally.txt", "tally"])
+def test_a_file_of_nearly_the_right_name_is_to_be_renamed(take, submit, name):
+    """What programs and people add to a name is recognised; the file is not taken, because there may be a newer one."""
+    assert take(submit("alice", {name: ""})).faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("tally.ipynb", "is a notebook, and notebooks are not graded: save its code as tally.py "),
+        (".tally.py.icloud", "is a placeholder without content: open it where the file really is, download it, "),
+        ("tally.py.gdoc", "is a placeholder without content: "),
+        ("tally.py.crdownload", "is an unfinished download: download it again, and hand in tally.py"),
+        ("~$tally.py", "was written by an editor while your file was open, and is not your file: save it there, "),
+        (".tally.py.swp", "was written by an editor while your file was open, and is not your file: "),
+        ("tally.py~", "is a copy that a program made before it changed your file: hand in tally.py itself"),
+        ("tally.cpython-311.pyc", "is compiled, and only source is graded: hand in tally.py"),
+        ("tally.docx", "is a document, and only Python source is graded: copy the code into a plain text file, "),
+        ("tally.py.zip", "is an archive: unpack it, and hand in tally.py"),
+        ("tally.json", "is no Python source by its name: hand in tally.py"),
+    ],
+)
+def test_what_cannot_be_renamed_is_called_what_it_is(take, submit, name, advice):
+    """For a file that is no source, the message says what it is and what to hand in, and never to rename it."""
+    explanation = take(submit("alice", {name: ""})).faults["tally.py"].explanation
+
+    assert f"tally.py is missing: the submission has no such file. {name} {advice}" in explanation
+    assert "rename" not in explanation
+
+
+def test_the_courses_own_files_are_no_misspelled_files(take, submit):
+    """A test that lies beside where the file should be is not taken for it."""
+    intake = take(submit("alice", {"test_tally.py": "", "programs_tally.py": "", "references_tally.py": ""}))
+
+    assert intake.faults["tally.py"].explanation.endswith("Hand in all files: arithmetic.py, tally.py.")
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
