@@ -6,8 +6,8 @@ from pathlib import Path
 
 from grader.batch.intake.archive import archive_folder
 from grader.batch.intake.bounds import MAX_ARCHIVE_BYTES
-from grader.batch.intake.layout import Layout, Place, find_chapters
 from grader.batch.intake.listing import Declared, LeftOut
+from grader.batch.intake.places import FoundChapters, Place, find_chapters
 from grader.batch.intake.take import ChapterFiles, nothing_to_take, take_chapter
 from grader.batch.intake.tree import Folder, RefusedError, folder_on_disk, printable, read_file
 
@@ -18,11 +18,11 @@ def read_hand_in(path: Path, known: Sequence[Declared], wanted: Sequence[Declare
     The first also lists what lies next to the chapters.
     """
     try:
-        layout = find_chapters(_open(path), known, wanted)
+        found = find_chapters(_open(path), known, wanted)
     except RefusedError as refusal:
         return unreadable(path, str(refusal), refusal.fault, wanted)
     return tuple(
-        _take(chapter, layout, left_out=layout.left_out if index == 0 else ()) for index, chapter in enumerate(wanted)
+        _take(chapter, found, left_out=found.left_out if index == 0 else ()) for index, chapter in enumerate(wanted)
     )
 
 
@@ -40,20 +40,20 @@ def _open(path: Path) -> Folder:
     return folder_on_disk(path) if path.is_dir() else archive_folder(path.name, read_file(path, MAX_ARCHIVE_BYTES))
 
 
-def _take(chapter: Declared, layout: Layout, left_out: tuple[LeftOut, ...]) -> ChapterFiles:
-    place = layout.places.get(chapter.id)
+def _take(chapter: Declared, found: FoundChapters, left_out: tuple[LeftOut, ...]) -> ChapterFiles:
+    place = found.places.get(chapter.id)
     if place is None:
-        return nothing_to_take(chapter, layout.problems[chapter.id], left_out)
-    elsewhere = _elsewhere(chapter, place, layout)
+        return nothing_to_take(chapter, found.problems[chapter.id], left_out)
+    elsewhere = _elsewhere(chapter, place, found)
     files = take_chapter(chapter, place.folder, found_in=place.path, elsewhere=elsewhere)
     return replace(files, left_out=(*files.left_out, *left_out))
 
 
-def _elsewhere(chapter: Declared, own: Place, layout: Layout) -> Mapping[str, str]:
+def _elsewhere(chapter: Declared, own: Place, found: FoundChapters) -> Mapping[str, str]:
     """Return where files of the chapter's names lie that are not in its folder, nearest first."""
     return {
         file: f"{place.path}{file}"
-        for place in reversed(layout.seen)
+        for place in reversed(found.seen)
         if place.parts != own.parts
         for file in chapter.files
         if file in place.entries

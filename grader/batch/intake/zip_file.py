@@ -85,7 +85,7 @@ class _Listed:
         return name.replace("\\", "/") if self.system in DOS_SYSTEMS and "/" not in name else name
 
 
-class _Place(NamedTuple):
+class _Data(NamedTuple):
     """Where an entry's content lies, by the header before it."""
 
     start: int
@@ -187,9 +187,9 @@ def _wide(extra: bytes, values: tuple[int, int, int]) -> list[int]:
     return list(values)
 
 
-def _place(content: bytes, entry: _Listed, directory: _Directory) -> _Place:
+def _place(content: bytes, entry: _Listed, directory: _Directory) -> _Data:
     if not content.startswith(LOCAL, entry.offset, directory.start):
-        return _Place(start=entry.offset + _LOCAL.size, agrees=False)
+        return _Data(start=entry.offset + _LOCAL.size, agrees=False)
     _, _, flags, method, _, _, _, packed, _, name, extra = _LOCAL.unpack_from(content, entry.offset)
     name_start = entry.offset + _LOCAL.size
     agrees = (
@@ -198,11 +198,11 @@ def _place(content: bytes, entry: _Listed, directory: _Directory) -> _Place:
         and (flags ^ entry.flags) & BY_PASSWORD == 0
         and (packed in {entry.packed, FULL32} or bool(flags & SIZE_FOLLOWS))
     )
-    return _Place(start=name_start + name + extra, agrees=agrees)
+    return _Data(start=name_start + name + extra, agrees=agrees)
 
 
 def _require_nothing_between(
-    content: bytes, entries: Sequence[_Listed], places: Sequence[_Place], directory: _Directory
+    content: bytes, entries: Sequence[_Listed], places: Sequence[_Data], directory: _Directory
 ) -> None:
     """Raise RefusedError if entries share bytes, or something before or between them could be a part of an archive.
 
@@ -219,7 +219,7 @@ def _require_nothing_between(
             raise two_in_one("between its entries")
 
 
-def _entry(content: bytes, entry: _Listed, place: _Place) -> File | Refused | None:
+def _entry(content: bytes, entry: _Listed, place: _Data) -> File | Refused | None:
     if stat.S_ISLNK(entry.mode):
         return LINK
     if entry.mode not in {0, stat.S_IFREG, stat.S_IFDIR}:

@@ -38,7 +38,10 @@ Grade submissions, hidden tests included; write a result file for each, and prin
 A submission is a folder named after its student: alice/ch02_distributed_programming/<files>,
 or a zip or tar file that holds the same: alice.zip, alice.tar, alice.tar.gz (also .bz2, .xz).
 Also understood: a copy of the whole course (alice/assignments/ch02_.../<files>),
-the chapter's folder itself, and alice/<files> if they fit one chapter only.
+the chapter's folder itself, alice/<files> if they fit one chapter only,
+and each of these in up to four more folders, or in an archive inside alice/.
+Result files are named after the student; characters other than letters, digits,
+spaces and . _ - + @ , = are written as in a URL: O'Neil is O%27Neil.json.
 Only the files that a chapter declares are taken, and archives are never unpacked to disk.
 A file that cannot be used costs only that student points; the result says why.
 """

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from grader.batch.intake.layout import MAX_ARCHIVES, find_chapters
 from grader.batch.intake.listing import LeftOut
+from grader.batch.intake.places import MAX_ARCHIVES, find_chapters
 from grader.batch.intake.read import read_hand_in
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
 
@@ -184,8 +184,8 @@ def test_a_folder_that_becomes_a_link_is_not_followed(course, submit):
     """A link that replaces a folder after the listing is not followed."""
     alice = submit("alice", {FILE: "secret"})
     mallory = submit("mallory", {FILE: ""})
-    layout = find_chapters(folder_on_disk(mallory), course.chapters, course.chapters)
-    entries = layout.places[CHAPTER].folder.entries()
+    found = find_chapters(folder_on_disk(mallory), course.chapters, course.chapters)
+    entries = found.places[CHAPTER].folder.entries()
     (mallory / FILE).unlink()
     (mallory / CHAPTER).rmdir()
     (mallory / CHAPTER).symlink_to(alice / CHAPTER)

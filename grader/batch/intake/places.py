@@ -55,7 +55,7 @@ def _rank(parts: Parts) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class FoundChapters:
     """Where the chapters of one submission lie."""
 
     places: Mapping[str, Place]
@@ -91,7 +91,7 @@ HOLDS_ITS_FILES, FILES_ALONE, NAME_ALONE = range(3)
 """How likely a folder is a chapter's: by name and files, by files, by name."""
 
 
-def find_chapters(root: Folder, known: Sequence[Declared], wanted: Sequence[Declared]) -> Layout:
+def find_chapters(root: Folder, known: Sequence[Declared], wanted: Sequence[Declared]) -> FoundChapters:
     """Return where the chapters to grade lie in a hand-in; `known` are all chapters of the course.
 
     A chapter is a folder of its name, in up to MAX_WRAPPERS other folders; the least deep one counts. Where there is none,
@@ -113,7 +113,9 @@ def find_chapters(root: Folder, known: Sequence[Declared], wanted: Sequence[Decl
         for chapter in wanted
         if chapter.id not in taken
     }
-    return Layout(places=taken, problems=problems, left_out=tuple(_beside(places, taken, archives, known)), seen=places)
+    return FoundChapters(
+        places=taken, problems=problems, left_out=tuple(_beside(places, taken, archives, known)), seen=places
+    )
 
 
 def _walk(top: Folder, above: Parts, known: Sequence[Declared]) -> Iterator[Place]:
