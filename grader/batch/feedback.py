@@ -6,6 +6,7 @@ interprets nothing and which no text can close. Characters that are not plain te
 
 from collections.abc import Iterable, Iterator
 
+from grader.batch.intake.tree import printable
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
 from grader.course.told_once import ToldOnce
 from grader.harness.mistake import OF_THE_FILE
@@ -29,7 +30,7 @@ def feedback(result: SubmissionResult) -> str:
     Of hidden tests it holds what `_hidden` says. The seed is left out, because hidden inputs follow from it.
     """
     head = [
-        f"{result.submission}: {_of(result.score, result.points)} points",
+        f"{printable(result.submission)}: {_of(result.score, result.points)} points",
         f"Graded {WALLS[result.wall]} ({result.wall}).",
     ]
     if result.undecided_points:
@@ -45,7 +46,9 @@ def _chapter(chapter: ResultOfChapter) -> Iterator[str]:
     yield _block([f"{_of(chapter.score, chapter.points)} points", *scores])
     if chapter.taken:
         yield "Graded files:"
-        yield _block(f"{_line(taken.file)}, {taken.bytes} bytes" for taken in chapter.taken)
+        # Where they lie is told only if it is not where they are asked for.
+        folder = "" if chapter.found_in == f"{chapter.chapter}/" else chapter.found_in
+        yield _block(f"{_line(folder + taken.file)}, {taken.bytes} bytes" for taken in chapter.taken)
     if chapter.left_out:
         yield "Left out:"
         yield _block(f"{_line(left.path)}: {_line(left.reason)}" for left in chapter.left_out)

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from grader.batch.batch import Batch
 from grader.batch.evidence import Evidence, judge_chapter
 from grader.batch.feedback import feedback
-from grader.batch.intake.find import ChapterFolders, Submission, find_chapters
-from grader.batch.intake.take import Intake, list_others, nothing_to_take, take_chapter
+from grader.batch.intake.find import Submission
+from grader.batch.intake.listing import Declared
+from grader.batch.intake.names import readable
+from grader.batch.intake.reading_process import read_apart
+from grader.batch.intake.take import Intake
 from grader.batch.result import ResultOfChapter, SubmissionResult, write_result
 from grader.batch.scores import chapter_result, score_exercises, total
 from grader.course.catalog import Chapter
@@ -48,19 +50,22 @@ def grade_chapter(submission: Submission, chapter: Chapter, batch: Batch) -> Res
 
 def read_files(submission: Submission, batch: Batch) -> tuple[Intake, ...]:
     """Return what would be graded of a submission, by chapter: its declared files, each read once, and what was left out."""
-    return _take(find_chapters(submission, batch.course), batch)
-
-
-def _take(found: ChapterFolders, batch: Batch) -> tuple[Intake, ...]:
-    present = [chapter.id for chapter in batch.chapters if chapter.id in found.folders]
-    problem = found.problem or f"The submission holds only {', '.join(sorted(found.folders))}."
-    first, *rest = (
-        take_chapter(chapter, found.folders[chapter.id]) if chapter.id in present else nothing_to_take(chapter, problem)
-        for chapter in batch.chapters
+    known, wanted = _declared(batch.course.chapters), _declared(batch.chapters)
+    read = read_apart(submission.path, known, wanted)
+    return tuple(
+        Intake(
+            chapter=chapter,
+            contents=files.contents,
+            faults=files.faults,
+            left_out=files.left_out,
+            found_in=files.found_in,
+        )
+        for chapter, files in zip(batch.chapters, read, strict=True)
     )
-    # Where files lie flat, the chapter has listed them itself.
-    outside = () if found.top in found.folders.values() else list_others(found.top, set(present))
-    return (replace(first, left_out=(*first.left_out, *found.left_out, *outside)), *rest)
+
+
+def _declared(chapters: Sequence[Chapter]) -> tuple[Declared, ...]:
+    return tuple(Declared(id=chapter.id, files=chapter.files) for chapter in chapters)
 
 
 @contextmanager
@@ -100,7 +105,7 @@ def whole_result(
     exercises = [exercise for chapter in chapters for exercise in chapter.exercises]
     return SubmissionResult(
         schema_version=1,
-        submission=submission.name,
+        submission=readable(submission.student),
         seed=batch.seed,
         wall=batch.wall,
         points=sum(exercise.points for exercise in exercises),

@@ -114,6 +114,8 @@ class ResultOfChapter(_ResultStruct, frozen=True):
     exercises: tuple[ResultOfExercise, ...]
     to_read: tuple[Finding, ...] = ()
     """Lines of the files that do what no solution needs, for staff only. None of them cost a point."""
+    found_in: str = ""
+    """The path in the submission to the folder of the taken files; empty if they lie at its top."""
 
     def __post_init__(self) -> None:
         """Refuse totals that are not the sums of the exercises."""
@@ -125,6 +127,8 @@ class SubmissionResult(_ResultStruct, frozen=True):
 
     schema_version: Literal[1]
     submission: str
+    """The student's name, as the folder or the archive has it. The file's own name is made of it; see `intake/names.py`."""
+
     seed: int
     """The same for all submissions of a batch, so that all got the same inputs."""
 

@@ -47,6 +47,7 @@ def chapter_result(
         judge_exit_code=evidence.exit_code,
         judge_runs=evidence.runs,
         taken=evidence.intake.taken,
+        found_in=evidence.intake.found_in,
         left_out=evidence.intake.left_out,
         points=sum(exercise.points for exercise in exercises),
         score=total(exercises),

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grader.batch.intake.tree import printable
 from grader.batch.result import ResultOfChapter, ResultOfExercise, SubmissionResult
 from grader.cli.command import points_text, styled
 from grader.cli.terminal import displayed
@@ -27,7 +28,7 @@ LETTERS = {
 def print_results(console: Console, results: Sequence[SubmissionResult], chapters: Sequence[Chapter]) -> None:
     """Print a table for each chapter and, where there are several, one of the totals."""
     for position, chapter in enumerate(chapters):
-        parts = [(result.submission, result.chapters[position]) for result in results]
+        parts = [(printable(result.submission), result.chapters[position]) for result in results]
         if any(part.taken for _, part in parts) or len(chapters) == 1:
             console.print(_chapter_table(chapter, parts))
         else:
@@ -48,7 +49,7 @@ def _print_findings(console: Console, results: Sequence[SubmissionResult]) -> No
             for file in dict.fromkeys(finding.file for finding in part.to_read):
                 first, *more = [finding for finding in part.to_read if finding.file == file]
                 others = f" (and {len(more)} more)" if more else ""
-                where = f"{result.submission}, {part.chapter}/{file}, line {first.line}"
+                where = f"{printable(result.submission)}, {part.chapter}/{file}, line {first.line}"
                 console.print(Text(f"Read {where}: {first.what}{others}.", style="yellow"))
 
 
@@ -77,7 +78,7 @@ def _total_table(results: Sequence[SubmissionResult], chapters: Sequence[Chapter
     table.add_column(f"total\n/{sum(chapter.points for chapter in chapters)}", justify="right", style="bold")
     for result in results:
         scores = (points_text(chapter.score) for chapter in result.chapters)
-        table.add_row(displayed(result.submission), *scores, points_text(result.score))
+        table.add_row(displayed(printable(result.submission)), *scores, points_text(result.score))
     return table
 
 

@@ -41,6 +41,8 @@ class Handed(_DeskStruct, frozen=True):
     """A submission as it was when the batch was planned."""
 
     path: str
+    """Its bytes as in a URL, because they need not be text."""
+
     digest: str
     """Of everything in it that is graded or listed as left out."""
 

@@ -5,10 +5,12 @@ on, and a later command with --resume finds desk and jobs again.
 """
 
 import hashlib
+import os
 import secrets
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -105,7 +107,7 @@ def _handed(submission: Submission, batch: Batch) -> Handed:
     total = hashlib.sha256()
     for intake in read_files(submission, batch):
         total.update(msgspec.json.encode((intake.chapter.id, intake.taken, intake.left_out)))
-    return Handed(path=str(submission.path), digest=total.hexdigest())
+    return Handed(path=quote(os.fsencode(submission.path)), digest=total.hexdigest())
 
 
 def _is_same(earlier: BatchPlan, plan: BatchPlan) -> bool:

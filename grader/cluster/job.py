@@ -6,11 +6,13 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from course_env.errors import CatalogError, CourseError, LaunchError
 from grader.batch.batch import Batch, plan_batch
 from grader.batch.grading import grade_chapter
 from grader.batch.intake.find import Submission
+from grader.batch.intake.names import student_name
 from grader.batch.workers import in_threads
 from grader.cluster.desk import BatchPlan, Begun, Desk, Verdict
 from grader.cluster.packing import Item, JobId, Pack
@@ -94,7 +96,8 @@ def _grade(item: Item, desk: Desk, plan: BatchPlan, batch: Batch, task: Task) ->
     job = queue_id()
     desk.begin(item, Begun(job=job, node=task.node, restarts=task.run))
     start = time.monotonic()
-    submission = Submission(name=item.submission, path=Path(plan.submissions[item.submission].path))
+    path = Path(os.fsdecode(unquote_to_bytes(plan.submissions[item.submission].path)))
+    submission = Submission(name=item.submission, student=student_name(item.submission), path=path)
     result = grade_chapter(submission, batch.course.chapter(item.chapter), batch)
     seconds = time.monotonic() - start
     desk.deliver(Verdict(item=item, token=plan.token, job=job, node=task.node, seconds=seconds, result=result))

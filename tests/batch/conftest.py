@@ -73,7 +73,7 @@ def golden(tmp_path: Path) -> Callable[[str], Path]:
 
 def grade(batch: Batch, *folders: Path, workers: int = 2, resume: bool = False) -> dict[str, SubmissionResult]:
     """Grade folders and return the results by name."""
-    submissions = find_submissions(folders, batch.course)
+    submissions = find_submissions(folders, batch.course).submissions
     graded = grade_all(submissions, batch, workers=workers, resume=resume, tell=lambda _submission, _done: None)
     return {done.submission.name: done.result for done in graded}
 
@@ -104,5 +104,5 @@ def quick(monkeypatch) -> None:
 @pytest.fixture
 def class_(course, golden, tmp_path):
     """Return the submissions in `fake_executors.CASES`, and a batch that grades them."""
-    submissions = find_submissions([golden(case) for case in CASES], course)
+    submissions = find_submissions([golden(case) for case in CASES], course).submissions
     return submissions, plan_batch(course, course.chapters[:1], seed=7, wall=Wall.NONE, out=tmp_path / "out")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.batch.intake.take import MAX_LISTED, Intake, list_others, take_chapter
+from grader.batch.intake.take import MAX_LISTED, ChapterFiles, list_left_out, take_chapter
 from grader.batch.intake.tree import MAX_ENTRIES, MAX_FILE_BYTES, RefusedError, folder_on_disk
 from grader.harness.outcome import Outcome
 
@@ -21,7 +21,7 @@ def chapter(course):
 
 
 @pytest.fixture
-def take(chapter) -> Callable[[Path], Intake]:
+def take(chapter) -> Callable[[Path], ChapterFiles]:
     """Return the function that takes the chapter from a folder."""
     return lambda folder: take_chapter(chapter, folder_on_disk(folder))
 
@@ -110,6 +110,43 @@ def test_a_name_that_is_nearly_right_is_named(take, submit, name):
     assert intake.faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
 
 
+@pytest.mark.parametrize("name", ["Tally.py", "tally (1).py", "tally copy.py", "tally.py.txt", "tally.txt", "tally"])
+def test_a_file_of_nearly_the_right_name_is_to_be_renamed(take, submit, name):
+    """What programs and people add to a name is recognised; the file is not taken, because there may be a newer one."""
+    assert take(submit("alice", {name: ""})).faults["tally.py"].explanation.endswith(f"There is a '{name}': rename it.")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("tally.ipynb", "is a notebook, and notebooks are not graded: save its code as tally.py "),
+        (".tally.py.icloud", "is a placeholder without content: open it where the file really is, download it, "),
+        ("tally.py.gdoc", "is a placeholder without content: "),
+        ("tally.py.crdownload", "is an unfinished download: download it again, and hand in tally.py"),
+        ("~$tally.py", "was written by an editor while your file was open, and is not your file: save it there, "),
+        (".tally.py.swp", "was written by an editor while your file was open, and is not your file: "),
+        ("tally.py~", "is a copy that a program made before it changed your file: hand in tally.py itself"),
+        ("tally.cpython-311.pyc", "is compiled, and only source is graded: hand in tally.py"),
+        ("tally.docx", "is a document, and only Python source is graded: copy the code into a plain text file, "),
+        ("tally.py.zip", "is an archive: unpack it, and hand in tally.py"),
+        ("tally.json", "is no Python source by its name: hand in tally.py"),
+    ],
+)
+def test_what_cannot_be_renamed_is_called_what_it_is(take, submit, name, advice):
+    """For a file that is no source, the message says what it is and what to hand in, and never to rename it."""
+    explanation = take(submit("alice", {name: ""})).faults["tally.py"].explanation
+
+    assert f"tally.py is missing: the submission has no such file. {name} {advice}" in explanation
+    assert "rename" not in explanation
+
+
+def test_the_courses_own_files_are_no_misspelled_files(take, submit):
+    """A test that lies beside where the file should be is not taken for it."""
+    intake = take(submit("alice", {"test_tally.py": "", "programs_tally.py": "", "references_tally.py": ""}))
+
+    assert intake.faults["tally.py"].explanation.endswith("Hand in all files: arithmetic.py, tally.py.")
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -163,7 +200,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(take, submit, monkeypat
     monkeypatch.setattr(os, "fdopen", fdopen_and_write)
 
     with pytest.raises(RefusedError, match=r"changed while it was read\. Hand it in again\."):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
@@ -174,7 +211,7 @@ def test_a_pipe_that_takes_a_files_place_does_not_block(submit):
     os.mkfifo(folder / "tally.py")
 
     with pytest.raises(RefusedError, match="is not a regular file"):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_file_without_read_permission_is_said(submit, monkeypatch):
@@ -187,7 +224,7 @@ def test_a_file_without_read_permission_is_said(submit, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)  # root may read everything, and tests may run as root
 
     with pytest.raises(RefusedError, match=r"cannot be read: Permission denied\. Hand it in again\."):
-        entry.read()
+        entry.read(MAX_FILE_BYTES)
 
 
 def test_a_huge_folder_is_refused(take, submit):
@@ -210,14 +247,14 @@ def test_archives_inside_are_not_opened(take, submit):
     """The list says that an archive inside a submission was not opened."""
     (left,) = take(submit("alice", {"tally.py": "", "more.zip": b"PK"})).left_out
 
-    assert LeftOut(path="more.zip", reason="is an archive inside the submission, and those are not opened") == left
+    assert LeftOut(path="more.zip", reason="is an archive inside the submission, and was not opened") == left
 
 
 def test_long_names_are_cut(submit):
     """A name of any length is cut to a fixed length."""
     folder = submit("alice", {"n" * 255: ""})
 
-    assert "n" * 200 + "..." == list_others(folder_on_disk(folder), set())[0].path
+    assert "n" * 200 + "..." == list_left_out(folder_on_disk(folder).entries(), "")[0].path
 
 
 def test_names_that_cannot_be_printed_are_escaped(submit):
@@ -226,6 +263,6 @@ def test_names_that_cannot_be_printed_are_escaped(submit):
     for name in (b"\xff.txt", b"\x1b[2J"):
         (folder / os.fsdecode(name)).touch()
 
-    left_out = list_others(folder_on_disk(folder), set())
+    left_out = list_left_out(folder_on_disk(folder).entries(), "")
 
     assert {"\\udcff.txt", "\\x1b[2J"} == {left.path for left in left_out}

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pty
+import shutil
 import signal
 import stat
 import subprocess
@@ -104,6 +105,68 @@ def test_results_are_closed_to_other_users(run_grade, golden, tmp_path):
     run_grade("run", golden("right"), "--out", tmp_path / "out")
 
     assert 0o700 == stat.S_IMODE((tmp_path / "out").stat().st_mode)
+
+
+def test_what_cannot_be_graded_is_told_and_the_rest_is_graded(run_grade, golden, tmp_path):
+    """All that is no submission is told before and after; the others are graded, and the exit code says that some were not."""
+    right = golden("right")
+    twins = [tmp_path / day / "bob" for day in ("monday", "tuesday")]
+    for path in (*twins, right.parent / "__MACOSX"):
+        path.mkdir(parents=True)
+    (right.parent / "grades.csv").touch()
+
+    shown = run_grade("run", *sorted(right.parent.iterdir()), *twins, "--chapters", "ch01")
+
+    assert 2 == shown.code
+    assert "[1/1] right: 15 of 15" in shown.out
+    for told in (
+        f"Not graded: {right.parent}/grades.csv is no folder and no archive.",
+        "are both the submission 'bob'",
+    ):
+        assert 2 == shown.out.count(told)
+    assert "Skipped, because systems write it and nobody handed it in: __MACOSX." in shown.out
+
+
+def test_what_systems_write_does_not_change_the_exit_code(run_grade, golden):
+    """Files that nobody handed in are named and are no problem."""
+    right = golden("right")
+    (right.parent / "desktop.ini").touch()
+
+    shown = run_grade("run", *right.parent.iterdir(), "--chapters", "ch01")
+
+    assert 0 == shown.code
+    assert "nobody handed it in: desktop.ini." in shown.out
+
+
+def test_students_of_any_name_are_graded(run_grade, golden, tmp_path):
+    """A name is shown as it is, what acts is escaped, and the files are named so that the name can be read from them."""
+    right = golden("right")
+    names = {
+        "Zoe\u0308": "Zoe%CC%88",
+        "O'Neil (resit)": "O%27Neil %28resit%29",
+        "हिन्दी": "हिन्दी",
+        "a\n\x1b[2J\u202eb": "a%0A%1B%5B2J%E2%80%AEb",
+        os.fsdecode(b"caf\xe9"): "caf%E9",
+        "x" * 255: "x" * 175,
+    }
+    folders = [right.parent / name for name in names]
+    for folder in folders:
+        shutil.copytree(right, folder)
+
+    shown = run_grade("run", *folders, "--chapters", "ch01", "--out", tmp_path / "out")
+
+    assert 0 == shown.code
+    assert "\x1b" not in shown.out
+    assert "\u202e" not in shown.out
+    for line in ("Zoe\u0308: 15", "O'Neil (resit): 15", "हिन्दी: 15", "a\\n\\x1b[2J\\u202eb: 15", "caf\\xe9: 15"):
+        assert f"] {line} of 15" in shown.out
+    for folder, suffix in (("results", ".json"), ("feedback", ".md")):
+        files = {path.name.removesuffix(suffix) for path in (tmp_path / "out" / folder).iterdir()}
+        assert {name.partition("~")[0] for name in names.values()} == {name.partition("~")[0] for name in files}
+    page = (tmp_path / "out/feedback/a%0A%1B%5B2J%E2%80%AEb.md").read_text()
+    assert page.startswith("# Feedback\n\n    a\\n\\x1b[2J\\u202eb: 15 of 15 points\n    Graded ")
+    result = json.loads((tmp_path / "out/results/a%0A%1B%5B2J%E2%80%AEb.json").read_text())
+    assert "a\n\x1b[2J\u202eb" == result["submission"]
 
 
 def test_two_submissions_of_one_name_are_a_usage_error(run_grade, golden, tmp_path):

@@ -33,7 +33,11 @@ def test_every_exercise_earns_what_it_should_behind_every_wall(tmp_path, wall):
     batch = plan_batch(course, (course.chapter(CHAPTER),), seed=2, wall=wall, out=tmp_path / "out")
 
     grading = grade_all(
-        find_submissions(chosen, course), batch, workers=default_workers(), resume=False, tell=lambda *_: None
+        find_submissions(chosen, course).submissions,
+        batch,
+        workers=default_workers(),
+        resume=False,
+        tell=lambda *_: None,
     )
 
     grading = list(grading)

@@ -34,8 +34,8 @@ class RefusedError(Exception):
 class File:
     """A regular file."""
 
-    read: Callable[[], bytes]
-    """Return the whole content. Raises: RefusedError."""
+    read: Callable[[int], bytes]
+    """Return the whole content, if that is at most so many bytes. Raises: RefusedError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +64,7 @@ LINK = Refused(fault="is a link", remedy="Hand in what it points to.")
 NOT_REGULAR = Refused(fault="is not a regular file", remedy="Hand in a file of that name.")
 
 
-def too_large(num_bytes: int, limit: int = MAX_FILE_BYTES) -> RefusedError:
+def too_large(num_bytes: int, limit: int) -> RefusedError:
     """Return the error for something of `num_bytes` bytes or more."""
     fault = f"has {num_bytes} bytes, and at most {limit} are taken"
     return RefusedError(fault, "Remove what is not code and hand it in again.")
@@ -100,9 +100,9 @@ def _entry(found: os.DirEntry[str], top: Path, parts: Parts) -> Entry:
     return File(read=partial(_read, top, parts)) if found.is_file(follow_symlinks=False) else NOT_REGULAR
 
 
-def _read(top: Path, parts: Parts) -> bytes:
+def _read(top: Path, parts: Parts, limit: int) -> bytes:
     with _opened(top, parts) as descriptor:
-        return _read_regular(descriptor, MAX_FILE_BYTES)
+        return _read_regular(descriptor, limit)
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from course_env.errors import ExitCode, UsageError
 from grader.batch.batch import Batch, plan_batch
-from grader.batch.intake.find import Submission, find_submissions
+from grader.batch.intake.find import HandIns, Submission, find_submissions
+from grader.batch.intake.tree import printable
 from grader.batch.lock import only_one
 from grader.batch.result import ResultOfChapter, SubmissionResult
 from grader.batch.resume import earlier_seed
@@ -40,7 +41,10 @@ Grade submissions, hidden tests included; write a result file for each, and prin
 A submission is a folder named after its student: alice/ch02_distributed_programming/<files>,
 or a zip or tar file that holds the same: alice.zip, alice.tar, alice.tar.gz (also .bz2, .xz).
 Also understood: a copy of the whole course (alice/assignments/ch02_.../<files>),
-the chapter's folder itself, and alice/<files> if they fit one chapter only.
+the chapter's folder itself, alice/<files> if they fit one chapter only,
+and each of these in up to four more folders, or in an archive inside alice/.
+Result files are named after the student; characters other than letters, digits,
+spaces and . _ - + @ , = are written as in a URL: O'Neil is O%27Neil.json.
 Only the files that a chapter declares are taken, and archives are never unpacked to disk.
 A file that cannot be used costs only that student points; the result says why.
 """
@@ -108,7 +112,7 @@ def grade_run(options: Namespace) -> int:
     """Grade submissions; return the command's exit code."""
     course = course_here()
     chapters = _chapters(course, options.chapters)
-    submissions = find_submissions(options.submissions, course)
+    hand_ins = find_submissions(options.submissions, course)
     out = (options.out or course.root / "out" / "grade").resolve()
     console = make_console()
     if options.on is None or options.on in ON_THIS_MACHINE:
@@ -116,10 +120,14 @@ def grade_run(options: Namespace) -> int:
     else:
         wall = wall_elsewhere(console, options.wall)
     batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
-    venue = venue_for(options, submissions, batch)
+    venue = venue_for(options, hand_ins.submissions, batch)
     _make(out)
     with only_one(out):
-        return _grade(batch, submissions, venue, console)
+        console.print("\n".join(_not_graded(hand_ins)), end="\n" * bool(hand_ins.problems or hand_ins.clutter))
+        code = _grade(batch, hand_ins.submissions, venue, console)
+    if hand_ins.problems:
+        console.print("\n".join(["", *_not_graded(hand_ins)]))
+    return ExitCode.USAGE if hand_ins.problems and code in {ExitCode.ALL_PASSED, ExitCode.SOME_FAILED} else code
 
 
 def _make(out: Path) -> None:
@@ -179,6 +187,15 @@ def _seed(options: Namespace, out: Path) -> int:
     return secrets.randbelow(1 << 31) if earlier is None else earlier
 
 
+def _not_graded(hand_ins: HandIns) -> Iterator[str]:
+    """Yield what was named on the command line and is not graded."""
+    for problem in hand_ins.problems:
+        yield f"Not graded: {shown(problem)}"
+    if hand_ins.clutter:
+        names = ", ".join(map(printable, hand_ins.clutter))
+        yield f"Skipped, because systems write it and nobody handed it in: {names}."
+
+
 def _opening(batch: Batch, submissions: Sequence[Submission], venue: str) -> str:
     chapters = ", ".join(chapter.short for chapter in batch.chapters)
     return f"Grading {counted(len(submissions), 'submission')} on {chapters}: {venue}, seed {batch.seed}, wall {batch.wall}."
@@ -230,7 +247,7 @@ class BatchDisplay:
         self._done += 1
         result = graded.result
         how = "kept" if graded.kept else f"{result.seconds:.1f} s"
-        line = f"[{self._done}/{len(self._fractions)}] {result.submission}: {points_text(result.score)} of {result.points} ({how})"
+        line = f"[{self._done}/{len(self._fractions)}] {printable(result.submission)}: {points_text(result.score)} of {result.points} ({how})"
         self._console.print("; ".join([line, *_notes(result)]))
 
 

@@ -46,7 +46,7 @@ def result(course, submit, tmp_path):
     """Return the result of a submission of which there is nothing to judge."""
     folder = submit("ann", {"note.txt": "nothing"})
     batch = plan_batch(course, course.chapters[:1], seed=1, wall=Wall.NONE, out=tmp_path / "out")
-    return grade_chapter(Submission(name="ann", path=folder), batch.chapters[0], batch)
+    return grade_chapter(Submission(name="ann", student="ann", path=folder), batch.chapters[0], batch)
 
 
 @pytest.fixture

@@ -214,7 +214,7 @@ def test_a_batch_with_other_submissions_is_another(class_, golden, course):
     """With --resume and more submissions a new batch is planned, and only the new ones are sent."""
     graded(FakeExecutor(class_[1].desk), class_)
     token = current_desk(class_[1].desk).read_plan().token
-    more = find_submissions([golden(case) for case in ("half_right", "syntax_error")], course)
+    more = find_submissions([golden(case) for case in ("half_right", "syntax_error")], course).submissions
 
     executor = FakeExecutor(class_[1].desk)
     scores = graded(executor, ([*class_[0], *more], class_[1]), resume=True)
