@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from grader.batch.intake.listing import LeftOut, TakenFile
-from grader.batch.source_reading import Finding
+from grader.batch.source_reading import LineToRead
 from grader.course.judging.report import Aspect
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome
@@ -112,7 +112,7 @@ class ResultOfChapter(_ResultStruct, frozen=True):
     points: int
     score: float
     exercises: tuple[ResultOfExercise, ...]
-    to_read: tuple[Finding, ...] = ()
+    to_read: tuple[LineToRead, ...] = ()
     """Lines of the files that do what no solution needs, for staff only. None of them cost a point."""
     found_in: str = ""
     """The path in the submission to the folder of the taken files; empty if they lie at its top."""

@@ -6,7 +6,7 @@ import msgspec
 
 from grader.batch.evidence import Evidence
 from grader.batch.result import ResultOfChapter, ResultOfExercise, ResultOfTest
-from grader.batch.source_reading import findings_in
+from grader.batch.source_reading import lines_to_read
 from grader.course.catalog import Exercise
 from grader.course.judging.report import Record
 from grader.course.score import ExerciseScore, score_exercise
@@ -52,7 +52,7 @@ def chapter_result(
         points=sum(exercise.points for exercise in exercises),
         score=total(exercises),
         exercises=exercises,
-        to_read=findings_in(evidence.intake.chapter, evidence.intake.contents),
+        to_read=lines_to_read(evidence.intake.chapter, evidence.intake.contents),
     )
 
 

@@ -49,7 +49,7 @@ OF_THE_COURSE = ("grader", "programs", "references", "test_")
 """What the names of modules begin with that judge: the harness, rank programs, baselines and tests."""
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LineToRead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line that a person should read."""
 
     file: str
@@ -57,10 +57,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     what: str
 
 
-def findings_in(chapter: Chapter, contents: Mapping[str, bytes]) -> tuple[Finding, ...]:
+def lines_to_read(chapter: Chapter, contents: Mapping[str, bytes]) -> tuple[LineToRead, ...]:
     """Return what a person should read in a chapter's files, each file's lines in their order."""
     return tuple(
-        Finding(file=file, line=line, what=what)
+        LineToRead(file=file, line=line, what=what)
         for file, content in sorted(contents.items())
         for line, what in _file_findings(chapter, content)
     )

@@ -57,10 +57,16 @@ class GradedTest:
     placements: set[str] = field(default_factory=set)
     """Where ranks of launches that may use GPUs ran, and why."""
 
-    @property
-    def rests_on_ranks(self) -> bool:
-        """Whether its end so far rests on what ranks say of themselves: on a launch that failed, or on what it looked at."""
-        return len(self.runs) < len(self.world_sizes) or any(run.rests_on_ranks for run in self.runs)
+    trusted: set[str] = field(default_factory=set)
+    """Why its end rests on what ranks say of themselves: it "looked" at that, or one of its launches "failed"."""
+
+    def forget_runs(self) -> None:
+        """Let go of what ranks returned, and note what the test's end rests on."""
+        if len(self.runs) < len(self.world_sizes):
+            self.trusted.add("failed")
+        if any(run.rests_on_ranks for run in self.runs):
+            self.trusted.add("looked")
+        self.runs.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""The options of pytest that the judge adds."""
+"""What the judge adds to pytest: options, and a hook for who lends it launchers."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -17,3 +20,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
     group.addoption("--without", metavar="FILE", help="leave out the tests whose ids this JSON file lists")
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
+
+
+class Hooks:
+    """Hooks that other plugins may implement."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
+        """Return a launcher that the judge uses instead of starting one, or None."""

@@ -11,7 +11,7 @@ import sys
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -32,7 +32,7 @@ from grader.judge.ends import TestEnd, end_of
 from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before, without_code
 from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
-from grader.judge.options import add_options
+from grader.judge.options import Hooks, add_options
 from grader.judge.testimony import Testimonies, read_testimonies
 
 if TYPE_CHECKING:
@@ -46,14 +46,6 @@ CHAPTER_S = 400.0
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the judge's options."""
     add_options(parser)
-
-
-class Hooks:
-    """Hooks that other plugins may implement."""
-
-    @pytest.hookspec(firstresult=True)
-    def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
-        """Return a launcher that the judge uses instead of starting one, or None."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -216,7 +208,7 @@ class JudgePlugin:
                     "A solution that sends zeros would pass. Compare run[...] as well."
                 )
         finally:
-            test.runs.clear()
+            test.forget_runs()
             self._seconds[test.chapter.id] += time.monotonic() - start
 
     def launch(self, item: pytest.Item) -> Launch:
@@ -319,7 +311,7 @@ def _finished(item: pytest.Item, test: GradedTest, call: pytest.CallInfo[None], 
         explanation=end.explanation,
         mistake=end.mistake,
         seconds=round(call.duration, 4),
-        rests_on_ranks=test.rests_on_ranks,
+        rests_on_ranks=bool(test.trusted),
         world_sizes=tuple(sorted(set(test.world_sizes))),
         nodes=tuple(sorted(test.nodes)),
         placements=tuple(sorted(test.placements)),

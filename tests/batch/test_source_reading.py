@@ -6,7 +6,7 @@ import pytest
 
 from grader.batch.feedback import feedback
 from grader.batch.result import read_result
-from grader.batch.source_reading import MAX_BYTES, MAX_FINDINGS, findings_in
+from grader.batch.source_reading import MAX_BYTES, MAX_FINDINGS, lines_to_read
 from grader.course.catalog import load_course
 from grader.course.content.mutants import apply_mutant, read_mutants
 
@@ -40,7 +40,7 @@ TELLING = {
 @pytest.mark.parametrize(("source", "what"), TELLING.items())
 def test_what_no_solution_needs_is_found_with_its_line(source, what):
     """Each is found in the line where it stands."""
-    found = findings_in(CHAPTER, {"sampler.py": f'"""A sampler."""\n\n{source}\n'.encode()})
+    found = lines_to_read(CHAPTER, {"sampler.py": f'"""A sampler."""\n\n{source}\n'.encode()})
 
     assert what in [finding.what for finding in found]
     assert {3, 4} >= {finding.line for finding in found}
@@ -52,7 +52,7 @@ def test_honest_files_have_nothing_of_it(chapter):
     for folder in (chapter.folder, chapter.solution, *chapter.solution.glob("alternatives/*")):
         files = {file: (folder / file).read_bytes() for file in chapter.files if (folder / file).exists()}
 
-        assert () == findings_in(chapter, files), folder
+        assert () == lines_to_read(chapter, files), folder
 
 
 @pytest.mark.parametrize("chapter", COURSE.chapters, ids=lambda chapter: chapter.short)
@@ -63,14 +63,14 @@ def test_honest_mistakes_have_nothing_of_it(chapter, tmp_path):
         (tmp_path / mutant.exercise.file).write_bytes((chapter.solution / mutant.exercise.file).read_bytes())
         apply_mutant(mutant, tmp_path)
         content = (tmp_path / mutant.exercise.file).read_bytes()
-        found += [finding.what for finding in findings_in(chapter, {mutant.exercise.file: content})]
+        found += [finding.what for finding in lines_to_read(chapter, {mutant.exercise.file: content})]
 
     assert {"calls getattr() with a name that it computes"} >= set(found)
 
 
 def test_a_docstring_may_name_anything():
     """Prose is no code."""
-    assert () == findings_in(CHAPTER, {"sampler.py": b'def f():\n    """__globals__"""\n    return 1\n'})
+    assert () == lines_to_read(CHAPTER, {"sampler.py": b'def f():\n    """__globals__"""\n    return 1\n'})
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_a_docstring_may_name_anything():
 )
 def test_a_file_that_cannot_be_read_harms_nobody(content):
     """Whatever the bytes are, the reading ends with findings or without."""
-    assert 2 > len(findings_in(CHAPTER, {"sampler.py": content}))
+    assert 2 > len(lines_to_read(CHAPTER, {"sampler.py": content}))
 
 
 def test_a_file_that_nobody_would_write_is_itself_a_finding():
     """A huge file and one that is too deep are not read, and staff learn so."""
     for content in (b"x = 1\n" * (MAX_BYTES // 6 + 1), b"-" * 5000 + b"1"):
-        (finding,) = findings_in(CHAPTER, {"sampler.py": content})
+        (finding,) = lines_to_read(CHAPTER, {"sampler.py": content})
 
         assert finding.what.endswith("nothing of it was read")
 
 
 def test_many_findings_are_counted():
     """Staff get the first few lines, and how many there are."""
-    *first, last = findings_in(CHAPTER, {"sampler.py": b"eval(1)\n" * (MAX_FINDINGS + 5)})
+    *first, last = lines_to_read(CHAPTER, {"sampler.py": b"eval(1)\n" * (MAX_FINDINGS + 5)})
 
     assert MAX_FINDINGS == len(first)
     assert (MAX_FINDINGS + 1, "from here on, 5 more") == (last.line, last.what)
