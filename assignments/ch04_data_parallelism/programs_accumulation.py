@@ -10,66 +10,85 @@ from course_env.rank_programs import attempt, make_group, same, stands_aside
 from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
 
 
-class CountingDDP(DistributedDataParallel):
-    """PyTorch's DDP with a `finish_grad_sync`, which it does not need; it raises if calls come in the wrong order."""
+def accumulate(student, *, model, values, steps, factors, members=None, with_start_grads=False):
+    """Train with the student's accumulate_step, and PyTorch's DDP in the group of `members` (None: all ranks).
 
-    def __init__(self, module, group):
-        super().__init__(module, process_group=group, broadcast_buffers=False)
-        self.calls = []
-
-    def forward(self, *args, **kwargs):
-        """Note whether this pass will communicate."""
-        self.calls.append("pass" if self.require_backward_grad_sync else "pass inside no_sync")
-        return super().forward(*args, **kwargs)
-
-    def finish_grad_sync(self):
-        """Note the call; PyTorch's backward has waited for its communication already."""
-        if not self.calls or self.calls[-1] != "pass":
-            raise RuntimeError("finish_grad_sync() does not follow a forward and backward pass outside no_sync().")
-        self.calls.append("finish_grad_sync")
-
-    def before_step(self, *_):
-        """Note that the optimizer is about to use the gradients."""
-        if not self.calls or self.calls[-1] != "finish_grad_sync":
-            raise RuntimeError(
-                "optimizer.step() does not follow finish_grad_sync(): gradients may still be on their way."
-            )
-        self.calls.append("step")
-
-
-def accumulate(student, *, model, values, steps, members=None, with_start_grads=False):
-    """Train with the student's accumulate_step and a CountingDDP in the group of `members` (None: all ranks).
-
-    A step is a list of micro-batches [x, y]. `calls` is what became of the DDP and the optimizer, in order, `peak_passes`
-    the largest number of forward passes whose graphs were alive at one time.
+    A step is a list of micro-batches [x, y]. `factors` makes the result depend on what becomes of the DDP, and when: see
+    `_marked_ddp`. Observed are `calls`, the DDP's passes and the optimizer's steps in order, and `peak_passes`, the largest
+    number of passes whose graphs were alive at one time.
     """
     group = make_group(members)
     if stands_aside(group):
-        return {"losses": None, "at_end": None, "calls": None, "peak_passes": None, "has_graph": None}
+        return {"losses": None, "at_end": None}
     module = build_model(model)
     load_tensors(module, values)
-    ddp = CountingDDP(module, group)
+    calls = []
+    ddp = _marked_ddp(module, group, factors, calls.append)
     optimizer = torch.optim.SGD(ddp.parameters(), lr=LR, momentum=MOMENTUM)
-    optimizer.register_step_pre_hook(ddp.before_step)
+    optimizer.register_step_pre_hook(lambda *_: calls.append("step"))
     if with_start_grads:
         for parameter in ddp.parameters():
             parameter.grad = torch.ones_like(parameter)
     micro_batches = [[tuple(one) for one in step] for step in steps]
     with LiveActivations(module) as live:
         losses = [student.accumulate_step(ddp, step, loss_of, optimizer) for step in micro_batches]
+    has_graph = any(getattr(loss, "requires_grad", False) for loss in losses)
     return {
         "losses": [torch.as_tensor(loss).detach().double() for loss in losses],
-        "has_graph": any(getattr(loss, "requires_grad", False) for loss in losses),
         "at_end": tensors_of(module),
-        "calls": ddp.calls,
-        "peak_passes": live.peak_passes,
+        "observed": {"calls": calls, "peak_passes": live.peak_passes, "has_graph": has_graph},
     }
+
+
+def _marked_ddp(module, group, factors, note):
+    """Return PyTorch's DDP with a `finish_grad_sync`, which it does not need; what is done with it shows in its values.
+
+    `factors["inside"]` and `factors["outside"]` hold a number for each pass inside and outside no_sync(), by which the pass
+    multiplies its output; `factors["finish"]` one for each finish_grad_sync(), by which that multiplies all gradients.
+    Code that passes the micro-batches in another way, or finishes at another moment, ends with other parameters. The
+    numbers come from the test, and are no attribute of anything that the student's code is given.
+    """
+    left = {name: list(reversed(numbers)) for name, numbers in factors.items()}
+
+    class MarkedDDP(DistributedDataParallel):
+        """PyTorch's DDP; each of its calls leaves a mark in the values."""
+
+        def forward(self, *args, **kwargs):
+            """Return the output, times the factor of this pass."""
+            communicates = self.require_backward_grad_sync
+            note("pass" if communicates else "pass inside no_sync")
+            numbers = left["outside" if communicates else "inside"]
+            return super().forward(*args, **kwargs) * (numbers.pop() if numbers else 0.0)
+
+        def finish_grad_sync(self):
+            """Multiply the gradients by the factor of this call; PyTorch's backward has waited for its communication."""
+            note("finish_grad_sync")
+            factor = left["finish"].pop() if left["finish"] else 0.0
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+    return MarkedDDP(module, process_group=group, broadcast_buffers=False)
+
+
+def one_pass(student, *, model, values, steps, members=None):
+    """Do what one micro-batch after the other needs, without the student's file: for what that takes of memory."""
+    del student
+    module = build_model(model)
+    load_tensors(module, values)
+    ddp = DistributedDataParallel(module, process_group=make_group(members), broadcast_buffers=False)
+    optimizer = torch.optim.SGD(ddp.parameters(), lr=LR, momentum=MOMENTUM)
+    for step in steps:
+        for x, y in step:
+            loss_of(ddp(x), y).backward()
+        optimizer.step()
+    return {"done": True}
 
 
 def accumulate_nothing(student, *, model):
     """Call accumulate_step without a micro-batch; return its ValueError, and the names of the tensors that it changed."""
     module = build_model(model)
-    ddp = CountingDDP(module, None)
+    ddp = _marked_ddp(module, None, {"inside": [], "outside": [], "finish": []}, lambda _: None)
     before = tensors_of(module)
     step = partial(student.accumulate_step, ddp, [], loss_of, torch.optim.SGD(ddp.parameters(), lr=LR))
     _, error = attempt(step)

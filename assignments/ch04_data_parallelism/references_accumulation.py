@@ -2,8 +2,14 @@
 
 import torch
 
-from assignments.ch04_data_parallelism.references import batch, one_process
-from grader.harness import assert_matches
+from assignments.ch04_data_parallelism import programs_accumulation as programs
+from assignments.ch04_data_parallelism.references import batch
+from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
+from grader.harness import PerRank, assert_matches
+
+# "wide" keeps 4 KB of each row, so that these rows of a micro-batch keep 64 MiB until its backward.
+LARGE = 16_000
+MEMORY_MARGIN_KB = 40 << 10
 
 
 def steps_of(world_size, model, rows, num_steps=2):
@@ -16,22 +22,80 @@ def pair(one):
     return [one["x"], one["y"]]
 
 
-def joined(steps):
-    """Return the same rows as steps of one pass each, for `one_process`."""
-    return [[[_join(micro_batches)] for micro_batches in of_rank] for of_rank in steps]
+def factors_for(steps):
+    """Return numbers for the passes and finish_grad_sync() calls of a rank with these steps, a few more than it needs."""
+    num_passes = sum(map(len, steps)) + 3
+    return {name: (0.5 + torch.rand(num_passes)).tolist() for name in ("inside", "outside", "finish")}
 
 
-def _join(micro_batches):
-    xs, ys = zip(*micro_batches, strict=True)
-    return {"x": torch.cat(xs), "y": torch.cat(ys)}
+def launch_steps(launch, steps, model, values, **shared):
+    """Run `programs.accumulate` on as many ranks as have steps; return the run and the factors of the ranks."""
+    factors = [factors_for(of_rank) for of_rank in steps]
+    # Ranks average their gradients before finish_grad_sync(), so its factors are the same on all of them.
+    factors = [one | {"finish": factors[0]["finish"]} for one in factors]
+    run = launch(
+        programs.accumulate,
+        len(steps),
+        per_rank={"steps": steps, "factors": factors},
+        shared={"model": model, "values": values, **shared},
+    )
+    return run, factors
 
 
-def assert_trained(run, model, values, steps):
-    """Assert that every rank ended where one process ends that trains on all rows of all ranks."""
-    assert_matches(run["at_end"], one_process(model, values, joined(steps))["at_end"], previous=values, what="at_end")
+def accumulated(model, values, steps, factors):
+    """Train one module as the ranks must; return its parameters and buffers at the end, and each rank's losses.
+
+    steps, factors: for each rank that takes part
+    """
+    module = build_model(model)
+    load_tensors(module, values)
+    optimizer = torch.optim.SGD(module.parameters(), lr=LR, momentum=MOMENTUM)
+    left = [{name: iter(numbers) for name, numbers in one.items()} for one in factors]
+    losses = [[] for _ in steps]
+    for number, step in enumerate(zip(*steps, strict=True)):
+        optimizer.zero_grad()
+        for rank, micro_batches in enumerate(step):
+            loss = _mean_loss(module, micro_batches, left[rank])
+            (loss / len(steps)).backward()
+            losses[rank].append(loss.detach())
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factors[0]["finish"][number])
+        optimizer.step()
+    return tensors_of(module), losses
+
+
+def _mean_loss(module, micro_batches, left):
+    """Return the mean loss over a rank's rows; the last pass is outside no_sync()."""
+    *inside, last = micro_batches
+    passes = [*((x, y, next(left["inside"])) for x, y in inside), (*last, next(left["outside"]))]
+    num_rows = sum(len(x) for x, _ in micro_batches)
+    return sum(loss_of(module(x) * factor, y) * (len(x) / num_rows) for x, y, factor in passes)
+
+
+def assert_trained(run, model, values, steps, factors):
+    """Assert that every rank ended where one process ends that trains on all rows of all ranks, with the right losses."""
+    at_end, losses = accumulated(model, values, steps, factors)
+    assert_matches(run["at_end"], at_end, previous=values, what="at_end")
+    assert_matches(run["losses"], PerRank(losses), what="losses")
 
 
 def assert_one_sync(run, num_micro_batches, num_steps):
     """All passes but the last of each step run inside no_sync(), then finish_grad_sync() and the optimizer's step."""
     calls = ["pass inside no_sync"] * (num_micro_batches - 1) + ["pass", "finish_grad_sync", "step"]
-    assert_matches(run["calls"], calls * num_steps, what="the order of calls")
+    assert_matches(run.observed("calls"), calls * num_steps, what="the order of calls")
+
+
+def assert_flat_memory(launch, run, steps, model, values):
+    """Assert that no rank took more memory than one pass after the other takes."""
+    for rank, peak in enumerate(run.observed("peak_passes")):
+        assert peak == 1, (
+            f"Rank {rank} held the activations of {peak} passes at once: call backward() after each forward."
+        )
+    shared = {"model": model, "values": values}
+    needed = launch.alone(programs.one_pass, len(steps), per_rank={"steps": steps}, shared=shared).max_rss_kb
+    for rank, (taken, least) in enumerate(zip(run.max_rss_kb, needed, strict=True)):
+        assert taken - least < MEMORY_MARGIN_KB, (
+            f"Rank {rank} took {(taken - least) >> 10} MiB more than one pass after the other takes: "
+            "let each micro-batch go before the next one's forward."
+        )

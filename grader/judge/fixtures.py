@@ -113,6 +113,23 @@ class Launch:
             name, file, inputs, timeout_s, process_group=process_group, children="children" in needs, on=on
         )
 
+    def alone(
+        self,
+        program: Callable[..., Mapping[str, Any]],
+        world_size: int,
+        *,
+        shared: Mapping[str, Any] | None = None,
+        per_rank: Mapping[str, Sequence[Any]] | None = None,
+    ) -> Run:
+        """Run `program(None, **arguments)` as `__call__` does, but with an empty file for the student's.
+
+        It shows what work takes that no student's code is part of, such as the memory of the processes.
+        """
+        inputs = _inputs(world_size, shared or {}, per_rank or {})
+        file, name = _file_and_name(program)
+        empty = replace(self, submission={self.test.exercise.file: b""})
+        return empty._run(name, file, inputs, None, process_group=True)  # noqa: SLF001 - another launch of this class
+
     def call(self, function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return what the student's `function` returns, called once in a separate process."""
         inputs = [{"function": function, "args": list(args), "kwargs": dict(kwargs)}]

@@ -3,8 +3,14 @@
 import pytest
 
 from assignments.ch04_data_parallelism import programs_accumulation as programs
-from assignments.ch04_data_parallelism.references import TINY_GPT, one_process, random_values, trainable_bytes
-from assignments.ch04_data_parallelism.references_accumulation import assert_one_sync, assert_trained, joined, steps_of
+from assignments.ch04_data_parallelism.references import TINY_GPT, random_values, trainable_bytes
+from assignments.ch04_data_parallelism.references_accumulation import (
+    accumulated,
+    assert_one_sync,
+    assert_trained,
+    launch_steps,
+    steps_of,
+)
 from course_env.rank_programs import error_types
 from grader.harness import PerRank, assert_matches, exercise
 from grader.harness.mistake import Mistake
@@ -15,32 +21,31 @@ from grader.harness.mistake import Mistake
 def test_micro_batches_of_any_sizes(launch, model, rows):
     """However the rows are cut, the steps are those of one large batch."""
     values, steps = random_values(model), steps_of(2, model, rows)
-    run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared={"model": model, "values": values})
-    assert_trained(run, model, values, steps)
+    run, factors = launch_steps(launch, steps, model, values)
+    assert_trained(run, model, values, steps, factors)
 
 
 @exercise("accumulate_step", aspect="equivalence")
 def test_gradients_from_before_do_not_count(launch):
     """Gradients that the parameters hold when the step begins are dropped."""
     values, steps = random_values("mlp"), steps_of(2, "mlp", [2, 4], num_steps=1)
-    shared = {"model": "mlp", "values": values, "with_start_grads": True}
-    run = launch(programs.accumulate, 2, per_rank={"steps": steps}, shared=shared)
-    assert_trained(run, "mlp", values, steps)
+    run, factors = launch_steps(launch, steps, "mlp", values, with_start_grads=True)
+    assert_trained(run, "mlp", values, steps, factors)
 
 
 @exercise("accumulate_step", aspect="property")
 def test_what_six_micro_batches_cost(launch):
     """Six micro-batches cost the communication of one, in the right order of calls and with one graph at a time."""
     values, steps = random_values("wide"), steps_of(3, "wide", [2, 1, 3, 1, 1, 2], num_steps=2)
-    run = launch(programs.accumulate, 3, per_rank={"steps": steps}, shared={"model": "wide", "values": values})
-    assert_trained(run, "wide", values, steps)
+    run, factors = launch_steps(launch, steps, "wide", values)
     due = 2 * trainable_bytes("wide")[0]
     for rank in range(3):
         carried = run.comm.payload_bytes("all_reduce", rank=rank)
         assert carried <= due, Mistake.MORE_COMMUNICATION
         assert carried == due
     assert_one_sync(run, num_micro_batches=6, num_steps=2)
-    assert run["peak_passes"] == (1, 1, 1)
+    assert run.observed("peak_passes") == (1, 1, 1)
+    assert_trained(run, "wide", values, steps, factors)
 
 
 @exercise("accumulate_step", aspect="robustness")
@@ -54,9 +59,8 @@ def test_no_micro_batches(launch):
 @exercise("accumulate_step", aspect="robustness")
 def test_a_group_of_some_of_the_ranks(launch):
     """Ranks 2 and 0 train on their rows, cut in two ways; ranks 1 and 3 take no part."""
-    members, values = [2, 0], random_values("mlp")
+    values = random_values("mlp")
     steps = [*steps_of(1, "mlp", [4, 2]), [], *steps_of(1, "mlp", [1, 5]), []]
-    shared = {"model": "mlp", "values": values, "members": members}
-    run = launch(programs.accumulate, 4, per_rank={"steps": steps}, shared=shared)
-    expected = one_process("mlp", values, joined([steps[2], steps[0]]))["at_end"]
+    run, factors = launch_steps(launch, steps, "mlp", values, members=[2, 0])
+    expected, _ = accumulated("mlp", values, [steps[2], steps[0]], [factors[2], factors[0]])
     assert_matches(run["at_end"], PerRank([expected, None, expected, None]), what="at_end")
