@@ -20,9 +20,9 @@ def program(student):
     _, error = attempt(student.solve)
     with SavedForBackward() as saved:
         torch.ones(4, requires_grad=True).exp()
-    return {"error": error, "saved": saved.num_bytes, "observed": observed()}
+    return {"error": error, "saved": saved.num_bytes, "said": observed()}
 """
-TRUTH = {"error": "", "saved": 16, "observed": "the truth"}
+TRUTH = {"error": "", "saved": 16, "said": "the truth"}
 
 BY_NAME = {
     "the program's helper": """

@@ -79,7 +79,7 @@ def held_by(groups) -> dict[str, int]:
 def test_all_of_a_sandbox_is_in_groups_that_hold_the_limits():
     """The kernel says of each process of a sandbox that it is in the sandbox's groups, and of those what they hold."""
     offered = cgroup.make_groups()
-    limits = held_by(group.path for group in offered)
+    limits = held_by([group.path for group in offered])
     cgroup.remove_groups(offered)
     if not limits or walls.problem(Wall.NESTED) is not None:
         pytest.skip("This machine offers no control group that the tests may make.")

@@ -51,7 +51,7 @@ def test_a_launch_leaves_nothing_behind_for_the_next(ranks):
     )
     ranks.run(2)
     ranks.write(
-        "import torch\ndef solve():\n    return sum(torch.hann_window(2).tolist()) + hasattr(builtins, 'solved')"
+        "import builtins, torch\ndef solve():\n    return sum(torch.hann_window(2).tolist()) + hasattr(builtins, 'solved')"
     )
 
     assert ranks.run(2)["value"] == (1.0, 1.0)
@@ -337,7 +337,7 @@ def test_every_rank_shows_its_stack_however_late_it_was_forked(ranks):
 
     remains = ranks.remains(4, timeout_s=1.0, process_group=False)
 
-    assert [rank.stacks[:18] for rank in remains.ranks] == ["Timeout (0:00:00.9"] * 4
+    assert ["Timeout (0:00:0"] * 4 == [rank.stacks[:15] for rank in remains.ranks]
 
 
 def test_a_rank_that_dies_after_it_returned_is_named(ranks):
@@ -442,6 +442,7 @@ def test_a_rank_that_destroyed_its_group_still_returns(ranks):
         """
         import torch.distributed as dist
         def solve():
+            dist.barrier()  # until all are connected: a rank that is not would miss one that has gone
             dist.destroy_process_group()
             return 1
         """

@@ -64,7 +64,8 @@ def hold(folder: Path) -> int | None:
 def remove_left_folders(parent: Path) -> None:
     """Remove the folders in `parent` that this user's dead processes have left."""
     with contextlib.suppress(OSError):
-        left = [Path(entry.path) for entry in os.scandir(parent) if NAME.fullmatch(entry.name) and _is_own(entry)]
+        with os.scandir(parent) as entries:
+            left = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and _is_own(entry)]
         for folder in left:
             if (lock := hold(folder)) is not None:
                 remove_tree(folder)
