@@ -13,6 +13,10 @@ def accuracy(student, *, pred, label, valid_mask, groups=None):
     return {"accuracy": value, "changed": watch.written()}
 
 
-def failing_accuracy(student, *, pred, label, valid_mask):
-    """Return the ValueError that distributed_accuracy raises."""
-    return {"error": attempt(partial(student.distributed_accuracy, pred, label, valid_mask))[1]}
+def failing_accuracy(student, *, bad, good):
+    """Call distributed_accuracy on `bad` arguments, then on `good` ones: pred, label and valid_mask each.
+
+    Return the ValueError of the first call, and what the second returned.
+    """
+    error = attempt(partial(student.distributed_accuracy, *bad))[1]
+    return {"error": error, "accuracy": student.distributed_accuracy(*good)}

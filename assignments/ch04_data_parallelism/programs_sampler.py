@@ -10,16 +10,17 @@ from course_env.rank_programs import attempt
 REFUSED = {DistributedSampler: "shard_indices"}
 
 
-def shard_indices(student, *, calls):
+def shard_indices(student, *, calls, global_seed):
     """Call shard_indices once per dict of arguments.
 
-    `values` and `errors` are as in `call_each`, `drew` says whether a call moved torch's global random numbers on.
+    `values` and `errors` are as in `call_each`. Before each call torch's global generator is seeded with `global_seed`, and
+    `next` is what it draws after the call.
     """
-    values, errors, drew = [], [], []
+    values, errors, following = [], [], []
     for arguments in calls:
-        before = torch.get_rng_state()
+        torch.manual_seed(global_seed)
         value, error = attempt(partial(student.shard_indices, **arguments))
         values.append(value)
         errors.append(error)
-        drew.append(not torch.equal(before, torch.get_rng_state()))
-    return {"values": values, "errors": errors, "drew": drew}
+        following.append(torch.rand(4))
+    return {"values": values, "errors": errors, "next": following}

@@ -2,6 +2,7 @@
 
 import torch
 
+from assignments.ch04_data_parallelism import programs_accuracy as programs
 from grader.harness import assert_matches
 
 NUM_CLASSES = 4
@@ -51,8 +52,17 @@ def assert_two_numbers_are_reduced(comm):
         )
 
 
-def assert_refused(run):
-    """Every rank raises ValueError with a message."""
+def assert_refused(launch, pred, label, valid_mask):
+    """Every rank raises ValueError with a message for these arguments, and none for others; return the run.
+
+    The others are there because code that refuses everything, or says so, would pass a test of refusals alone.
+    """
+    given = spread(9, 2)
+    good = [[given[name][rank] for name in ("pred", "label", "valid_mask")] for rank in range(2)]
+    shared = {"bad": [pred, label, valid_mask]}
+    run = launch(programs.failing_accuracy, 2, shared=shared, per_rank={"good": good})
     for rank, error in enumerate(run["error"]):
         assert error.startswith("ValueError: "), f"Rank {rank} raised no ValueError."
         assert len(error) > len("ValueError: "), f"Rank {rank} raised a ValueError that says nothing."
+    assert_matches(run["accuracy"], share_of_right(given), what="accuracy")
+    return run

@@ -59,5 +59,4 @@ def test_shapes_that_differ_are_refused(launch):
     """Predictions of shape (n, 1) and labels of shape (n,) raise ValueError: compared, they would give n x n results."""
     pred, label = predictions(6)
     valid = torch.ones(6, dtype=torch.bool)
-    shared = {"pred": pred.unsqueeze(1), "label": label, "valid_mask": valid}
-    assert_refused(launch(programs.failing_accuracy, 2, shared=shared))
+    assert_refused(launch, pred.unsqueeze(1), label, valid)

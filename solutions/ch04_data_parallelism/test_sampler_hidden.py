@@ -1,8 +1,14 @@
 """Hidden tests of exercise `shard_indices`."""
 
 import pytest
+import torch
 
-from assignments.ch04_data_parallelism.references_sampler import all_ranks, assert_like_torch, run_calls
+from assignments.ch04_data_parallelism.references_sampler import (
+    all_ranks,
+    assert_like_torch,
+    assert_refused_among_others,
+    run_calls,
+)
 from grader.harness import exercise
 
 
@@ -62,13 +68,14 @@ def test_no_examples(launch):
 @exercise("shard_indices", aspect="robustness")
 def test_global_random_numbers_stay_as_they_were(launch):
     """Shuffling neither draws from torch's global generator nor seeds it."""
-    run = run_calls(launch, all_ranks(20, 4, shuffle=True, seed=3, epoch=1))
-    assert run["drew"] == ([False] * 4,), "Use a torch.Generator of your own: dropout draws from the global one."
+    run = run_calls(launch, all_ranks(20, 4, shuffle=True, seed=3, epoch=1), global_seed=71)
+    due = torch.rand(4, generator=torch.Generator().manual_seed(71))
+    assert all(torch.equal(due, drawn) for drawn in run["next"][0]), (
+        "Use a torch.Generator of your own: dropout draws from the global one."
+    )
 
 
 @exercise("shard_indices", aspect="robustness")
 def test_ranks_out_of_range(launch):
     """A rank below 0, or not below the world size, is a ValueError."""
-    calls = [{"n": 4, "world": 3, "rank": rank, "shuffle": True} for rank in (-3, -1, 3, 7)]
-    (errors,) = run_calls(launch, calls)["errors"]
-    assert all(error.startswith("ValueError") for error in errors)
+    assert_refused_among_others(launch, all_ranks(4, 3, shuffle=True), wrong_ranks=(-3, -1, 3, 7))
