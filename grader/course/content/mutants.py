@@ -32,11 +32,11 @@ class Mutant:
     fault: str
     """The sentence that says what is wrong with the answer."""
 
-    forgeable: bool
-    """Whether its patch says that only what its ranks record or observe catches it, which code in them can forge."""
-
     diff: str
     """A unified diff that changes the exercise's file and no other."""
+
+    forgeable: bool = False
+    """Whether its patch says that only what its ranks record or observe catches it, which code in them can forge."""
 
     @property
     def added_lines(self) -> tuple[str, ...]:
