@@ -230,7 +230,7 @@ def test_the_results_of_a_launch_share_one_allowance():
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ([0] * 50_001, "the value has 50001 entries, and at most 50000 values travel. Send a tensor instead"),
+        ([0] * 50_001, "there are more than 50000 values, and no more travel. Send a tensor instead"),
         ([[0] * 30_000] * 2, r"At the value\[1\]\[19997\] there are more than 50000 values"),
     ],
     ids=["one-list", "several"],
@@ -245,3 +245,15 @@ def test_no_two_nodes_share_a_tensor():
     """A tree cannot name one large tensor thousands of times."""
     with pytest.raises(MalformedTreeError):
         decode([{"tensor": 0}, {"tensor": 0}], {"0": torch.ones(1)})
+
+
+def test_a_test_may_hand_over_more_than_ranks_return():
+    """Inputs come from a test: they may hold more values than a result, and any number of values of one hash."""
+    inputs = [[(2**61 - 1) * factor for factor in range(100)], list(range(200_000))]
+    tree, tensors = encode(inputs, allowance=Allowance(of_inputs=True))
+
+    assert inputs == decode(tree, dict(enumerate(tensors)), Allowance(of_inputs=True))
+    with pytest.raises(MalformedTreeError):
+        decode(tree, {})
+    with pytest.raises(UnsupportedValueError, match="more than 50000 values"):
+        encode(inputs)

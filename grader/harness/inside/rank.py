@@ -24,7 +24,7 @@ import msgspec
 from course_env.errors import did_you_mean
 from grader.harness.inside import bindings
 from grader.harness.protocol import frame
-from grader.harness.protocol.codec import UnsupportedValueError
+from grader.harness.protocol.codec import Allowance, UnsupportedValueError
 from grader.harness.protocol.descriptors import RankDescriptors
 from grader.harness.protocol.messages import MAX_ERROR_TEXT, MAX_FRAMES, LaunchRequest, RankError, SourceLine
 from grader.harness.protocol.sources import roots
@@ -87,7 +87,7 @@ def run_rank(
     try:
         device = _take_gpu(request.gpus[request.ranks.index(rank)]) if request.gpus else None
         inputs = frame.read_at_most(descriptors.inputs, os.fstat(descriptors.inputs).st_size)
-        arguments = frame.unpack(inputs, device).value
+        arguments = frame.unpack(inputs, device, Allowance(of_inputs=True)).value
         sys.path += folders  # processes that student code spawns import both files again, by name
         if meeting is not None and request.is_recorded:
             _record(descriptors.journal, folders)

@@ -37,4 +37,4 @@ def pack_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[bytes]:
 
     Raises: UnsupportedValueError for values that do not travel.
     """
-    return [frame.pack("inputs", dict(arguments)) for arguments in inputs]
+    return [frame.pack(frame.INPUTS, dict(arguments)) for arguments in inputs]

@@ -17,9 +17,10 @@ from grader.harness.protocol.codec import MAX_VALUES, Allowance, UnsupportedValu
 if TYPE_CHECKING:
     from torch import Tensor
 
+INPUTS = "inputs"
 MAGIC = b"CRSFRM1\n"
 HEADER = struct.Struct("<8sQQ")
-MAX_JSON_BYTES = 4 << 20
+MAX_JSON_BYTES, MAX_INPUT_JSON_BYTES = 4 << 20, 64 << 20
 # The safetensors block begins with a header, which lists the tensors: about a hundred bytes each.
 MAX_BLOCK_HEADER_BYTES = 2 << 20
 MAX_DIMS = 64  # torch's own bound in most operations
@@ -53,14 +54,19 @@ def pack(kind: str, value: Any) -> bytes:
 
     Raises: UnsupportedValueError if the value cannot travel, or its JSON is too large.
     """
-    tree, tensors = encode(value, f"the {kind} value")
+    allowance = Allowance(of_inputs=kind == INPUTS)
+    tree, tensors = encode(value, f"the {kind} value", allowance)
     text = json.dumps([kind, tree], separators=(",", ":")).encode()
-    if len(text) > MAX_JSON_BYTES:
+    if len(text) > (limit := _max_json_bytes(allowance)):
         raise UnsupportedValueError(
-            f"the {kind} value is too large: {len(text) >> 20} MiB without its tensors, of at most {MAX_JSON_BYTES >> 20}."
+            f"the {kind} value is too large: {len(text) >> 20} MiB without its tensors, of at most {limit >> 20}."
         )
     block = _pack_tensors(tensors)
     return HEADER.pack(MAGIC, len(text), len(block)) + text + block
+
+
+def _max_json_bytes(allowance: Allowance) -> int:
+    return MAX_INPUT_JSON_BYTES if allowance.of_inputs else MAX_JSON_BYTES
 
 
 def _pack_tensors(tensors: "list[Tensor]") -> bytes:
@@ -82,10 +88,11 @@ def unpack(data: bytes, device: str | None = None, allowance: Allowance | None =
     allowance: how many values may be in this frame and others together; None: it has a separate one
     Raises: MalformedFrameError if `data` is not exactly one frame; the bytes may come from student code.
     """
+    allowance = allowance or Allowance()
     if len(data) < HEADER.size:
         raise MalformedFrameError("The frame is shorter than its header.")
     magic, text_bytes, block_bytes = HEADER.unpack_from(data)
-    if magic != MAGIC or text_bytes > MAX_JSON_BYTES or len(data) != HEADER.size + text_bytes + block_bytes:
+    if magic != MAGIC or text_bytes > _max_json_bytes(allowance) or len(data) != HEADER.size + text_bytes + block_bytes:
         raise MalformedFrameError("The frame's header does not describe its bytes.")
     try:
         kind, tree = json.loads(data[HEADER.size : HEADER.size + text_bytes])
