@@ -116,7 +116,7 @@ def test_what_jobs_wait_for_is_told_without_a_terminal(cluster, class_):
 
 def test_jobs_of_this_machine_end_with_the_command(class_):
     """After Ctrl-C no process of a job on this machine is left."""
-    (class_.course / "conftest.py").write_text("import time\ntime.sleep(60)\n")
+    class_.have_judges_run("import time\ntime.sleep(60)\n")
     words = [sys.executable, "-m", "grader.cli.grade", *class_.command("--on", "local")]
     command = subprocess.Popen(words, cwd=class_.course, stdout=subprocess.PIPE, text=True)
     class_.wait_until(lambda: any(class_.times_begun().values()))
