@@ -87,14 +87,11 @@ def test_a_mutant_that_says_so_is_no_problem(course: Course, judge: Judge) -> No
 
 @pytest.mark.usefixtures("declared")
 @pytest.mark.parametrize("rests_on_ranks", [True, False])
-def test_a_mutant_that_says_so_for_no_reason_is_a_problem(
-    course: Course, judge: Judge, *, rests_on_ranks: bool
-) -> None:
-    """A test that has become stronger shortens the list."""
+def test_what_is_caught_by_chance_may_be_declared(course: Course, judge: Judge, *, rests_on_ranks: bool) -> None:
+    """A wait that is forgotten shows in values now and then; the patch says what to count on."""
     report = checked(course, RankJudge(judge, rests_on_ranks=rests_on_ranks, seen=True))
 
-    (problem,) = report.problems
-    assert f"{S}/{FORGED}.patch:3: says '{IN_THE_RANK}', but it is caught" in str(problem)
+    assert () == report.problems
     assert () == report.proofs[0].forgeable
 
 

@@ -170,18 +170,15 @@ def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announ
 
 
 def _trust(mutant: Mutant, *, forgeable: bool) -> Iterator[Problem]:
-    """Yield a problem if the patch says something else than the trial about what catches the mutant."""
+    """Yield a problem if nobody has said that the mutant passes with forged ranks.
+
+    It is none if a patch says so and the trial does not: a wait that is forgotten shows in values now and then.
+    """
     if forgeable and not mutant.forgeable:
         yield Problem(
             where=mutant.where,
             what="is caught by nothing but what its ranks say of themselves: code that forges that would pass.",
             todo=f"Let a value, the kernel's count or memory show its fault too, or say '{IN_THE_RANK}' on its third line.",
-        )
-    if mutant.forgeable and not forgeable:
-        yield Problem(
-            where=f"{mutant.where}:3",
-            what=f"says '{IN_THE_RANK}', but it is caught also if its ranks say what those of the solution said.",
-            todo="Remove the line.",
         )
 
 
