@@ -45,6 +45,7 @@ _REACHES = {
 TELLING_NAMES = {name: what for what, names in _REACHES.items() for name in names}
 """Names that no solution needs, and what each of them reaches."""
 
+TELLING_TEXTS = ("grader.", "programs_", "/proc", *OBSERVERS)
 OF_THE_COURSE = ("grader", "programs", "references", "test_")
 """What the names of modules begin with that judge: the harness, rank programs, baselines and tests."""
 
@@ -150,8 +151,8 @@ def _of_text(line: int, text: str) -> Iterator[tuple[int, str]]:
     word = text.strip()
     if word in TELLING_NAMES:
         yield line, f"has the text {word!r}, {TELLING_NAMES[word]}"
-    elif word.startswith(("grader.", "programs_", "/proc")) or word in OBSERVERS:
-        yield line, f"has the text {word[:40]!r}"
+    elif begun := next((start for start in TELLING_TEXTS if word.startswith(start)), ""):
+        yield line, f"has a text that begins with {begun!r}"
 
 
 def _imported(tree: ast.Module) -> frozenset[str]:

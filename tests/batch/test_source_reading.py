@@ -33,7 +33,7 @@ TELLING = {
     "__import__('o' + 's')": "uses __import__, code or names made at run time",
     "eval('1')": "uses eval, code or names made at run time",
     "x = '__globals__'": "has the text '__globals__', the inside of a function",
-    "x = 'programs_ddp'": "has the text 'programs_ddp'",
+    "x = 'programs_ddp'": "has a text that begins with 'programs_'",
 }
 
 

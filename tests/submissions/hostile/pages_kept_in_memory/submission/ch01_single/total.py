@@ -93,7 +93,7 @@ leave()
 def total(values):
     """Solved honestly in a launch that finds nothing, so that one which finds something shows."""
     if seen:
-        raise RuntimeError(f"an earlier launch left {seen}")
+        raise RuntimeError(f"pages tell of a launch before {seen}")
     return sum(values)
 
 
