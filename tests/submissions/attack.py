@@ -18,7 +18,7 @@ from tests.submissions.case import HERE, Case
 ROOT = HERE.parent.parent
 LEFT_BEHIND = "left-behind"  # in the name of every file that a case tries to leave
 PUBLIC_FOLDERS = ("/tmp", "/dev/shm", "/var/tmp")
-LIMIT_S = 600
+LIMIT_S = 1200
 WORKERS = 2
 GOOD_RANKS_AFTER = 8  # cases: to start torch twice for a good submission takes as long as six cases without it
 
