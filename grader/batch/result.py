@@ -114,6 +114,7 @@ class ResultOfChapter(_ResultStruct, frozen=True):
     exercises: tuple[ResultOfExercise, ...]
     to_read: tuple[LineToRead, ...] = ()
     """Lines of the files that do what no solution needs, for staff only. None of them cost a point."""
+
     found_in: str = ""
     """The path in the submission to the folder of the taken files; empty if they lie at its top."""
 

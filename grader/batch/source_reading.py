@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from grader.course.catalog import Chapter
+from grader.harness.inside.bindings import OBSERVERS
 
 MAX_BYTES = 64 << 10  # parsing takes up to the square of it
 MAX_FINDINGS = 20
@@ -23,8 +24,6 @@ PLAIN_MODULES = frozenset(
     )
 )
 """Modules that any chapter may use."""
-
-OBSERVERS = ("course_env.collective_meter", "course_env.meters", "course_env.rank_programs", "course_env.toy_models")
 
 _REACHES = {
     "a way to other people's objects": ("gc", "ctypes", "inspect", "importlib", "builtins", "marshal", "dis"),

@@ -19,14 +19,10 @@ from types import (
 )
 from typing import Any, NamedTuple, NoReturn
 
-OURS = (
-    "grader",
-    "course_env.collective_meter",
-    "course_env.meters",
-    "course_env.rank_programs",
-    "course_env.toy_models",
-)
-"""What observes. The rest of `course_env` is as much the student's as ours: value types, TinyGPT."""
+OBSERVERS = ("course_env.collective_meter", "course_env.meters", "course_env.rank_programs", "course_env.toy_models")
+"""The modules of `course_env` that observe. The rest is as much the student's as ours: value types, TinyGPT."""
+
+OURS = ("grader", *OBSERVERS)
 
 WATCHED = (
     *("builtins", "torch", "torch.autograd.graph", "torch.distributed", "torch.distributed.distributed_c10d"),
