@@ -22,6 +22,15 @@ def ranks(zygote, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def zygotes():
+    """Zygotes by wall, each started at its first use."""
+    started: dict[Wall, ZygoteHandle] = {}
+    yield started
+    for zygote in started.values():
+        zygote.close()
+
+
+@pytest.fixture(scope="module")
 def counting_zygote():
     """A zygote that gives each launch a separate network, whose traffic the kernel counts."""
     if (reason := problem(Wall.NESTED)) is not None:

@@ -39,15 +39,6 @@ def _ranks(wall: Wall, folder: Path):
     return Ranks(ZygoteHandle(wall=wall, preload=[]), folder)
 
 
-@pytest.fixture(scope="module")
-def zygotes():
-    """Zygotes by wall, each started at its first use."""
-    started: dict[Wall, ZygoteHandle] = {}
-    yield started
-    for zygote in started.values():
-        zygote.close()
-
-
 @pytest.fixture
 def behind(zygotes, tmp_path):
     """Return ranks behind a wall, or skip the test if the machine does not offer it."""

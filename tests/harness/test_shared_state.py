@@ -39,15 +39,6 @@ def attempt(action):
 """
 
 
-@pytest.fixture(scope="module")
-def zygotes():
-    """Zygotes by wall, each started at its first use."""
-    started: dict[Wall, ZygoteHandle] = {}
-    yield started
-    for zygote in started.values():
-        zygote.close()
-
-
 @pytest.fixture
 def solve(zygotes, tmp_path):
     """Return a function that runs `solve()` of this code behind a wall, and returns each rank's answer."""
