@@ -69,8 +69,8 @@ def _mean_loss(module, micro_batches, left):
     """Return the mean loss over a rank's rows; the last pass is outside no_sync()."""
     *inside, last = micro_batches
     passes = [*((x, y, next(left["inside"])) for x, y in inside), (*last, next(left["outside"]))]
-    num_rows = sum(len(x) for x, _ in micro_batches)
-    return sum(loss_of(module(x) * factor, y) * (len(x) / num_rows) for x, y, factor in passes)
+    rows_of_rank = sum(len(rows) for rows, _, _ in passes)
+    return sum(loss_of(module(x) * factor, y) * (len(x) / rows_of_rank) for x, y, factor in passes)
 
 
 def assert_trained(run, model, values, steps, factors):

@@ -21,6 +21,7 @@ from grader.harness.trials.walls import problem
 from tests.processes import descendants, eventually, running
 
 SLEEPS = "import time\n\n\ndef gcd(a, b):\n    time.sleep(60)\n"
+SLEEPS_IN_EVERY_TEST = "import time\n\ntime.sleep(60)\n"
 PROCESSES = {Wall.NONE: 4, Wall.NESTED: 7}  # below a command in the middle of a launch: its judge, and all below that
 
 
@@ -123,7 +124,7 @@ def test_what_a_killed_judge_leaves_is_removed_by_its_command(course, submit, te
 
 def test_a_judge_that_is_cut_leaves_nothing(course, temporary, submit, wall):
     """A judge at its time limit is killed in the middle of a launch, and what it made is gone when its run returns."""
-    folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS})
+    folder = submit("slow", {"ch01_arithmetic/arithmetic.py": SLEEPS_IN_EVERY_TEST})
     judge = SubprocessJudge(course=course, wall=wall, time_limit_s=6.0)
 
     assert judge.run(folder, course.select(["ch01"])).end.cut
