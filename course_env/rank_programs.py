@@ -16,15 +16,17 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Call one of the student's functions once per dict of arguments.
 
     `values` holds what each call returned, `errors` what it raised as `attempt` reports it, "" where it returned. The value
-    is None for a ValueError; for any other error it is a text, so that no test takes it for an answer. `changed` tells whether
-    the call changed its arguments. Raises: NotImplementedError, which is that of a stub.
+    is None for a ValueError; for any other error it is a text, so that no test takes it for an answer. As
+    observed, `written` says whether the call changed its arguments. Raises: NotImplementedError, which is that of a stub.
     """
     called = getattr(student, function)
-    ends: dict[str, list[Any]] = {"values": [], "errors": [], "changed": []}
+    values: list[Any] = []
+    errors: list[str] = []
+    written: list[bool] = []
     for arguments in calls:
         before = copy.deepcopy(arguments)
         value: Any
@@ -35,10 +37,10 @@ def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]
         except Exception as other:  # noqa: BLE001 - which call raised it, and whether another error was due, is for the test
             error = f"{type(other).__name__}: {other}{_place(other, called)}"
             value = f"raised {error}"
-        ends["values"].append(value)
-        ends["errors"].append(error)
-        ends["changed"].append(not same(before, arguments))
-    return ends
+        values.append(f"the complex number {value}" if isinstance(value, complex) else value)  # which does not travel
+        errors.append(error)
+        written.append(not same(before, arguments))
+    return {"values": values, "errors": errors, "observed": {"written": written}}
 
 
 def _place(error: Exception, called: Any) -> str:
