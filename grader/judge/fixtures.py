@@ -262,4 +262,5 @@ def timed_out_before(test: GradedTest, hung: Collection[tuple[str, str]]) -> Stu
         blocker = "an equivalence test"
     else:
         return None
-    return StudentFailure(f"Not run: {blocker} of this exercise passed its deadline.", outcome=Outcome.TIMED_OUT)
+    text = f"Not run: {blocker} of this exercise passed its deadline."
+    return StudentFailure(text, outcome=Outcome.TIMED_OUT, mistake=Mistake.NOT_RUN)

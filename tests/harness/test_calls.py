@@ -95,7 +95,7 @@ def test_the_margin_is_the_larger_of_two(margin, near, far):
         (1.5, torch.tensor(1.5), "returned 1.5, a float, expected a Tensor: tensor(1.5, float32).", Mistake.TYPE),
         ([1, 2], (1, 2), "returned [1, 2], a list, expected a tuple: (1, 2).", Mistake.TYPE),
         ((1, 2), (1, 2, 3), "returned (1, 2), which has 2 entries, expected 3.", Mistake.LENGTH),
-        ((9, "2"), (1, 2), "returned (9, '2'): its [1] is a str, expected an int.", Mistake.TYPE),
+        ((9, "2"), (1, 2), "returned (9, '2'): its [1] is a str ('2'), expected an int.", Mistake.TYPE),
         ({"a": 1}, {"b": 1}, "returned {'a': 1}, which lacks 'b' and has 'a', which nobody expects", Mistake.KEYS),
         ((1, 2, 4), (1, 2, 3), "returned (1, 2, 4): its [2] is 4, expected 3.", Mistake.VALUES),
         ((3, 1), (1, 3), "its [0] is 3, expected 1: the right values in the wrong order.", Mistake.ORDER),
