@@ -246,7 +246,7 @@ class JudgePlugin:
         error = call.excinfo.value if call.excinfo is not None else None
         if error is None and report.when != "call":
             return report
-        end = end_of(error)
+        end = end_of(error, self._config.rootpath)
         if end.outcome is Outcome.TIMED_OUT:
             self._hung.add((test.exercise.id, test.aspect))
         if end.outcome is Outcome.NOT_GRADABLE:

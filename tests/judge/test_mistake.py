@@ -62,3 +62,16 @@ def test_a_comparison_that_no_submission_could_pass_is_the_courses_fault(course,
     assert ("not_gradable", None) == (event["outcome"], event["mistake"])
     assert message in event["explanation"]
     assert "orrect the test" in event["explanation"]
+
+
+@pytest.mark.parametrize(
+    ("check", "returned", "said"),
+    [
+        ("n = 2; assert student.add(1, n) <= 2 * n", "6", "This does not hold: student.add(1, n) <= 2 * n (n = 2).\nassert 6 <= (2 * 2)"),
+        ("assert (student.add(1, 2) ==\n        3)", "6", "This does not hold: student.add(1, 2) == 3.\nassert 6 == 3"),
+        ("assert student.add(1, 2) < 3, 'too much'", "6", "too much\nassert 6 < 3"),
+    ],
+)  # fmt: skip
+def test_a_plain_assertion_is_told_as_it_stands_in_the_test(course, check, returned, said):
+    """An assertion without a message is shown with the values of its names; one with a message speaks for itself."""
+    assert finished(course, check, returned)["explanation"].startswith(said)
