@@ -105,9 +105,11 @@ def test_digits_lost_in_each_channel_are_told():
     mean = x.mean(0)
     right = (x - mean) / ((x - mean) ** 2).mean(0).sqrt()
     wrong = (x - mean) / ((x**2).mean(0) - mean**2).sqrt()
-    difference = mismatch(PerRank([wrong] * 2), right)
-    assert "digits lost in a difference of two close numbers" in difference.diagnosis
-    assert difference.mistake is Mistake.SCALE_DIGITS
+    weight, bias = weights(3), weights(3)
+    for actual, expected in ((wrong, right), (wrong * weight + bias, right * weight + bias)):
+        difference = mismatch(PerRank([actual] * 2), expected)
+        assert "digits lost in a difference of two close numbers" in difference.diagnosis
+        assert difference.mistake is Mistake.SCALE_DIGITS
 
 
 def test_noise_is_no_factor_for_each_channel():

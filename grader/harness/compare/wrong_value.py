@@ -3,8 +3,9 @@
 Each function yields what a Case would hold had the mistake been made, or an explanation where the mistake is plain to see.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -14,6 +15,8 @@ from grader.harness.compare.compared import Compared, agrees
 from grader.harness.compare.hypothesis import ENOUGH_BITS, Case, Explanation, Hypothesis, rearranged, significant_bits
 from grader.harness.mistake import Mistake
 from grader.harness.wording import dtype_name, listed
+
+Fit = Callable[[Tensor, Tensor], tuple[float, Tensor, int]]
 
 FEWEST_ENTRIES = 4  # for explanations that weigh no numbers
 MOST_SLICES = 1024  # looked at one by one
@@ -182,43 +185,63 @@ def factor_per_rank(case: Case) -> Iterator[Hypothesis]:
 
 
 def factor_per_slice(case: Case) -> Iterator[Explanation]:
-    """Look for another factor in each slice along a dim: of a statistic that each has for itself, as a channel's variance."""
-    for dim in range(case.ndim):
-        ratios = [_ratios_along(compared, dim) for compared in case.wrong]
-        if not all(ratios):
+    """Look for another factor in each slice along a dim: of a statistic that each has for itself, as a channel's variance.
+
+    After a normalisation with a bias the factor is not that of the values, but that of their distances from the bias.
+    """
+    for dim, (fit, what) in itertools.product(range(case.ndim), FITS):
+        factors = [_factors_along(compared, dim, fit) for compared in case.wrong]
+        if not all(factors):
             continue
-        wrong = [ratio for of_rank in ratios for ratio in of_rank if ratio != 1.0]
-        fact = f"Along dim {dim} yours is a multiple of the reference, another for each index"
-        if all(abs(ratio - 1.0) < FIRST_DIGITS for ratio in wrong):
-            most = max(abs(ratio - 1.0) for ratio in wrong)
-            text = f"{fact}, off by {most:.1g} at most: digits lost in a difference of two close numbers, or a small constant added in another place?"
-            yield Explanation(text, Mistake.SCALE_DIGITS)
+        wrong = [factor for of_rank in factors for factor in of_rank if factor != 1.0]
+        fact = f"Along dim {dim} yours is {what}, another for each index"
+        most = max(abs(factor - 1.0) for factor in wrong)
+        if most < FIRST_DIGITS:
+            cause = "digits lost in a difference of two close numbers, or a small constant added in another place"
+            yield Explanation(f"{fact}, off by {most:.1g} at most: {cause}?", Mistake.SCALE_DIGITS)
         else:
-            shown = listed(list(dict.fromkeys(f"{ratio:.6g}" for ratio in wrong)))
+            shown = listed(list(dict.fromkeys(f"{factor:.6g}" for factor in wrong)))
             yield Explanation(f"{fact} ({shown}): a statistic of each slice that is wrong?", Mistake.SCALE_PER_SLICE)
 
 
-def _ratios_along(compared: Compared, dim: int) -> list[float]:
+def _factors_along(compared: Compared, dim: int, fit: Fit) -> list[float]:
     """Return by which factor each slice along `dim` is off, 1.0 where it is right; [] if no factors explain the tensor."""
     size = compared.expected.shape[dim]
-    if size > MOST_SLICES:
+    if size > MOST_SLICES or not compared.dtype.is_floating_point:
         return []
-    actual, expected = (t.movedim(dim, 0).reshape(size, -1) for t in (compared.actual, compared.expected))
-    ratios, evidence = [], 0.0
-    for yours, due in zip(actual, expected, strict=True):
-        off = (yours - due).abs()
+    slices = (t.movedim(dim, 0).reshape(size, -1) for t in (compared.actual, compared.expected))
+    factors, evidence = [], 0.0
+    for yours, due in zip(*slices, strict=True):
         if bool(agrees(yours, due, compared.bound).all()):
-            ratios.append(1.0)
+            factors.append(1.0)
             continue
-        ratio = _ratio(yours, due)
-        if not math.isfinite(ratio) or not bool(agrees(yours, ratio * due, compared.bound.loosened(ratio)).all()):
+        factor, predicted, read = fit(yours, due)
+        if not math.isfinite(factor) or not bool(agrees(yours, predicted, compared.bound.loosened(2 * factor)).all()):
             return []
-        bits = (
-            (off / compared.bound.around(due)).log2().nan_to_num(0.0, 0.0, 0.0).clamp(0.0, significant_bits(due).max())
-        )
-        evidence += float(bits.sum() - bits.max())  # the factor was read off one entry
-        ratios.append(ratio)
-    return ratios if evidence >= ENOUGH_BITS and len(set(ratios)) > 1 else []
+        off = ((yours - due).abs() / compared.bound.around(due)).log2().nan_to_num(0.0, 0.0, 0.0)
+        bits = off.clamp(0.0, float(significant_bits(due).max()))
+        evidence += float(bits.sum() - read * bits.max())
+        factors.append(factor)
+    return factors if evidence >= ENOUGH_BITS and len(set(factors)) > 1 else []
+
+
+def _multiple(yours: Tensor, due: Tensor) -> tuple[float, Tensor, int]:
+    """Return the factor, what it predicts, and how many entries it was read off."""
+    factor = _ratio(yours, due)
+    return factor, factor * due, 1
+
+
+def _stretched(yours: Tensor, due: Tensor) -> tuple[float, Tensor, int]:
+    """Return the same of values that are farther from a constant, or nearer to it."""
+    high, low = due.argmax(), due.argmin()
+    factor = float((yours[high] - yours[low]) / (due[high] - due[low]))
+    return factor, yours[high] + factor * (due - due[high]), 2
+
+
+FITS: tuple[tuple[Fit, str], ...] = (
+    (_multiple, "a multiple of the reference"),
+    (_stretched, "the reference, stretched about a constant by a factor"),
+)
 
 
 def _ratio(actual: Tensor, expected: Tensor) -> float:
