@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from grader.harness.compare.arguments import assert_arguments_kept
+    from grader.harness.compare.arguments import assert_arguments_kept, assert_unchanged
     from grader.harness.compare.calls import assert_each_raises, assert_each_returns, assert_raised, assert_returns
     from grader.harness.compare.equivalence import assert_matches
     from grader.harness.per_rank import PerRank
@@ -23,6 +23,7 @@ __all__ = [
     "assert_matches",
     "assert_raised",
     "assert_returns",
+    "assert_unchanged",
     "exercise",
 ]
 
@@ -34,6 +35,7 @@ _HOMES = {
     "assert_matches": "compare.equivalence",
     "assert_raised": "compare.calls",
     "assert_returns": "compare.calls",
+    "assert_unchanged": "compare.arguments",
 }
 
 

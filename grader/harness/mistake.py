@@ -55,12 +55,15 @@ class Mistake(StrEnum):
     DID_NOT_RAISE = "no error where one is due"
     OTHER_ERROR = "another error than the one that is due"
     RAISED = "an error where an answer is due"
+    ERRORS = "an error that is missing, or another than the one that is due"
 
     CHECK = "a check that does not hold"
+    COMMUNICATION = "other communication than what is asked for"
     MORE_COMMUNICATION = "more communication than needed"
     FOREIGN_CALL = "communication by a call that is not allowed here"
     NEVER_WAITED = "a communication that nobody waits for"
     IN_TURN = "messages one after the other that could travel side by side"
+    MEMORY = "more memory than needed"
     UNUSABLE = "a result that the test cannot use"
 
     NOT_ATTEMPTED = "not attempted yet"

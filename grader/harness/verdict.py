@@ -26,7 +26,7 @@ from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import RankError
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
-from grader.harness.wording import exit_text
+from grader.harness.wording import at_line, exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
@@ -213,6 +213,8 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
         text += " os._exit() in the code ends a rank like this."
     if exits[rank].exit_code == -signal.SIGABRT:
         text += " gloo aborts a rank that receives more bytes than its tensor has room for."
+    if last := comm.ops(rank=rank)[-1:]:
+        text += f" The last that it communicated was {last[0].call}{at_line(last[0].site)}."
     parts = [text, *_mismatch_hint(comm), *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
     return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED)
 

@@ -9,7 +9,7 @@ from course_env.errors import CatalogError, LaunchError
 from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, NotRun, Outcome, StudentFailure
 from grader.harness.wording import shown
-from grader.judge.assertion import claim_of
+from grader.judge.assertion import claim_of, place_of
 
 
 class TestEnd(NamedTuple):
@@ -32,11 +32,13 @@ def end_of(error: BaseException | None, root: Path) -> TestEnd:
             return TestEnd(error.outcome, str(error), error.mistake)
         case AssertionError():
             said = str(error)
-            text = "\n".join(filter(None, (claim_of(error, root), said))) or "The assertion does not hold."
-            return TestEnd(Outcome.FAILED, shown(text), named_mistake(said) or Mistake.CHECK)
+            sentence, kind = claim_of(error, root) or ("", Mistake.CHECK)
+            text = "\n".join(filter(None, (sentence, said))) or "The assertion does not hold."
+            return TestEnd(Outcome.FAILED, shown(text), named_mistake(said) or kind)
         case NotRun():
             return TestEnd(Outcome.NOT_RUN, str(error), None)
         case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
             return TestEnd(Outcome.NOT_GRADABLE, shown(str(error)), None)
-    text = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")
-    return TestEnd(Outcome.FAILED, text, Mistake.UNUSABLE)
+    place = place_of(error, root)
+    text = f"The test could not go on with what was returned: {type(error).__name__}: {error}"
+    return TestEnd(Outcome.FAILED, shown(f"{text}\n  {place}" if place else text), Mistake.UNUSABLE)
