@@ -129,3 +129,21 @@ def torchs_schedule(name, p, v, m):
         tuple((slot.computation_type.value, slot.microbatch_index, slot.stage_index // p) for slot in actions)
         for actions in slots
     )
+
+
+def random_schedule(p, v, m, kinds, rng):
+    """Return a random legal schedule: play it, letting a random device do a random action of those that it could do."""
+    todo = [[(kind, i, c) for kind in kinds for i in range(m) for c in range(v)] for _ in range(p)]
+    schedule, done = [[] for _ in range(p)], set()
+    while any(todo):
+        device = rng.choice([d for d in range(p) if todo[d]])
+        rng.shuffle(todo[device])
+        for action in todo[device]:
+            kind, i, stage = action[0], action[1], action[2] * p + device
+            needs = {"F": [("F", i, stage - 1)], "B": [("F", i, stage), ("B", i, stage + 1)], "W": [("B", i, stage)]}
+            if all(need in done for need in needs[kind] if 0 <= need[2] < p * v):
+                todo[device].remove(action)
+                schedule[device].append(action)
+                done.add((kind, i, stage))
+                break
+    return tuple(map(tuple, schedule))

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from assignments.ch05_pipeline_parallelism.references import in_flight
+from assignments.ch05_pipeline_parallelism.references import in_flight, random_schedule
 from assignments.ch05_pipeline_parallelism.references_simulator import assert_simulates
 from course_env.communication import Deadlock
 from course_env.pipeline import Simulated
@@ -52,24 +52,6 @@ def longest_paths(schedule, t_f, t_b, t_w=0, t_comm=0):
     return Simulated(makespan=makespan, bubble=Fraction(makespan - busy, busy), peak=peak, times=times)
 
 
-def drawn(p, v, m, kinds, rng):
-    """Return a random legal schedule: play it, letting a random device do a random action of those that it could do."""
-    todo = [[(kind, i, c) for kind in kinds for i in range(m) for c in range(v)] for _ in range(p)]
-    schedule, done = [[] for _ in range(p)], set()
-    while any(todo):
-        device = rng.choice([d for d in range(p) if todo[d]])
-        rng.shuffle(todo[device])
-        for action in todo[device]:
-            kind, i, stage = action[0], action[1], action[2] * p + device
-            needs = {"F": [("F", i, stage - 1)], "B": [("F", i, stage), ("B", i, stage + 1)], "W": [("B", i, stage)]}
-            if all(need in done for need in needs[kind] if 0 <= need[2] < p * v):
-                todo[device].remove(action)
-                schedule[device].append(action)
-                done.add((kind, i, stage))
-                break
-    return tuple(map(tuple, schedule))
-
-
 def times_of(rng, kinds):
     """Return random durations as arguments."""
     lasts = {LASTS[kind]: rng.randint(1, 5) for kind in kinds}
@@ -82,7 +64,7 @@ def test_random_schedules(launch, kinds):
     """Random legal schedules take the time, the idle time and the memory that the longest paths through them say."""
     rng = random.Random(f"simulate {kinds}")  # noqa: S311
     sizes = [(rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 4)) for _ in range(12)]
-    calls = [{"schedule": drawn(*size, kinds, rng), **times_of(rng, kinds)} for size in sizes]
+    calls = [{"schedule": random_schedule(*size, kinds, rng), **times_of(rng, kinds)} for size in sizes]
     assert_simulates(launch, calls, [longest_paths(**call) for call in calls])
 
 
@@ -96,7 +78,7 @@ def test_random_orders(launch):
         calls.append(
             {"schedule": tuple(tuple(rng.sample(actions, len(actions))) for _ in range(p)), "t_f": 1, "t_b": 2}
         )
-    calls.append({"schedule": drawn(3, 2, 2, "FB", rng), "t_f": 1, "t_b": 2})
+    calls.append({"schedule": random_schedule(3, 2, 2, "FB", rng), "t_f": 1, "t_b": 2})
     due = [longest_paths(**call) for call in calls]
     assert {type(answer) for answer in due} == {Simulated, Deadlock}
     assert_simulates(launch, calls, due)

@@ -1,0 +1,54 @@
+"""Baselines and assertions that the public and the hidden tests of pipedream.py share."""
+
+from itertools import pairwise
+
+import torch
+
+from assignments.ch05_pipeline_parallelism import programs_pipedream as programs
+from grader.harness import assert_matches
+from grader.harness.compare.arguments import assert_arguments_kept
+from grader.harness.mistake import Mistake
+
+MEMORY_MARGIN_KB = 48 << 10
+
+
+def problem(p, num_batches):
+    """Return weights of p stages of different widths, and batches with a factor each."""
+    widths = [3 + stage % 3 for stage in range(p + 1)]
+    weights = [torch.randn(w_out, w_in, dtype=torch.float64) for w_in, w_out in pairwise(widths)]
+    shapes = ((4, widths[0]), (4, widths[-1]))
+    batches = [
+        (*(torch.randn(s, dtype=torch.float64) for s in shapes), float(0.5 + torch.rand(())))
+        for _ in range(num_batches)
+    ]
+    return weights, batches
+
+
+def with_versions(weights, batches, lr, version_of):
+    """Train with the gradients of stage s for batch t taken at version `version_of(t, s)`."""
+    history = [[weight.clone()] for weight in weights]
+    for t, batch in enumerate(batches):
+        leaves = [old[max(0, version_of(t, s))].clone().requires_grad_() for s, old in enumerate(history)]
+        gradients = torch.autograd.grad(batch[2] * programs.loss_of(leaves, batch), leaves)
+        for old, gradient in zip(history, gradients, strict=True):
+            old.append(old[-1] - lr * gradient)
+    return [old[-1] for old in history]
+
+
+def assert_trains(launch, mode, p, num_batches, *, version_of, versions):
+    """Assert that pipedream_train ends with the right weights, and holds the right versions, of p stages."""
+    weights, batches = problem(p, num_batches)
+    shared = {"weights": weights, "batches": batches, "lr": 0.3, "mode": mode}
+    run = launch(programs.train, 1, shared=shared, process_group=False)
+    due = with_versions(weights, batches, 0.3, version_of)
+    newest = with_versions(weights, batches, 0.3, lambda t, _: t)
+    mistakes = {} if mode == "flush" else {"gradients at the newest weights": newest}
+    assert_matches(run["weights"], due, previous=weights, mistakes=mistakes, what=f"the weights after mode={mode!r}")
+    assert_matches(run["versions"], versions, what=f"the versions held by each stage with mode={mode!r}")
+    for stage, alive in enumerate(run.observed("alive")[0]):
+        assert alive <= versions[stage], (
+            f"{Mistake.MEMORY}\nWith mode={mode!r}, {alive} versions of stage {stage} were alive at once; {versions[stage]} are "
+            "needed. Let go of a version when no later gradient needs it."
+        )
+    assert run["calls_left"][0] == 0, "grad_fn must be called once for each batch."
+    assert_arguments_kept(run, "weights or batches")
