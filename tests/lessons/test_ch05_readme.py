@@ -45,7 +45,7 @@ def test_the_schedules_take_what_the_figures_say():
     assert ends == [33, 33]
     assert simulate(interleaved_1f1b_schedule(P, 2, M), t_f=1, t_b=2).makespan == 57
     assert simulate(zb_h1_schedule(P, M), t_f=1, t_b=1, t_w=1).makespan == 27
-    LESSON.says("end at {} where 1F1B, with a backward pass of 2, ends at {}", [27, 33])
+    LESSON.says("a step ends at {} where 1F1B, with a backward pass of 2, ends at {}", [27, 33])
 
 
 def test_closed_forms_of_every_size():
