@@ -33,6 +33,7 @@ class Mistake(StrEnum):
 
     OTHER_RANK = "values of another rank"
     NOT_REDUCED = "values that were never reduced over the ranks"
+    REDUCED = "values reduced over the ranks where each rank keeps its own"
     NOT_GATHERED = "each rank right only in its own block"
     ONE_BLOCK = "one block right, or one block wrong"
     ONE_RANK = "right on one rank only"

@@ -150,13 +150,13 @@ def _is_ours(name: str) -> bool:
     return any(name == ours or name.startswith(f"{ours}.") for ours in OURS)
 
 
-class RefusedError(RuntimeError):
+class LibraryClassError(RuntimeError):
     """Student code asks a library for what it should write itself."""
 
 
 def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise RefusedError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
+        raise LibraryClassError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
 
     return refuse
 

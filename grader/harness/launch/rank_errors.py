@@ -46,7 +46,7 @@ EXPLAINED: tuple[tuple[str, str, Mistake], ...] = (
     ),
 )
 OF_THE_RANK_SIDE: Mapping[str, Mistake] = MappingProxyType(
-    {"PeerError": Mistake.PEER, "RefusedError": Mistake.LIBRARY, "SystemExit": Mistake.EXIT}
+    {"PeerError": Mistake.PEER, "LibraryClassError": Mistake.LIBRARY, "SystemExit": Mistake.EXIT}
 )
 LOST_CONNECTION = "With these words gloo says that the rank at the other end has ended, or has closed the connection."
 
@@ -72,7 +72,7 @@ def error_text(rank: int, error: RankError, remains: Remains) -> str:
         head = f"{who} called sys.exit({error.message}) instead of returning."
     elif error.type == "PeerError":
         head = f"{who} {error.message}"
-    elif error.type == "RefusedError":
+    elif error.type == "LibraryClassError":
         head = f"{who} was stopped: {error.message}"
     elif (explained := _explained(error)) is not None:
         head = f"{who} raised {what}\n{explained[1]}"
