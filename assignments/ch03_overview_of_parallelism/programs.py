@@ -4,27 +4,11 @@ from functools import partial
 
 import torch.distributed as dist
 
-from course_env.rank_programs import attempt, share_memory
-
-
-def shard(student, *, x, dim, rank, world, mode, by_columns):
-    """Cut this rank's piece out of x; also whether it shares x's memory, and whether it is contiguous.
-
-    by_columns: let x, a matrix, lie in memory column by column
-    """
-    if by_columns:
-        x = x.t().contiguous().t()
-    piece = student.shard(x, dim, rank, world, mode)
-    return {"piece": piece, "aliases": share_memory([piece], [x]), "contiguous": piece.is_contiguous(), "x": x}
-
-
-def unshard(student, *, pieces, dim):
-    """Put pieces together again."""
-    return {"whole": student.unshard(pieces, dim)}
+from course_env.rank_programs import attempt
 
 
 def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs):
-    """Plan with costs from a table of (layout, bytes, seconds); count questions about other layouts, and repeated ones."""
+    """Plan with costs from a table of (layout, bytes, seconds); note which other layouts were asked about, and which twice."""
     table = {layout: (num_bytes, seconds) for layout, num_bytes, seconds in costs}
     asked = {"memory": [], "seconds": []}
 
@@ -41,9 +25,11 @@ def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs)
         memory=lambda layout: ask("memory", layout),
         seconds=lambda layout: ask("seconds", layout),
     )
-    unknown = sum(layout not in table for layouts in asked.values() for layout in layouts)
-    twice = sum(len(layouts) - len(set(layouts)) for layouts in asked.values())
-    return {"plans": list(plans), "unknown": unknown, "twice": twice}
+    observed = {
+        "unknown": [layout for layouts in asked.values() for layout in layouts if layout not in table],
+        "twice": {what: len(layouts) - len(set(layouts)) for what, layouts in asked.items()},
+    }
+    return {"plans": plans, "observed": observed}
 
 
 def average(student, *, x):
@@ -55,9 +41,10 @@ def average(student, *, x):
 
 
 def refused_plans(student, *, cfg, calls):
-    """Plan with each dict of sizes; return the ValueErrors."""
+    """Plan with each dict of sizes; return the plans and the ValueErrors, as `call_each` does."""
 
     def plan_with(sizes):
         return student.plan_layouts(cfg, mem_bytes=1, memory=lambda _: 0, seconds=lambda _: 0.0, **sizes)
 
-    return {"errors": [attempt(partial(plan_with, sizes))[1] for sizes in calls]}
+    ends = [attempt(partial(plan_with, sizes)) for sizes in calls]
+    return {"values": [value for value, _ in ends], "errors": [error for _, error in ends]}

@@ -18,8 +18,10 @@ def plan_layouts(
 ) -> list[Layout]:
     """Return every layout that can run, the fastest first.
 
-    memory, seconds: what the fullest accelerator holds under a layout, and how long a step takes; asked for possible
-        layouts only, and each only once
+    n_gpus, gpus_per_node: accelerators in all, and in each node; global_batch: sequences of a step
+    mem_bytes: what one accelerator has, at least 1
+    memory, seconds: what the fullest accelerator holds under a layout, and how long a step takes; each is asked for possible
+        layouts only, and for each of them at most once
 
     A layout is possible if
     * tp * pp * dp = n_gpus,
