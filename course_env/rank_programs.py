@@ -14,21 +14,23 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Call one of the student's functions once per dict of arguments.
 
     `values` holds what each call returned (None where it raised), `errors` its ValueError as `attempt` reports it (""
-    where it returned), `changed` whether it changed its arguments. Raises: whatever else a call raises.
+    where it returned). As observed, `written` says whether it changed its arguments. Raises: whatever else a call raises.
     """
     called = getattr(student, function)
-    ends: dict[str, list[Any]] = {"values": [], "errors": [], "changed": []}
+    values: list[Any] = []
+    errors: list[str] = []
+    written: list[bool] = []
     for arguments in calls:
         before = copy.deepcopy(arguments)
         value, error = attempt(partial(called, **arguments))
-        ends["values"].append(value)
-        ends["errors"].append(error)
-        ends["changed"].append(not same(before, arguments))
-    return ends
+        values.append(value)
+        errors.append(error)
+        written.append(not same(before, arguments))
+    return {"values": values, "errors": errors, "observed": {"written": written}}
 
 
 def attempt(call: Callable[[], T], catching: tuple[type[Exception], ...] = (ValueError,)) -> tuple[T | None, str]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from course_env.rank_programs import share_memory, tensors_in
+from course_env.rank_programs import WriteWatch, share_memory, tensors_in
 
 OVERWRITTEN = 77
 
@@ -19,12 +19,14 @@ def shard(student, *, x, dim, rank, world, mode, by_columns=False, as_parameter=
     """
     x = x.t().contiguous().t() if by_columns else x
     x = nn.Parameter(x) if as_parameter else x
+    watch = WriteWatch([x])
     piece = student.shard(x, dim, rank, world, mode)
     after = x.detach().clone()
     memory = _memory_of(piece)
     copied = piece.detach().clone() if isinstance(piece, Tensor) else piece
     observed = {
-        "aliases": share_memory(tensors_in(piece), [x]),
+        "written": watch.written(),
+        "shares_memory": share_memory(tensors_in(piece), [x]),
         "contiguous": all(tensor.is_contiguous() for tensor in tensors_in(piece)),
         "has_graph": any(tensor.requires_grad for tensor in tensors_in(piece)),
     }
@@ -35,10 +37,11 @@ def shard(student, *, x, dim, rank, world, mode, by_columns=False, as_parameter=
 
 def unshard(student, *, pieces, dim):
     """Put pieces together again, then overwrite them. whole, later: the tensor, and what it is after that; pieces: after the call."""
+    watch = WriteWatch(pieces)
     whole = student.unshard(pieces, dim)
     copied = whole.detach().clone() if isinstance(whole, Tensor) else whole
     after = [piece.clone() for piece in pieces]
-    observed = {"aliases": share_memory(tensors_in(whole), pieces)}
+    observed = {"written": watch.written(), "shares_memory": share_memory(tensors_in(whole), pieces)}
     for piece in pieces:
         piece.fill_(OVERWRITTEN)
     return {"whole": copied, "later": whole, "pieces": after, "observed": observed}

@@ -6,6 +6,7 @@ import torch
 
 from course_env.rank_programs import call_each
 from grader.harness import assert_each_returns
+from grader.harness.mistake import Mistake
 
 GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
 
@@ -31,8 +32,8 @@ def assert_as_good_as_any(launch, cases):
     """Every split is one, and none is better: with less for the most expensive stage there would be more stages."""
     calls = [{"costs": costs, "stages": stages} for costs, stages in cases]
     run = launch(call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
-    ends = zip(run["values"][0], run["errors"][0], run["changed"][0], strict=True)
-    for (costs, stages), (found, error, changed) in zip(cases, ends, strict=True):
+    ends = zip(run["values"][0], run["errors"][0], run.observed("written")[0], strict=True)
+    for (costs, stages), (found, error, written) in zip(cases, ends, strict=True):
         told = f"partition_layers({costs}, {stages})"
         assert not error, f"{told} raised {error}, where an answer is due"
         assert isinstance(found, list), f"{told} returned {found!r}, where a list is due"
@@ -44,7 +45,7 @@ def assert_as_good_as_any(launch, cases):
         assert needs_more(costs, stages, most - 1), (
             f"{told} returned {found}, whose most expensive stage costs {most}, and a cheaper one is possible"
         )
-        assert not changed, f"{told} wrote to its argument"
+        assert not written, f"{Mistake.WROTE_TO_ARGUMENT}\n{told} wrote to costs, which are the caller's"
 
 
 def assert_splits(launch, cases, expected, *, why=None, mistakes=None):

@@ -3,7 +3,15 @@
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs_sharding as programs
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
+
+NOT_CONTIGUOUS = (
+    f"{Mistake.NOT_CONTIGUOUS}\nA piece is not contiguous: clone() alone keeps the strides of a narrowed tensor."
+)
+HAS_GRAPH = (
+    f"{Mistake.SHARES_MEMORY}\nA piece of an nn.Parameter has a graph, which leads to x and keeps all of it alive: detach() it."
+)
 
 
 def cut(x, dim, world, mode):
@@ -16,7 +24,7 @@ def cut(x, dim, world, mode):
 
 
 def assert_cut(launch, x, dim, world, mode, **how):
-    """Every rank has its piece, in memory of its own, and together they are x again.
+    """Every rank has its piece, and together they are x again; x stays as it was.
 
     how: `by_columns` or `as_parameter` of `programs_sharding.shard`
     """
@@ -24,21 +32,19 @@ def assert_cut(launch, x, dim, world, mode, **how):
     run = launch(programs.shard, world, shared=shared, per_rank={"rank": range(world)}, process_group=False)
     assert_same(run["piece"], PerRank(cut(x, dim, world, mode)), what="the piece")
     assert_same(run["x"], x, what="x after the call")
-    assert_joined(launch, list(run["piece"]), dim, x)
+    whole = launch(programs.unshard, 1, shared={"pieces": list(run["piece"]), "dim": dim}, process_group=False)
+    assert_same(whole["whole"], x, what="unshard of all pieces")
     return run
 
 
 def assert_own_memory(run, x, dim, world, mode):
     """The pieces of a run of `assert_cut` are contiguous, without a graph, and in memory that is theirs alone."""
     due = cut(x, dim, world, mode)
-    for rank, aliases in enumerate(run.observed("aliases")):
-        assert not aliases, f"The piece of rank {rank} shares memory with x: as long as it lives, all of x does."
+    assert_arguments_kept(run, "x")
     assert_same(run["later"], PerRank(due), what="the piece, once x has other values,")
-    for rank, contiguous in enumerate(run.observed("contiguous")):
-        assert contiguous, f"The piece of rank {rank} is not contiguous."
+    assert all(run.observed("contiguous")), NOT_CONTIGUOUS
+    assert not any(run.observed("has_graph")), HAS_GRAPH
     assert_same(run["memory"], PerRank([piece.flatten() for piece in due]), what="what lies in the piece's memory")
-    for rank, has_graph in enumerate(run.observed("has_graph")):
-        assert not has_graph, f"The piece of rank {rank} has a graph, which leads to x and keeps all of it alive."
 
 
 def assert_joined(launch, pieces, dim, whole):
@@ -46,8 +52,7 @@ def assert_joined(launch, pieces, dim, whole):
     run = launch(programs.unshard, 1, shared={"pieces": pieces, "dim": dim}, process_group=False)
     assert_same(run["whole"], whole, what="unshard of all pieces")
     assert_same(run["pieces"], pieces, what="the pieces after unshard")
-    number = "the only piece" if len(pieces) == 1 else "a piece"
-    assert not any(run.observed("aliases")), f"What unshard returns shares memory with {number}: it must be a copy."
+    assert_arguments_kept(run, "shards")
     assert_same(run["later"], whole, what="unshard's result, once the pieces have other values,")
 
 

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+    from grader.harness.compare.arguments import assert_arguments_kept
     from grader.harness.compare.equivalence import assert_matches
     from grader.harness.per_rank import PerRank
 
-__all__ = ["PerRank", "assert_matches", "exercise"]
+__all__ = ["PerRank", "assert_arguments_kept", "assert_matches", "exercise"]
 
-_HOMES = {"PerRank": "per_rank", "assert_matches": "compare.equivalence"}
+_HOMES = {
+    "PerRank": "per_rank",
+    "assert_arguments_kept": "compare.arguments",
+    "assert_matches": "compare.equivalence",
+}
 
 
 def exercise(name: str, *, aspect: str) -> "pytest.MarkDecorator":

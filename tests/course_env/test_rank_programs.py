@@ -40,7 +40,11 @@ def test_each_call_has_a_value_or_an_error():
     """A call that returned has "" as its error; one that raised has None as its value, and type and text as its error."""
     ends = call_each(SimpleNamespace(half=half), function="half", calls=[{"n": 4}, {"n": 3}])
 
-    assert ends == {"values": [2, None], "errors": ["", "ValueError: 3 is odd"], "changed": [False, False]}
+    assert ends == {
+        "values": [2, None],
+        "errors": ["", "ValueError: 3 is odd"],
+        "observed": {"written": [False, False]},
+    }
     assert error_types(ends["errors"]) == ["", "ValueError"]
 
 
@@ -52,7 +56,7 @@ def test_a_call_that_changes_its_arguments_is_noticed(function, arguments):
     """Lists, dicts and tensors, and tensors in lists, are compared with copies that were made before the call."""
     ends = call_each(SimpleNamespace(f=lambda x: [None, function(x)][0]), function="f", calls=[{"x": arguments}])
 
-    assert ends["changed"] == [True]
+    assert ends["observed"]["written"] == [True]
 
 
 @pytest.mark.parametrize("error", [NotImplementedError("TODO(half)"), TypeError("no")])
