@@ -49,6 +49,10 @@ class Mistake(StrEnum):
     SHARES_MEMORY = "a result that shares memory with what the caller passed"
     NOT_CONTIGUOUS = "a result that is not contiguous"
 
+    DID_NOT_RAISE = "no error where one is due"
+    OTHER_ERROR = "another error than the one that is due"
+    RAISED = "an error where an answer is due"
+
     CHECK = "a check that does not hold"
     MORE_COMMUNICATION = "more communication than needed"
     UNUSABLE = "a result that the test cannot use"
