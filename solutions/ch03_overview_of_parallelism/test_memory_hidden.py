@@ -37,8 +37,7 @@ def is_on(name, cfg, layout, stage):
 def parameters_of(cfg, layout, stage):
     """Return how many parameters one rank of a stage holds of a model that is really made, cut and split."""
     padded = -(-cfg.vocab_size // layout.tp) * layout.tp
-    with torch.device("meta"):
-        model = TinyGPT(replace(cfg, vocab_size=padded))
+    model = TinyGPT(replace(cfg, vocab_size=padded))
     named = [(name, p) for name, p in model.named_parameters() if is_on(name, cfg, layout, stage)]
     return sum(p.numel() // (layout.tp if name.endswith(SPLIT) else 1) for name, p in named)
 
