@@ -7,14 +7,20 @@ import torch.distributed as dist
 from course_env.rank_programs import attempt
 
 
-def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs):
-    """Plan with costs from a table of (layout, bytes, seconds); note which other layouts were asked about, and which twice."""
+def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs, strict=False):
+    """Plan with costs from a table of (layout, bytes, seconds); note which other layouts were asked about, and which twice.
+
+    strict: from the first question about another layout, or the second about one, nothing fits and the slowest is the fastest
+    """
     table = {layout: (num_bytes, seconds) for layout, num_bytes, seconds in costs}
     asked = {"memory": [], "seconds": []}
 
     def ask(what, layout):
         asked[what].append(layout)
-        return table.get(layout, (0, 0.0))[what == "seconds"]
+        num_bytes, seconds = table.get(layout, (0, 0.0))
+        if strict and not all(len(one) == len(set(one)) and set(one) <= set(table) for one in asked.values()):
+            num_bytes, seconds = mem_bytes + 1, -seconds
+        return {"memory": num_bytes, "seconds": seconds}[what]
 
     plans = student.plan_layouts(
         cfg,

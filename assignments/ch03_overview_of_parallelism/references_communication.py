@@ -26,11 +26,12 @@ def assert_bytes(launch, cases, *, cfg=CFG):
             wrong = found[key]
             assert isinstance(wrong, int | Fraction), f"{told}: {key} is {wrong!r}, and bytes are exact: an int or a Fraction"
             words = (signs[0] if signs else {}).get((key, wrong)) or _factor(wrong, right)
-            assert wrong == right, f"{told}: {key} is {wrong} bytes, and {right} are due{words and ': ' + words}"
+            if wrong != right:
+                raise AssertionError(f"{told}: {key} is {wrong} bytes, and {right} are due{words and ': ' + words}")
 
 
 def _factor(wrong, right):
     if not right:
         return "there is one rank, and nobody to send to" if wrong else ""
     ratio = Fraction(wrong, right)
-    return "" if ratio in (0, 1) else f"yours is {ratio} of what is due"
+    return "" if ratio in (0, 1) else f"yours is {ratio} times that"

@@ -11,6 +11,7 @@ from course_env.layout import Layout
 
 CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, n_kv_head=2, d_model=16, max_seq=8)
 WIDE = GPTConfig(vocab_size=40, n_layer=4, n_head=8, d_model=16, max_seq=8)
+SIX = GPTConfig(vocab_size=40, n_layer=2, n_head=6, d_model=24, max_seq=8)
 
 ENOUGH = 1000
 
@@ -21,6 +22,7 @@ TABLES = {
     (CFG, 4, 4, 4): {(1, 1, 4): (1,), (1, 2, 2): (1, 2), (2, 1, 2): (1, 2), (2, 2, 1): (1, 2, 4)},
     (CFG, 4, 4, 8): {(1, 1, 4): (1, 2), (1, 2, 2): (1, 2, 4), (2, 1, 2): (1, 2, 4), (2, 2, 1): (1, 2, 4, 8)},
     (CFG, 6, 3, 6): {(1, 1, 6): (1,), (1, 2, 3): (1, 2), (1, 3, 2): (1, 3), (1, 6, 1): (1, 2, 3, 6)},
+    (SIX, 6, 3, 6): {(1, 1, 6): (1,), (1, 2, 3): (1, 2), (3, 1, 2): (1, 3), (3, 2, 1): (1, 2, 3, 6)},
     (CFG, 8, 2, 24): {
         **{(1, 1, 8): (1, 3), (1, 2, 4): (1, 2, 3, 6)},
         **{(2, 1, 4): (1, 2, 3, 6), (2, 2, 2): (1, 2, 3, 4, 6, 12)},
@@ -52,44 +54,40 @@ def with_costs(layouts, *, speeds=9):
     return [(layout, size, float(second)) for layout, size, second in zip(layouts, sizes, seconds, strict=True)]
 
 
-def plan(launch, costs, *, cfg=CFG, n_gpus, gpus_per_node, global_batch, mem_bytes=ENOUGH):
-    """Run the student's planner on a table of costs."""
+def plan(launch, costs, *, cfg=CFG, n_gpus, gpus_per_node, global_batch, mem_bytes=ENOUGH, strict=False):
+    """Run the student's planner on a table of costs. strict: who asks what need not be asked gets wrong answers from then on."""
     shared = {"cfg": cfg, "n_gpus": n_gpus, "gpus_per_node": gpus_per_node, "global_batch": global_batch}
-    return launch(programs.plan, 1, shared=shared | {"costs": costs, "mem_bytes": mem_bytes}, process_group=False)
+    shared |= {"costs": costs, "mem_bytes": mem_bytes, "strict": strict}
+    return launch(programs.plan, 1, shared=shared, process_group=False)
 
 
 def assert_plans(run, costs, mem_bytes=ENOUGH, *, ties=False):
     """The plans are the layouts of the table that fit, the fastest first; with `ties` also equally fast ones are in order."""
     (found,) = run["plans"]
-    assert isinstance(found, list), f"plan_layouts returned {found!r}, where a list is due"
-    assert all(isinstance(one, Layout) for one in found), f"plan_layouts returned a list with something that is no Layout"
+    problem = wrong_with(found, costs, mem_bytes, ties=ties)
+    if problem:
+        raise AssertionError(problem)
+
+
+def wrong_with(found, costs, mem_bytes, *, ties):
+    """Return what is wrong with these plans, or ""."""
+    if not isinstance(found, list) or not all(isinstance(one, Layout) for one in found):
+        return f"plan_layouts returned {found!r}, where a list of Layouts is due"
     size, seconds = ({one: row[number] for one, *row in costs} for number in (0, 1))
-    _assert_all_there(found, [one for one in size if size[one] <= mem_bytes])
     for one in found:
-        assert one in size, f"{layout_text(one)} is not possible here{_odd(one, size)}"
-        assert size[one] <= mem_bytes, f"{layout_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
-        assert found.count(one) == 1, f"{layout_text(one)} is listed {found.count(one)} times"
-    for one, after in pairwise(found):
-        told = f"{layout_text(one)} comes before {layout_text(after)}"
-        assert seconds[one] <= seconds[after], f"{told}, and takes {seconds[one]} s where that takes {seconds[after]} s"
-        if ties and seconds[one] == seconds[after]:
-            for name in ("tp", "pp", "zero", "micro_batch"):
-                less, more = getattr(one, name), getattr(after, name)
-                assert less <= more, f"{told}, is as fast, and its {name} is larger"
-                if less < more:
-                    break
+        if one not in size:
+            return f"{layout_text(one)} is not possible here{_odd(one, size)}"
+        if size[one] > mem_bytes:
+            return f"{layout_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
+        if found.count(one) > 1:
+            return f"{layout_text(one)} is listed {found.count(one)} times"
+    missing = [one for one in size if size[one] <= mem_bytes and one not in found]
+    if missing:
+        return f"{len(missing)} layouts that can run are missing, such as {_lost(missing[0], found, size, mem_bytes)}"
+    return next(filter(None, (_disorder(one, after, seconds, ties=ties) for one, after in pairwise(found))), "")
 
 
 NAMES = ("tp", "pp", "dp", "zero", "micro_batch", "n_micro")
-
-
-def _assert_all_there(found, due):
-    missing = [one for one in due if one not in found]
-    if missing:
-        one = missing[0]
-        none = next((name for name in NAMES if all(getattr(other, name) != getattr(one, name) for other in found)), None)
-        more = f": none of yours has {none}={getattr(one, none)}" if found and none else ""
-        raise AssertionError(f"{len(missing)} of {len(due)} layouts that can run are missing, such as {layout_text(one)}{more}")
 
 
 def _odd(one, possible):
@@ -100,3 +98,22 @@ def _odd(one, possible):
         if not like:
             return f": no possible layout has {name}={getattr(one, name)}" + (" beside that" if name != "tp" else "")
     return ": possible ones leave schedule, sp and recompute as they are"
+
+
+def _lost(one, found, size, mem_bytes):
+    """Return a layout that is missing, what it takes, and which of its numbers none of those found has."""
+    none = next((name for name in NAMES if all(getattr(other, name) != getattr(one, name) for other in found)), None)
+    more = f"; none of yours has {none}={getattr(one, none)}" if found and none else ""
+    return f"{layout_text(one)}, which takes {size[one]} of {mem_bytes} bytes{more}"
+
+
+def _disorder(one, after, seconds, *, ties):
+    """Return why a layout may not come before another, or ""."""
+    told = f"{layout_text(one)} comes before {layout_text(after)}"
+    if seconds[one] > seconds[after]:
+        return f"{told}, and takes {seconds[one]:g} s where that takes {seconds[after]:g} s"
+    for name in ("tp", "pp", "zero", "micro_batch"):
+        less, more = getattr(one, name), getattr(after, name)
+        if ties and seconds[one] == seconds[after] and less != more:
+            return f"{told}, is as fast, and its {name} is larger" if less > more else ""
+    return ""

@@ -32,10 +32,12 @@ TIES = (
 def test_gpt2_on_four_stages(launch):
     """GPT-2's embedding and head weigh as much as five blocks and a half each: 1, 6, 6 and 1 layers are best."""
     mistakes = {
-        "equal numbers of layers, where equal costs are the aim": [[4, 3, 3, 4]],
-        "this fills stages up to the average from the front, and the last one pays for it": [[3, 5, 5, 1]],
+        "equal numbers of layers, where equal costs are the aim": [[4, 4, 3, 3]],
+        "about equal numbers of layers, where equal costs are the aim": [[4, 3, 3, 4]],
+        "stages are filled up to the average from the front, and the last one pays for it": [[1, 5, 5, 3]],
     }
-    assert_splits(launch, [(GPT2, 4)], [[1, 6, 6, 1]], mistakes=mistakes)
+    why = "the most expensive of these stages costs 42,527,232, and that of every other split costs more"
+    assert_splits(launch, [(GPT2, 4)], [[1, 6, 6, 1]], why=why, mistakes=mistakes)
 
 
 @exercise("partition_layers", aspect="equivalence")

@@ -39,7 +39,7 @@ def comm_bytes_per_step(
     m = layout.n_micro
     activations = layout.micro_batch * cfg.max_seq * cfg.d_model * bytes_per_value
     gathers = {0: 2, 1: 2, 2: m + 1, 3: 3 * m}[layout.zero]  # an all-reduce is as much as two of them
-    # of a pair of split layers: forward, once more with full recomputation, backward; and the input gathered again
+    # of a block: two gathers and two scatters a pass, and what sp gathers again in the backward pass
     passes = 4 * (2 + (layout.recompute == "full")) + 2 * layout.sp
     neighbours = (stage > 0) + (stage < layout.pp - 1)
     return {
