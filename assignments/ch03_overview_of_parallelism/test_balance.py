@@ -2,6 +2,7 @@
 
 import torch
 
+from assignments.ch03_overview_of_parallelism import programs
 from assignments.ch03_overview_of_parallelism.references_balance import (
     GPT2,
     assert_as_good_as_any,
@@ -10,6 +11,7 @@ from assignments.ch03_overview_of_parallelism.references_balance import (
 )
 from course_env.rank_programs import call_each
 from grader.harness import assert_each_raises, exercise
+from grader.harness.mistake import Mistake
 
 # costs, stages, the split due, and the equally good one whose first stages are longest
 TIES = (
@@ -54,6 +56,15 @@ def test_equally_good_splits_begin_with_short_stages(launch):
     why = "of equally good splits it is the one with the fewest layers in the first stage, then in the second, and so on"
     mistakes = {"the first stages are as long as they can be": list(longest_first)}
     assert_splits(launch, list(cases), list(due), why=why, mistakes=mistakes)
+
+
+@exercise("partition_layers", aspect="property")
+def test_costs_stay_as_they_were(launch):
+    """The costs are the caller's, who may want to split them again."""
+    run = launch(programs.partition, 1, shared={"costs": [4, 1, 3, 2], "stages": 2}, process_group=False)
+    if run["costs"][0] != [4, 1, 3, 2]:
+        raise AssertionError(f"{Mistake.WROTE_TO_ARGUMENT}\npartition_layers([4, 1, 3, 2], 2) left costs as {run['costs'][0]}.")
+    assert_as_good_as_any(launch, [((4, 1, 3, 2), 2)])
 
 
 @exercise("partition_layers", aspect="robustness")
