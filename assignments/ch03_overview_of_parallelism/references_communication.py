@@ -24,7 +24,9 @@ def assert_bytes(launch, cases, *, cfg=CFG):
         assert set(found) == {"dp", "tp", "pp"}, f"{told} has the keys {sorted(found)}, and dp, tp and pp are due"
         for key, right in due.items():
             wrong = found[key]
-            assert isinstance(wrong, int | Fraction), f"{told}: {key} is {wrong!r}, and bytes are exact: an int or a Fraction"
+            assert isinstance(wrong, int | Fraction), (
+                f"{told}: {key} is {wrong!r}, and bytes are exact: an int or a Fraction"
+            )
             words = (signs[0] if signs else {}).get((key, wrong)) or _factor(wrong, right)
             if wrong != right:
                 raise AssertionError(f"{told}: {key} is {wrong} bytes, and {right} are due{words and ': ' + words}")

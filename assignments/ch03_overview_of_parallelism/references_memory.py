@@ -22,7 +22,9 @@ def assert_reports(launch, cases):
             assert isinstance(wrong, int), f"{told}: {part} are {wrong!r}, where a whole number of bytes is due"
             words = (more[0] if more else {}).get((part, wrong)) or _factor(wrong, right)
             if wrong != right:
-                raise AssertionError(f"{told}: {part} take {wrong:,} bytes, and {right:,} are due{words and ': ' + words}")
+                raise AssertionError(
+                    f"{told}: {part} take {wrong:,} bytes, and {right:,} are due{words and ': ' + words}"
+                )
 
 
 def layout_text(layout):

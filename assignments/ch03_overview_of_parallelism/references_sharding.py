@@ -9,9 +9,7 @@ from grader.harness.mistake import Mistake
 NOT_CONTIGUOUS = (
     f"{Mistake.NOT_CONTIGUOUS}\nA piece is not contiguous: clone() alone keeps the strides of a narrowed tensor."
 )
-HAS_GRAPH = (
-    f"{Mistake.SHARES_MEMORY}\nA piece of an nn.Parameter has a graph, which leads to x and keeps all of it alive: detach() it."
-)
+HAS_GRAPH = f"{Mistake.SHARES_MEMORY}\nA piece of an nn.Parameter has a graph, which leads to x and keeps all of it alive: detach() it."
 
 
 def cut(x, dim, world, mode):

@@ -25,7 +25,9 @@ def assert_runs(stages, p, m, t_f, t_b):
             ends[stage, slot.kind, slot.micro_batch] = slot.end
     assert len(orders) == 1, f"backward passes of {call} go in different orders on different stages"
     (order,) = orders
-    assert list(order) in (list(range(m)), list(reversed(range(m)))), f"backward passes of {call} go in the order {order}"
+    assert list(order) in (list(range(m)), list(reversed(range(m)))), (
+        f"backward passes of {call} go in the order {order}"
+    )
     for stage, slots in enumerate(stages):
         free = 0
         for slot in slots:

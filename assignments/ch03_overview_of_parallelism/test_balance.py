@@ -53,7 +53,9 @@ def test_no_split_is_better(launch):
 def test_equally_good_splits_begin_with_short_stages(launch):
     """Where several splits are as good, the first stage is as short as it can be, then the second."""
     cases, due, longest_first = zip(*(((costs, stages), one, other) for costs, stages, one, other in TIES), strict=True)
-    why = "of equally good splits it is the one with the fewest layers in the first stage, then in the second, and so on"
+    why = (
+        "of equally good splits it is the one with the fewest layers in the first stage, then in the second, and so on"
+    )
     mistakes = {"the first stages are as long as they can be": list(longest_first)}
     assert_splits(launch, list(cases), list(due), why=why, mistakes=mistakes)
 
@@ -63,7 +65,9 @@ def test_costs_stay_as_they_were(launch):
     """The costs are the caller's, who may want to split them again."""
     run = launch(programs.partition, 1, shared={"costs": [4, 1, 3, 2], "stages": 2}, process_group=False)
     if run["costs"][0] != [4, 1, 3, 2]:
-        raise AssertionError(f"{Mistake.WROTE_TO_ARGUMENT}\npartition_layers([4, 1, 3, 2], 2) left costs as {run['costs'][0]}.")
+        raise AssertionError(
+            f"{Mistake.WROTE_TO_ARGUMENT}\npartition_layers([4, 1, 3, 2], 2) left costs as {run['costs'][0]}."
+        )
     assert_as_good_as_any(launch, [((4, 1, 3, 2), 2)])
 
 

@@ -76,7 +76,11 @@ AGAIN = "with sp a rank kept only its part of each pair's input, and gathers it 
 @pytest.mark.parametrize(
     ("how", "due", "mistakes"),
     [
-        ({}, 55_296, {27_648: "half of it; an all-reduce is a reduce-scatter and an all-gather, and a block has two pairs"}),
+        (
+            {},
+            55_296,
+            {27_648: "half of it; an all-reduce is a reduce-scatter and an all-gather, and a block has two pairs"},
+        ),
         ({"recompute": "selective"}, 55_296, {82_944: "selective recomputation does nothing again that is sent"}),
         ({"recompute": "full"}, 82_944, {55_296: "with full recomputation the forward pass is done once more"}),
         ({"sp": True}, 69_120, {55_296: AGAIN, 82_944: "the input is gathered again, and nothing is scattered again"}),

@@ -83,7 +83,10 @@ def test_what_a_gpu_holds(launch):
             *(SMALL, Layout(micro_batch=2), 0, MemReport(**_states(31_360), activations=58_368)),
             {
                 ("parameters", 32_640): "on a single stage a tied head is the embedding itself, and no copy",
-                ("activations", 67_584): "cfg says how many key heads there are, and how wide the feed-forward block is inside",
+                (
+                    "activations",
+                    67_584,
+                ): "cfg says how many key heads there are, and how wide the feed-forward block is inside",
             },
         ),
         (
@@ -169,7 +172,13 @@ def test_the_first_stage_is_the_fullest_in_1f1b(launch, schedule, n_micro, in_fl
         (4, 2, 0, (2002, 502, 3012), {"pieces are rounded up": (2002, 500, 3000)}),
         (4, 3, 0, (502, 502, 3012), {"pieces are rounded up": (500, 500, 3000)}),
         (4, 1, 100, (2002, 2002, 3012), {"what ZeRO 1 leaves whole needs nothing beside it": (2202, 2202, 3012)}),
-        (1, 3, 100, (2002, 2002, 12012), {"with dp = 1 nothing is gathered, and nothing held twice": (2202, 2202, 12012)}),
+        (
+            1,
+            3,
+            100,
+            (2002, 2002, 12012),
+            {"with dp = 1 nothing is gathered, and nothing held twice": (2202, 2202, 12012)},
+        ),
         (
             *(4, 2, 100, (2002, 702, 3012)),
             {

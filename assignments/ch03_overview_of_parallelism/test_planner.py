@@ -17,7 +17,9 @@ from grader.harness import assert_each_raises, exercise
 
 
 @exercise("planner", aspect="equivalence")
-@pytest.mark.parametrize(("n_gpus", "gpus_per_node", "global_batch"), [(1, 1, 4), (4, 4, 8), (6, 3, 6), (12, 4, 12), (8, 2, 24)])
+@pytest.mark.parametrize(
+    ("n_gpus", "gpus_per_node", "global_batch"), [(1, 1, 4), (4, 4, 8), (6, 3, 6), (12, 4, 12), (8, 2, 24)]
+)
 def test_all_layouts_that_can_run_are_found(launch, n_gpus, gpus_per_node, global_batch):
     """Every possible layout that fits is there once, the fastest first."""
     costs = with_costs(listed(CFG, n_gpus, gpus_per_node, global_batch), speeds=10**6)

@@ -39,7 +39,12 @@ def test_sizes_that_do_not_divide(launch, n, world, mode):
             {
                 "those are the balanced sizes, and chunk is the default": [3, 3, 2, 2],
                 "the remainder is dropped": [2, 2, 2, 2],
-                "the last rank takes the rest, where all but the last pieces have ceil(n / world) entries": [2, 2, 2, 4],
+                "the last rank takes the rest, where all but the last pieces have ceil(n / world) entries": [
+                    2,
+                    2,
+                    2,
+                    4,
+                ],
             },
         ),
         (

@@ -52,7 +52,9 @@ def activation_bytes_per_layer(
     if recompute == "full":
         return 2 * tokens * h // between
     whole = 10 * tokens * h  # inputs of two LayerNorms and of the two split blocks, and two masks
-    split = tokens * (4 * h + 4 * k * (h // a) + 4 * f)  # queries and attended values, keys and values, two inner widths
+    split = tokens * (
+        4 * h + 4 * k * (h // a) + 4 * f
+    )  # queries and attended values, keys and values, two inner widths
     scores = 5 * a * s * s * b if recompute == "none" else 0
     return whole // between + (split + scores) // t
     ### END SOLUTION

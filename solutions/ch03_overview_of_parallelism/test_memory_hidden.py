@@ -130,8 +130,12 @@ def test_a_tied_head_is_held_twice(launch):
 def test_one_rank_shares_with_nobody(student):
     """A single data-parallel rank holds everything once, whatever ZeRO and the unit are."""
     mistakes = {"with dp = 1 nothing is held twice": (2 * 60, 2 * 60, 12 * 50)}
-    assert_returns(student.zero_bytes, {"n_params": 50, "dp": 1, "zero": 3, "unit": 10}, (100, 100, 600), mistakes=mistakes)
-    assert_returns(student.zero_bytes, {"n_params": 10**18 + 1, "dp": 3, "zero": 1}, _of(10**18 + 1, -(-(10**18 + 1) // 3)))
+    assert_returns(
+        student.zero_bytes, {"n_params": 50, "dp": 1, "zero": 3, "unit": 10}, (100, 100, 600), mistakes=mistakes
+    )
+    assert_returns(
+        student.zero_bytes, {"n_params": 10**18 + 1, "dp": 3, "zero": 1}, _of(10**18 + 1, -(-(10**18 + 1) // 3))
+    )
 
 
 def _of(whole, piece):
@@ -142,13 +146,26 @@ def _of(whole, piece):
 def test_other_arguments_are_refused(launch):
     """Each argument is checked by itself."""
     good = {"s": 6, "b": 1, "h": 8, "a": 4, "t": 4}
-    wrong = [{"h": 6}, {"a": 6}, {"sequence_parallel": True}, {"k": 2}, {"f": 6}, {"k": 0}, {"s": 0}, {"t": 0}, {"h": 0}]
+    wrong = [
+        {"h": 6},
+        {"a": 6},
+        {"sequence_parallel": True},
+        {"k": 2},
+        {"f": 6},
+        {"k": 0},
+        {"s": 0},
+        {"t": 0},
+        {"h": 0},
+    ]
     calls = [good | one for one in wrong] + [good, good | {"f": 8}]
     run = launch(call_each, 1, shared={"function": "activation_bytes_per_layer", "calls": calls}, process_group=False)
     assert_each_raises(run, "activation_bytes_per_layer", calls, ["ValueError"] * len(wrong) + ["", ""])
     cfg = GPTConfig(vocab_size=50, n_layer=4, n_head=4, n_kv_head=2, d_model=16, d_ff=6, max_seq=4)
     layouts = [Layout(tp=4), Layout(tp=2), Layout(pp=3)]
     calls = [{"cfg": cfg, "layout": layout} for layout in layouts]
-    calls += [{"cfg": replace(cfg, d_ff=7), "layout": Layout(tp=2)}, {"cfg": replace(cfg, n_kv_head=1), "layout": Layout(tp=2)}]
+    calls += [
+        {"cfg": replace(cfg, d_ff=7), "layout": Layout(tp=2)},
+        {"cfg": replace(cfg, n_kv_head=1), "layout": Layout(tp=2)},
+    ]
     run = launch(call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
     assert_each_raises(run, "memory_per_gpu", calls, ["ValueError", "", "ValueError", "ValueError", "ValueError"])

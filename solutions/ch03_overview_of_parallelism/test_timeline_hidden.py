@@ -27,7 +27,9 @@ def test_other_shares(student):
     for _ in range(6):
         p, m = drawn(2, 50)
         assert_returns(student.utilisation, (p, m, "naive"), Fraction(1, p))
-        mistakes = {"that is the bubble, and what is left of it is due": Fraction(p - 1, m + p - 1)} if m != p - 1 else {}
+        mistakes = (
+            {"that is the bubble, and what is left of it is due": Fraction(p - 1, m + p - 1)} if m != p - 1 else {}
+        )
         assert_returns(student.utilisation, (p, m, "pipelined"), Fraction(m, m + p - 1), mistakes=mistakes)
 
 
@@ -38,7 +40,9 @@ def test_more_micro_batches_are_better(student):
     alone = assert_returns(student.utilisation, (p, 1, "pipelined"), Fraction(1, p))
     shares = [alone, *(student.utilisation(p, m, "pipelined") for m in (2, 8, 1000))]
     assert shares == sorted(shares), f"with 1, 2, 8 and 1000 micro-batches {p} stages work {shares} of the time"
-    assert shares[-1] < 1, f"with 1000 micro-batches {p} stages work {shares[-1]} of the time, and the bubble never is 0"
+    assert shares[-1] < 1, (
+        f"with 1000 micro-batches {p} stages work {shares[-1]} of the time, and the bubble never is 0"
+    )
 
 
 @exercise("timeline", aspect="robustness")

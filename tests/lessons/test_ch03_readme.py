@@ -95,7 +95,10 @@ WORKED = (
     ("in our unit $5as/h$: for GPT-3 {:.0f}", [5 * 96 * SEQ / H]),
     ("| alone | {:.0f} |", [layer()]),
     ("| $t = 8$ | {:.0f} |", [layer(t=8)]),
-    ("| and sequence-parallel | {:.0f} |\n| and selective recomputation | {:.0f} |", [layer(**SP), layer(**SP, recompute="selective")]),
+    (
+        "| and sequence-parallel | {:.0f} |\n| and selective recomputation | {:.0f} |",
+        [layer(**SP), layer(**SP, recompute="selective")],
+    ),
     ("| $t = 8$, full recomputation | {:.0f} |", [layer(t=8, recompute="full")]),
     ("| and sequence-parallel | {:.0f} |\n\n", [layer(**SP, recompute="full")]),
     ("For GPT-3 that is {:.1f} % more operations. (The paper says {:.1f} %", [100 * MORE, 300 * MORE]),
@@ -173,7 +176,9 @@ def test_the_crossing_of_the_lab_is_where_the_lesson_says():
     """The split block of the lab is bound by computing from the width on that its measured operations per byte give."""
     per_byte_here = int(re.search(r"GB/s, (\d+) operations per byte; 2048 tokens", LESSON.text)[1])
     LESSON.says("from $2h = {}$ on, at a width of {}; and between 32 and 64", [per_byte_here, -(-per_byte_here // 2)])
-    rows = [line.split() for line in LESSON.text.splitlines() if re.match(r" +\d+( +[\d.]+){6}  (sending|computing)", line)]
+    rows = [
+        line.split() for line in LESSON.text.splitlines() if re.match(r" +\d+( +[\d.]+){6}  (sending|computing)", line)
+    ]
     assert [(int(row[0]), row[7:]) for row in rows] == [
         *((width, ["sending,", "sending"]) for width in (16, 32)),
         *((width, ["computing,", "computing"]) for width in (64, 128)),

@@ -55,7 +55,9 @@ def measure(rank: int, store: str, tokens: int, repeats: int) -> None:
         sending = (sent * h / bandwidth, least_seconds(reduce, repeats))
         together = (computing[0] + sending[0], least_seconds(whole, repeats))
         columns = "".join(f"  {1e3 * first:9.2f} {1e3 * then:9.2f}" for first, then in (computing, sending, together))
-        bound = ("sending" if sends > computes else "computing" for computes, sends in zip(computing, sending, strict=True))
+        bound = (
+            "sending" if sends > computes else "computing" for computes, sends in zip(computing, sending, strict=True)
+        )
         lines.append(f"{h:5}{columns}  {', '.join(bound)}")
     if rank == 0:
         print("\n".join(lines))
