@@ -36,7 +36,7 @@ def assert_cut(launch, x, dim, world, mode, **how):
 
 
 def assert_own_memory(run, x, dim, world, mode):
-    """The pieces of a run of `assert_cut` are contiguous, without a graph, and in memory that is theirs alone."""
+    """Check that the pieces of a run of `assert_cut` are contiguous, without a graph, and in memory that is theirs alone."""
     due = cut(x, dim, world, mode)
     assert_arguments_kept(run, "x")
     assert_same(run["later"], PerRank(due), what="the piece, once x has other values,")

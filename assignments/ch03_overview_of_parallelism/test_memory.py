@@ -159,35 +159,33 @@ def test_the_first_stage_is_the_fullest_in_1f1b(launch, schedule, n_micro, in_fl
 
 @exercise("memory", aspect="property")
 @pytest.mark.parametrize(
-    ("dp", "zero", "unit", "due", "mistakes"),
+    ("where", "due", "mistakes"),
     [
-        (4, 0, 0, (2002, 2002, 12012), {}),
+        ((4, 0), (2002, 2002, 12012), {}),
         (
-            *(4, 1, 0, (2002, 2002, 3012)),
+            *((4, 1), (2002, 2002, 3012)),
             {
                 "pieces are rounded up": (2002, 2002, 3000),
                 "parameters are what is cut into pieces, and a parameter has all of its bytes": (2002, 2002, 3003),
             },
         ),
-        (4, 2, 0, (2002, 502, 3012), {"pieces are rounded up": (2002, 500, 3000)}),
-        (4, 3, 0, (502, 502, 3012), {"pieces are rounded up": (500, 500, 3000)}),
-        (4, 1, 100, (2002, 2002, 3012), {"what ZeRO 1 leaves whole needs nothing beside it": (2202, 2202, 3012)}),
+        ((4, 2), (2002, 502, 3012), {"pieces are rounded up": (2002, 500, 3000)}),
+        ((4, 3), (502, 502, 3012), {"pieces are rounded up": (500, 500, 3000)}),
+        ((4, 1, 100), (2002, 2002, 3012), {"what ZeRO 1 leaves whole needs nothing beside it": (2202, 2202, 3012)}),
         (
-            1,
-            3,
-            100,
+            (1, 3, 100),
             (2002, 2002, 12012),
             {"with dp = 1 nothing is gathered, and nothing held twice": (2202, 2202, 12012)},
         ),
         (
-            *(4, 2, 100, (2002, 702, 3012)),
+            *((4, 2, 100), (2002, 702, 3012)),
             {
                 "the gradients of a unit are whole until they are reduced": (2002, 502, 3012),
                 "parameters are whole, and hold the unit already": (2202, 702, 3012),
             },
         ),
         (
-            *(4, 3, 100, (702, 702, 3012)),
+            *((4, 3, 100), (702, 702, 3012)),
             {
                 "the unit that is computed with is missing": (502, 502, 3012),
                 "gradients of a unit are whole until they are reduced": (702, 502, 3012),
@@ -196,10 +194,11 @@ def test_the_first_stage_is_the_fullest_in_1f1b(launch, schedule, n_micro, in_fl
         ),
     ],
 )
-def test_zero_shares_out_what_it_says(student, dp, zero, unit, due, mistakes):
+def test_zero_shares_out_what_it_says(student, where, due, mistakes):
     """ZeRO 1 cuts the optimizer's states, 2 the gradients as well, 3 also the parameters; beside its pieces a rank has a unit whole."""
-    more = {"unit": unit} if unit else {}
-    assert_returns(student.zero_bytes, {"n_params": 1001, "dp": dp, "zero": zero} | more, due, mistakes=mistakes)
+    dp, zero, *unit = where
+    arguments = {"n_params": 1001, "dp": dp, "zero": zero} | ({"unit": unit[0]} if unit else {})
+    assert_returns(student.zero_bytes, arguments, due, mistakes=mistakes)
 
 
 @exercise("memory", aspect="robustness")

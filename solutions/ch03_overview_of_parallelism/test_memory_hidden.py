@@ -42,8 +42,9 @@ def parameters_of(cfg, layout, stage):
     return sum(p.numel() // (layout.tp if name.endswith(SPLIT) else 1) for name, p in named)
 
 
-def kept(s, b, h, a, t, k, f, *, sequence_parallel, recompute):
-    """Return the bytes that a layer keeps, one tensor after the other."""
+def kept(sizes, *, sequence_parallel, recompute):
+    """Return the bytes that a layer keeps, one tensor after the other. sizes: s, b, h, a, t, k and f."""
+    s, b, h, a, t, k, f = sizes
     if recompute == "full":
         return 2 * s * b * h // (t if sequence_parallel else 1)
     between = t if sequence_parallel else 1
@@ -63,7 +64,7 @@ def due(cfg, layout, stage):
     piece = -(-n // layout.dp)
     in_flight = layout.n_micro if layout.schedule == "gpipe" else min(layout.n_micro, layout.pp - stage)
     sizes = (cfg.max_seq, layout.micro_batch, cfg.d_model, cfg.n_head, layout.tp, cfg.n_kv_head, cfg.d_ff)
-    per_layer = kept(*sizes, sequence_parallel=layout.sp, recompute=layout.recompute)
+    per_layer = kept(sizes, sequence_parallel=layout.sp, recompute=layout.recompute)
     return MemReport(
         parameters=2 * (piece if layout.zero == 3 else n),
         gradients=2 * (piece if layout.zero >= 2 else n),
@@ -81,7 +82,7 @@ def test_activations_of_other_layers(student, recompute, sequence_parallel):
         t, s, b, d = draw(2, 4, 8), draw(16, 24, 40), draw(1, 3), draw(8, 16, 24)
         sizes = {"s": s, "b": b, "h": 4 * t * d, "a": 4 * t, "t": t, "k": k * t, "f": None if f is None else f * t}
         how = {"sequence_parallel": sequence_parallel, "recompute": recompute}
-        right = kept(s, b, 4 * t * d, 4 * t, t, k * t, 16 * t * d if f is None else f * t, **how)
+        right = kept((s, b, 4 * t * d, 4 * t, t, k * t, 16 * t * d if f is None else f * t), **how)
         assert_returns(student.activation_bytes_per_layer, sizes | how, right)
 
 

@@ -143,6 +143,7 @@ WORKED = (
     ),
     ("{:.1f} GB take {:.1f} s at 300 GB/s and {:.1f} s at 25 GB/s", [SENT["tp"], SENT["tp"] / 300, SENT["tp"] / 25]),
     ("at 140 teraflop/s, take {:.1f} s", [STEP]),
+    ("a factor of {:.0f} between the dearest and the cheapest", [SENT["tp"] / SENT["pp"]]),
     ("{:.1f} GB, in small messages", [SENT["pp"]]),
     ("{:.1f} GB over 25 GB/s is {:.1f} s", [SENT["dp"], SENT["dp"] / 25]),
 )
@@ -162,7 +163,11 @@ def test_the_terms_of_a_layer_add_up():
     assert terms == [2, 2, 4, 2, 2, 1, 2, 2, 8, 8, 1]
     assert sum(terms) == 34
     assert sum(terms[n] for n in (0, 1, 5, 6, 7, 10)) == 10
-    LESSON.says("${} + {} + {:.0f} + {} + {} + {} + {:.0f}$, again 34", [4, 2, 4 / 4, 2, 2, 2, 6 * 3.5])
+    modern = [4, 2, 2, 4 // 4, 2, 2, int(6 * 3.5)]
+    LESSON.says("has {} for the inputs of the RMSNorms, {} for that of the query-key-value layer", modern[:2])
+    LESSON.says("{} for queries and {} for keys and values, {} for the input of the output layer", modern[2:5])
+    LESSON.says("{} for that of gate and up, and {} for the three tensors that are $f$ wide", modern[5:])
+    LESSON.says("That is {} again", [sum(modern)])
 
 
 def test_the_offset_of_a_chunk_is_within_the_tensor():

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -43,9 +44,9 @@ def measure(rank: int, store: str, tokens: int, repeats: int) -> None:
     speed = 2 * tokens * h * 4 * h / least_seconds(lambda: x @ weight.T, repeats)
     sent = 2 * (RANKS - 1) / RANKS * VALUE_BYTES * tokens  # by each rank, for each unit of width
     bandwidth = sent * h / least_seconds(lambda: dist.all_reduce(message), repeats)
+    speeds = f"{speed / 1e9:.1f} gigaflop/s, {bandwidth / 1e9:.2f} GB/s, {speed / bandwidth:.0f} operations per byte"
     lines = [
-        f"each of {RANKS} ranks: {speed / 1e9:.1f} gigaflop/s, {bandwidth / 1e9:.2f} GB/s, "
-        f"{speed / bandwidth:.0f} operations per byte; {tokens} tokens",
+        f"each of {RANKS} ranks: {speeds}; {tokens} tokens",
         "width" + "".join(f"  {what + ', ms':>19}" for what in ("computing", "sending", "together")) + "  bound by",
         " " * 5 + f"  {'predicted':>9} {'measured':>9}" * 3 + "  predicted, measured",
     ]
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as folder:
-        store = os.path.join(folder, "store")
+        store = str(Path(folder) / "store")
         multiprocessing.spawn(measure, (store, options.tokens, options.repeats), nprocs=RANKS)
 
 
