@@ -10,6 +10,7 @@ from course_env.rank_programs import attempt
 def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs, strict=False):
     """Plan with costs from a table of (layout, bytes, seconds); note which other layouts were asked about, and which twice.
 
+    seconds of a layout that does not fit raises, as running it would.
     strict: from the first question about another layout, or the second about one, nothing fits and the slowest is the fastest
     """
     table = {layout: (num_bytes, seconds) for layout, num_bytes, seconds in costs}
@@ -20,6 +21,10 @@ def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs,
         num_bytes, seconds = table.get(layout, (0, 0.0))
         if strict and not all(len(one) == len(set(one)) and set(one) <= set(table) for one in asked.values()):
             num_bytes, seconds = mem_bytes + 1, -seconds
+        elif what == "seconds" and num_bytes > mem_bytes:
+            raise RuntimeError(
+                f"seconds was asked about a layout that takes {num_bytes} of {mem_bytes} bytes: {layout}"
+            )
         return {"memory": num_bytes, "seconds": seconds}[what]
 
     plans = student.plan_layouts(

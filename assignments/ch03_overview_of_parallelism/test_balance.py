@@ -49,6 +49,12 @@ def test_no_split_is_better(launch):
     assert_as_good_as_any(launch, cases)
 
 
+@exercise("partition_layers", aspect="equivalence")
+def test_sixty_layers_take_no_time(launch):
+    """Sixty layers on sixteen stages are split as well as they can be, in time: there are too many splits to try them all."""
+    assert_as_good_as_any(launch, [(drawn(60, 50), 16)])
+
+
 @exercise("partition_layers", aspect="property")
 def test_equally_good_splits_begin_with_short_stages(launch):
     """Where several splits are as good, the first stage is as short as it can be, then the second."""

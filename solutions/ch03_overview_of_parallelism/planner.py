@@ -20,8 +20,9 @@ def plan_layouts(
 
     n_gpus, gpus_per_node: accelerators in all, and in each node; global_batch: sequences of a step
     mem_bytes: what one accelerator has, at least 1
-    memory, seconds: what the fullest accelerator holds under a layout, and how long a step takes; each is asked for possible
-        layouts only, and for each of them at most once
+    memory: what the fullest accelerator holds under a layout; asked for possible layouts only, for each once
+    seconds: how long a step takes, as a trial run would show; asked only for layouts that can run, for each once. For one that
+        does not fit it raises.
 
     A layout is possible if
     * tp * pp * dp = n_gpus,
