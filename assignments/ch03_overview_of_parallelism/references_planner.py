@@ -5,7 +5,6 @@ from itertools import pairwise
 import torch
 
 from assignments.ch03_overview_of_parallelism import programs
-from assignments.ch03_overview_of_parallelism.references_memory import layout_text
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
 
@@ -60,9 +59,10 @@ def listed(cfg, n_gpus, gpus_per_node, global_batch):
     ]
 
 
-def with_costs(layouts, *, speeds=9):
-    """Return each layout with drawn bytes and seconds; with few speeds many are equally fast."""
-    sizes, seconds = (torch.randint(1, most, (len(layouts),)).tolist() for most in (ENOUGH, speeds))
+def with_costs(layouts, *, speeds=9, seed=None):
+    """Return each layout with drawn bytes and seconds, with a seed always the same; with few speeds many are equally fast."""
+    source = None if seed is None else torch.Generator().manual_seed(seed)
+    sizes, seconds = (torch.randint(1, most, (len(layouts),), generator=source).tolist() for most in (ENOUGH, speeds))
     return [(layout, size, float(second)) for layout, size, second in zip(layouts, sizes, seconds, strict=True)]
 
 
@@ -88,11 +88,11 @@ def wrong_with(found, costs, mem_bytes, *, ties):
     size, seconds = ({one: row[number] for one, *row in costs} for number in (0, 1))
     for one in found:
         if one not in size:
-            return f"{layout_text(one)} is not possible here{_odd(one, size)}"
+            return f"{_text(one)} is not possible here{_odd(one, size)}"
         if size[one] > mem_bytes:
-            return f"{layout_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
+            return f"{_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
         if found.count(one) > 1:
-            return f"{layout_text(one)} is listed {found.count(one)} times"
+            return f"{_text(one)} is listed {found.count(one)} times"
     missing = [one for one in size if size[one] <= mem_bytes and one not in found]
     if missing:
         return f"{len(missing)} layouts that can run are missing, such as {_lost(missing[0], found, size, mem_bytes)}"
@@ -100,6 +100,10 @@ def wrong_with(found, costs, mem_bytes, *, ties):
 
 
 NAMES = ("tp", "pp", "dp", "zero", "micro_batch", "n_micro")
+
+
+def _text(layout):
+    return f"Layout({', '.join(f'{name}={getattr(layout, name)}' for name in NAMES)})"
 
 
 def _odd(one, possible):
@@ -116,12 +120,12 @@ def _lost(one, found, size, mem_bytes):
     """Return a layout that is missing, what it takes, and which of its numbers none of those found has."""
     none = next((name for name in NAMES if all(getattr(other, name) != getattr(one, name) for other in found)), None)
     more = f"; none of yours has {none}={getattr(one, none)}" if found and none else ""
-    return f"{layout_text(one)}, which takes {size[one]} of {mem_bytes} bytes{more}"
+    return f"{_text(one)}, which takes {size[one]} of {mem_bytes} bytes{more}"
 
 
 def _disorder(one, after, seconds, *, ties):
     """Return why a layout may not come before another, or ""."""
-    told = f"{layout_text(one)} comes before {layout_text(after)}"
+    told = f"{_text(one)} comes before {_text(after)}"
     if seconds[one] > seconds[after]:
         return f"{told}, and takes {seconds[one]:g} s where that takes {seconds[after]:g} s"
     for name in ("tp", "pp", "zero", "micro_batch"):

@@ -29,6 +29,8 @@ def assert_cut(launch, x, dim, world, mode, **how):
     shared = {"x": x, "dim": dim, "world": world, "mode": mode, **how}
     run = launch(programs.shard, world, shared=shared, per_rank={"rank": range(world)}, process_group=False)
     assert_same(run["piece"], PerRank(cut(x, dim, world, mode)), what="the piece")
+    if any(any(written) for written in run.observed("written")):
+        raise AssertionError(f"{Mistake.WROTE_TO_ARGUMENT}\nshard wrote to x, which is the caller's.")
     assert_same(run["x"], x, what="x after the call")
     whole = launch(programs.unshard, 1, shared={"pieces": list(run["piece"]), "dim": dim}, process_group=False)
     assert_same(whole["whole"], x, what="unshard of all pieces")

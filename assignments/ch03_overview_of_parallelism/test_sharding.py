@@ -15,6 +15,40 @@ from grader.harness import assert_each_raises, assert_returns, exercise
 
 
 @exercise("shard", aspect="equivalence")
+@pytest.mark.parametrize(
+    ("arguments", "sizes", "mistakes"),
+    [
+        (
+            (10, 4),
+            [3, 3, 3, 1],
+            {
+                "those are the balanced sizes, and chunk is the default": [3, 3, 2, 2],
+                "the remainder is dropped": [2, 2, 2, 2],
+                "pieces have ceil(n / world) entries while there are as many left": [2, 2, 2, 4],
+            },
+        ),
+        (
+            (10, 4, "balanced"),
+            [3, 3, 2, 2],
+            {
+                "the longer pieces come first": [2, 2, 3, 3],
+                "those are the sizes of chunk": [3, 3, 3, 1],
+                "the last rank has all that is left over, and no two ranks may differ by more than one": [2, 2, 2, 4],
+            },
+        ),
+        (
+            (5, 4),
+            [2, 2, 1, 0],
+            {"the rank that gets nothing is left out": [2, 2, 1], "those are the balanced sizes": [2, 1, 1, 1]},
+        ),
+    ],
+)
+def test_sizes_are_told(student, arguments, sizes, mistakes):
+    """Ten entries on four ranks are 3, 3, 3, 1, or balanced 3, 3, 2, 2; five on four are 2, 2, 1 and none."""
+    assert_returns(student.shard_sizes, arguments, sizes, mistakes=mistakes)
+
+
+@exercise("shard", aspect="equivalence")
 @pytest.mark.parametrize("dim", [0, 1])
 def test_halves_of_a_matrix(launch, dim):
     """Two ranks share a matrix of 256 rows and columns by rows or by columns."""
@@ -29,47 +63,19 @@ def test_sizes_that_do_not_divide(launch, n, world, mode):
     assert_cut(launch, torch.randn(3, n, 2, dtype=torch.float64), 1, world, mode)
 
 
-@exercise("shard", aspect="equivalence")
-@pytest.mark.parametrize(
-    ("arguments", "sizes", "mistakes"),
-    [
-        (
-            (10, 4),
-            [3, 3, 3, 1],
-            {
-                "those are the balanced sizes, and chunk is the default": [3, 3, 2, 2],
-                "the remainder is dropped": [2, 2, 2, 2],
-                "the last rank takes the rest, where all but the last pieces have ceil(n / world) entries": [
-                    2,
-                    2,
-                    2,
-                    4,
-                ],
-            },
-        ),
-        (
-            (10, 4, "balanced"),
-            [3, 3, 2, 2],
-            {"the longer pieces come first": [2, 2, 3, 3], "those are the sizes of chunk": [3, 3, 3, 1]},
-        ),
-        (
-            (5, 4),
-            [2, 2, 1, 0],
-            {"the rank that gets nothing is left out": [2, 2, 1], "those are the balanced sizes": [2, 1, 1, 1]},
-        ),
-    ],
-)
-def test_sizes_are_told(student, arguments, sizes, mistakes):
-    """Ten entries on four ranks are 3, 3, 3, 1, or balanced 3, 3, 2, 2; five on four are 2, 2, 1 and none."""
-    assert_returns(student.shard_sizes, arguments, sizes, mistakes=mistakes)
-
-
 @exercise("shard", aspect="property")
 @pytest.mark.parametrize("dim", [0, 1, -1])
 def test_a_piece_keeps_nothing_else_alive(launch, dim):
     """A piece is contiguous and has memory of its own."""
     x = torch.randn(6, 4, 10, dtype=torch.float64)
     assert_own_memory(assert_cut(launch, x, dim, 2, "chunk"), x, dim, 2, "chunk")
+
+
+@exercise("shard", aspect="property")
+def test_pieces_of_a_transposed_matrix(launch):
+    """Pieces of a tensor that lies in memory column by column are contiguous as well."""
+    x = torch.randn(6, 4, dtype=torch.float64)
+    assert_own_memory(assert_cut(launch, x, 0, 2, "chunk", by_columns=True), x, 0, 2, "chunk")
 
 
 @exercise("shard", aspect="property")
