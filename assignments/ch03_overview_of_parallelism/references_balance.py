@@ -6,6 +6,7 @@ import torch
 
 from course_env.rank_programs import call_each
 from grader.harness import assert_each_returns
+from grader.harness.mistake import Mistake
 
 GPT2 = [39_383_808, *[7_087_872] * 12, 38_598_912]  # embeddings, blocks, last LayerNorm and head
 
@@ -33,16 +34,27 @@ def assert_as_good_as_any(launch, cases):
     run = launch(call_each, 1, shared={"function": "partition_layers", "calls": calls}, process_group=False)
     for (costs, stages), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
         told = f"partition_layers({costs}, {stages})"
-        assert not error, f"{told} raised {error}, where an answer is due"
-        assert isinstance(found, list), f"{told} returned {found!r}, where a list is due"
-        assert all(isinstance(count, int) for count in found), f"{told} returned {found}, where whole numbers are due"
-        assert len(found) == stages, f"{told} returned {found}: {len(found)} stages"
-        assert sum(found) == len(costs), f"{told} returned {found}: these are {sum(found)} of {len(costs)} layers"
-        assert min(found) >= 1, f"{told} returned {found}: a stage without a layer"
-        most = longest(costs, found)
-        if not needs_more(costs, stages, most - 1):
-            told = f"{told} returned {found}, whose most expensive stage costs {most}"
-            raise AssertionError(f"{told}, and a cheaper one is possible")
+        if error:
+            raise AssertionError(f"{Mistake.EXCEPTION}\n{told} raised {error}, where an answer is due")
+        kind, problem = wrong_with(costs, stages, found)
+        if problem:
+            raise AssertionError(f"{kind}\n{told} returned {found!r}: {problem}")
+
+
+def wrong_with(costs, stages, found):
+    """Return the kind of mistake of a split and what is wrong with it, or twice ""."""
+    if not isinstance(found, list) or not all(isinstance(count, int) for count in found):
+        return Mistake.TYPE, "a list of whole numbers is due"
+    if len(found) != stages:
+        return Mistake.LENGTH, f"these are {len(found)} stages"
+    if sum(found) != len(costs):
+        return Mistake.VALUES, f"these are {sum(found)} of {len(costs)} layers"
+    if min(found) < 1:
+        return Mistake.VALUES, "a stage has no layer"
+    most = longest(costs, found)
+    if not needs_more(costs, stages, most - 1):
+        return Mistake.VALUES, f"the most expensive stage costs {most}, and a cheaper one is possible"
+    return "", ""
 
 
 def assert_splits(launch, cases, expected, *, why=None, mistakes=None):

@@ -5,6 +5,7 @@ from fractions import Fraction
 from assignments.ch03_overview_of_parallelism.references_memory import layout_text
 from course_env.gpt_config import GPTConfig
 from course_env.rank_programs import call_each
+from grader.harness.mistake import Mistake
 
 CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, d_model=16, max_seq=8)
 
@@ -17,19 +18,28 @@ def assert_bytes(launch, cases, *, cfg=CFG):
     calls = [{"cfg": cfg, "layout": layout, **more} for layout, more, *_ in cases]
     run = launch(call_each, 1, shared={"function": "comm_bytes_per_step", "calls": calls}, process_group=False)
     for (layout, more, due, *signs), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
-        given = ", ".join(f"{name}={value}" for name, value in more.items())
-        told = f"comm_bytes_per_step(..., {layout_text(layout)}, {given})"
-        assert not error, f"{told} raised {error}, where an answer is due"
-        assert isinstance(found, dict), f"{told} returned {found!r}, where a dict is due"
-        assert set(found) == {"dp", "tp", "pp"}, f"{told} has the keys {sorted(found)}, and dp, tp and pp are due"
-        for key, right in due.items():
-            wrong = found[key]
-            assert isinstance(wrong, int | Fraction), (
-                f"{told}: {key} is {wrong!r}, and bytes are exact: an int or a Fraction"
-            )
-            words = (signs[0] if signs else {}).get((key, wrong)) or _factor(wrong, right)
-            if wrong != right:
-                raise AssertionError(f"{told}: {key} is {wrong} bytes, and {right} are due{words and ': ' + words}")
+        kind, problem = _wrong_with(found, error, due, signs[0] if signs else {})
+        if problem:
+            given = "".join(f", {name}={value}" for name, value in more.items())
+            raise AssertionError(f"{kind}\ncomm_bytes_per_step(..., {layout_text(layout)}{given}){problem}")
+
+
+def _wrong_with(found, error, due, signs):
+    """Return the kind of mistake of an answer and what is wrong with it, or twice ""."""
+    if error:
+        return Mistake.EXCEPTION, f" raised {error}, where an answer is due"
+    if not isinstance(found, dict):
+        return Mistake.TYPE, f" returned {found!r}, where a dict is due"
+    if set(found) != {"dp", "tp", "pp"}:
+        return Mistake.KEYS, f" has the keys {sorted(map(str, found))}, and dp, tp and pp are due"
+    for key, right in due.items():
+        wrong = found[key]
+        if not isinstance(wrong, int | Fraction):
+            return Mistake.TYPE, f": {key} is {wrong!r}, and bytes are exact: an int or a Fraction"
+        if wrong != right:
+            words = signs.get((key, wrong)) or _factor(wrong, right)
+            return Mistake.VALUES, f": {key} is {wrong} bytes, and {right} are due{words and ': ' + words}"
+    return "", ""
 
 
 def _factor(wrong, right):

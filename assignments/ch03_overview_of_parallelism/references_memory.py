@@ -2,6 +2,7 @@
 
 from course_env.layout import MemReport
 from course_env.rank_programs import call_each
+from grader.harness.mistake import Mistake
 
 PARTS = ("parameters", "gradients", "optimizer", "activations")
 
@@ -13,18 +14,26 @@ def assert_reports(launch, cases):
     """
     calls = [{"cfg": cfg, "layout": layout, "stage": stage} for cfg, layout, stage, *_ in cases]
     run = launch(call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
-    for (_, layout, stage, due, *more), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
-        told = f"memory_per_gpu(..., {layout_text(layout)}, stage={stage})"
-        assert not error, f"{told} raised {error}, where an answer is due"
-        assert isinstance(found, MemReport), f"{told} returned {found!r}, where a MemReport is due"
-        for part in PARTS:
-            wrong, right = getattr(found, part), getattr(due, part)
-            assert isinstance(wrong, int), f"{told}: {part} are {wrong!r}, where a whole number of bytes is due"
-            words = (more[0] if more else {}).get((part, wrong)) or _factor(wrong, right)
-            if wrong != right:
-                raise AssertionError(
-                    f"{told}: {part} take {wrong:,} bytes, and {right:,} are due{words and ': ' + words}"
-                )
+    for (_, layout, stage, due, *signs), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
+        kind, problem = _wrong_with(found, error, due, signs[0] if signs else {})
+        if problem:
+            raise AssertionError(f"{kind}\nmemory_per_gpu(..., {layout_text(layout)}, stage={stage}){problem}")
+
+
+def _wrong_with(found, error, due, signs):
+    """Return the kind of mistake of a report and what is wrong with it, or twice ""."""
+    if error:
+        return Mistake.EXCEPTION, f" raised {error}, where an answer is due"
+    if not isinstance(found, MemReport):
+        return Mistake.TYPE, f" returned {found!r}, where a MemReport is due"
+    for part in PARTS:
+        wrong, right = getattr(found, part), getattr(due, part)
+        if not isinstance(wrong, int):
+            return Mistake.TYPE, f": {part} are {wrong!r}, where a whole number of bytes is due"
+        if wrong != right:
+            words = signs.get((part, wrong)) or _factor(wrong, right)
+            return Mistake.VALUES, f": {part} take {wrong:,} bytes, and {right:,} are due{words and ': ' + words}"
+    return "", ""
 
 
 def layout_text(layout):

@@ -7,6 +7,7 @@ import torch
 from assignments.ch03_overview_of_parallelism import programs
 from course_env.gpt_config import GPTConfig
 from course_env.layout import Layout
+from grader.harness.mistake import Mistake
 
 CFG = GPTConfig(vocab_size=40, n_layer=6, n_head=4, n_kv_head=2, d_model=16, max_seq=8)
 WIDE = GPTConfig(vocab_size=40, n_layer=4, n_head=8, d_model=16, max_seq=8)
@@ -76,27 +77,31 @@ def plan(launch, costs, *, cfg=CFG, n_gpus, gpus_per_node, global_batch, mem_byt
 def assert_plans(run, costs, mem_bytes=ENOUGH, *, ties=False):
     """Check that the plans are the layouts of the table that fit, the fastest first; with `ties` equally fast ones in order, too."""
     (found,) = run["plans"]
-    problem = wrong_with(found, costs, mem_bytes, ties=ties)
+    kind, problem = wrong_with(found, costs, mem_bytes, ties=ties)
     if problem:
-        raise AssertionError(problem)
+        raise AssertionError(f"{kind}\n{problem}")
 
 
 def wrong_with(found, costs, mem_bytes, *, ties):
-    """Return what is wrong with these plans, or ""."""
+    """Return the kind of mistake of these plans and what is wrong with them, or twice ""."""
     if not isinstance(found, list) or not all(isinstance(one, Layout) for one in found):
-        return f"plan_layouts returned {found!r}, where a list of Layouts is due"
+        return Mistake.TYPE, f"plan_layouts returned {found!r}, where a list of Layouts is due"
     size, seconds = ({one: row[number] for one, *row in costs} for number in (0, 1))
     for one in found:
         if one not in size:
-            return f"{_text(one)} is not possible here{_odd(one, size)}"
+            return Mistake.VALUES, f"{_text(one)} is not possible here{_odd(one, size)}"
         if size[one] > mem_bytes:
-            return f"{_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
+            return Mistake.VALUES, f"{_text(one)} takes {size[one]} bytes, and there are {mem_bytes}"
         if found.count(one) > 1:
-            return f"{_text(one)} is listed {found.count(one)} times"
+            return Mistake.LENGTH, f"{_text(one)} is listed {found.count(one)} times"
     missing = [one for one in size if size[one] <= mem_bytes and one not in found]
     if missing:
-        return f"{len(missing)} layouts that can run are missing, such as {_lost(missing[0], found, size, mem_bytes)}"
-    return next(filter(None, (_disorder(one, after, seconds, ties=ties) for one, after in pairwise(found))), "")
+        return (
+            Mistake.LENGTH,
+            f"{len(missing)} layouts that can run are missing, such as {_lost(missing[0], found, size, mem_bytes)}",
+        )
+    disorders = (_disorder(one, after, seconds, ties=ties) for one, after in pairwise(found))
+    return Mistake.ORDER, next(filter(None, disorders), "")
 
 
 NAMES = ("tp", "pp", "dp", "zero", "micro_batch", "n_micro")
