@@ -15,6 +15,7 @@ from grader.course.soundness.checking import CheckReport, check
 Edit = Callable[[str, str, str], None]
 
 S = "solutions/ch01_arithmetic"
+T = "assignments/ch01_arithmetic/test_arithmetic.py"
 
 
 def run(course: Course, judge: Judge, chapter: str = "ch01") -> CheckReport:
@@ -39,9 +40,10 @@ def test_a_wrong_solution_is_seen(course: Course, edit: Edit, judge: Judge) -> N
 
     report = run(course, judge)
 
-    assert "test_copy: is failed on the solution of 'tally'. As planted. Fix the test, or what it tests." in [
-        str(problem) for problem in report.problems
-    ]
+    assert (
+        "solutions/ch01_arithmetic/test_tally_hidden.py::test_counts_are_a_copy: is failed on the solution of 'tally'. As planted. Fix the test, or what it tests."
+        in [str(problem) for problem in report.problems]
+    )
     assert str(report.proofs[0]).startswith("ch01_arithmetic: stubs 0 of 15, solutions 14 of 15, ")
 
 
@@ -52,9 +54,11 @@ def test_a_test_that_never_reaches_a_gap_is_seen(course: Course, edit: Edit, jud
 
     report = run(course, judge)
 
-    assert [str(problem) for problem in report.problems if problem.where == "test_gcd_with_zero"] == [
+    assert [
+        str(problem) for problem in report.problems if problem.where.endswith("test_gcd_with_zero_is_the_other_number")
+    ] == [
         (
-            "test_gcd_with_zero: is passed on the stub of 'gcd'. Every test must reach a gap, which makes it not_attempted: "
+            f"{T}::test_gcd_with_zero_is_the_other_number: is passed on the stub of 'gcd'. Every test must reach a gap, which makes it not_attempted: "
             "let it call what the student writes."
         )
     ]
@@ -95,7 +99,7 @@ def test_a_mutant_that_breaks_another_exercise_is_seen(course: Course, edit: Edi
     report = run(course, judge)
 
     assert (
-        f"{S}/mutants/gcd-returns_the_rest.patch: is a mutant of 'gcd', but test_primes of 'sieve' is failed on it. "
+        f"{S}/mutants/gcd-returns_the_rest.patch: is a mutant of 'gcd', but {T}::test_primes_below_lists_every_prime_once of 'sieve' is failed on it. "
         "Let it change its own exercise alone, or let that test use its own exercise alone."
     ) in [str(problem) for problem in report.problems]
 
@@ -116,7 +120,7 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
     edit(f"{S}/alternatives/subtraction/arithmetic.py", "return a + b", "return 0")
 
     assert [str(problem) for problem in run(course, judge).problems] == [
-        "test_gcd_with_zero: is failed on the alternative subtraction of 'gcd'. As planted. Fix the test, or what it tests."
+        f"{T}::test_gcd_with_zero_is_the_other_number: is failed on the alternative subtraction of 'gcd'. As planted. Fix the test, or what it tests."
     ]
 
 

@@ -18,11 +18,13 @@ from pathlib import Path
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise, Selected
 from grader.course.content.mutants import IN_THE_RANK, Mutant, apply_mutant, read_mutants
+from grader.course.content.promises import read_promises
 from grader.course.content.stubs import chapter_stubs, read_staff_file
 from grader.course.judging.judge_process import Judge
 from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
+from grader.course.soundness.told import Telling, telling_of
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.held_folder import held_folder
 
@@ -57,6 +59,9 @@ class Proof:
     forgeable: tuple[str, ...]
     """The mutants that nothing else catches than what their ranks say of themselves."""
 
+    tellings: Mapping[Exercise, tuple[Telling, ...]]
+    """What a student is told of the mutants of each exercise."""
+
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
@@ -90,6 +95,11 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
             solutions = judge(folder.parent, whole, keep=testimony)
         tried = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce, testimony), mutants))
         rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, announce), alternatives))
+    told = [trial.telling for trial in tried if trial.telling is not None]
+    tellings = {
+        exercise: tuple(telling for telling in told if telling.mutant.exercise == exercise)
+        for exercise in chapter.exercises
+    }
     return Proof(
         chapter=chapter.id,
         points=chapter.points,
@@ -98,6 +108,7 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
         mutants=len(mutants),
         killed=sum(not trial.problems for trial in tried),
         forgeable=tuple(mutant.name for mutant, trial in zip(mutants, tried, strict=True) if trial.forgeable),
+        tellings=tellings,
         problems=(
             *_unlike(Outcome.NOT_ATTEMPTED, stubs, of="the stub", todo=REACH_A_GAP),
             *_unlike(Outcome.PASSED, solutions, of="the solution", todo=FIX_THE_TEST),
@@ -144,6 +155,9 @@ class _Trial:
     problems: tuple[Problem, ...]
     """What keeps it from dying in its own exercise and nowhere else."""
 
+    telling: Telling | None = None
+    """What a student is told of it; None if it survives."""
+
     forgeable: bool = False
     """Whether only what its ranks say of themselves catches it."""
 
@@ -163,8 +177,14 @@ def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announ
         if any(record.rests_on_ranks for record in own if record.outcome in KILLING):
             forged = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True, forge=testimony)
             forgeable = not {record.outcome for record in forged} & KILLING
+    killer = next((record for record in own if record.outcome in KILLING), None)
     return _Trial(
-        problems=(*_survival(mutant, own), *_collateral(mutant, others), *_trust(mutant, forgeable=forgeable)),
+        problems=(
+            *(_survival(mutant, own) if killer is None else _unpromised(chapter, mutant, killer)),
+            *_collateral(mutant, others),
+            *_trust(mutant, forgeable=forgeable),
+        ),
+        telling=telling_of(mutant, killer) if killer else None,
         forgeable=forgeable,
     )
 
@@ -183,13 +203,24 @@ def _trust(mutant: Mutant, *, forgeable: bool) -> Iterator[Problem]:
 
 
 def _survival(mutant: Mutant, records: Sequence[Record]) -> Iterator[Problem]:
-    outcomes = {record.outcome for record in records}
-    if not outcomes & KILLING:
-        seen = ", ".join(sorted(outcomes)) or "not there"
+    seen = ", ".join(sorted({record.outcome for record in records})) or "not there"
+    yield Problem(
+        where=mutant.where,
+        what=f"survives: the tests of '{mutant.exercise.id}' are {seen} on it. Its fault: {mutant.fault}",
+        todo="Write a test that sees it.",
+    )
+
+
+def _unpromised(chapter: Chapter, mutant: Mutant, killer: Record) -> Iterator[Problem]:
+    """Yield a problem if the first test that fails on a mutant stands for none of the promises that it is said to break."""
+    table = read_promises(chapter, mutant.exercise)
+    test = killer.test.rpartition("/")[2].partition("[")[0]
+    promises = table.promises_of(mutant.name) if table else ()
+    if promises and not any(test in promise.tests for promise in promises):
         yield Problem(
             where=mutant.where,
-            what=f"survives: the tests of '{mutant.exercise.id}' are {seen} on it. Its fault: {mutant.fault}",
-            todo="Write a test that sees it.",
+            what=f"is caught by {test}, which no promise names that this mutant is said to break.",
+            todo=f"Name the test there, or the mutant elsewhere, in solutions/{chapter.id}/promises/{mutant.exercise.id}.toml.",
         )
 
 
