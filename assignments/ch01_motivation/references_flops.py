@@ -28,11 +28,13 @@ def _after_mistakes(right, cfg, batch, seq, recompute="none"):
     wider = 2 * tokens * layers * 2 * d * (4 * d - cfg.d_ff)
     return {
         "a multiplication and its addition are counted as one operation": right // 2,
-        "backward is taken for as expensive as forward, and has two products for each": (right - again) // 3 * 2 + again,
+        "backward is taken for as expensive as forward, and has two products for each": (right - again) // 3 * 2
+        + again,
         "only the forward pass is counted": (right - again) // 3,
         "what is computed a second time is left out": right - again,
         "attention's two products, q k^T and the weighted sum of v, are left out": right - attentions,
-        "attention's products are counted by half: both are due, for all pairs of positions, whatever the mask hides": right - attentions // 2,
+        "attention's products are counted by half: both are due, for all pairs of positions, whatever the mask hides": right
+        - attentions // 2,
         "the output head is left out": right - 3 * head,
         "the output head is computed a second time, and it never is": right + (head if recompute == "full" else 0),
         "selective recomputation repeats the projections, too": (

@@ -34,7 +34,12 @@ def _off_by(cfg, tp=1, vocab_multiple=1):
         "bias=False takes the biases of LayerNorms, too, which always have them": -norms // 2 * (not cfg.bias),
         "linear layers have biases though bias=False": (of_rows // tp + of_columns) * (not cfg.bias),
         "the biases of the linear layers are left out": -(of_rows // tp + of_columns) * cfg.bias,
-        "keys and values have as many heads as queries": layers * 2 * missing_heads * cfg.head_dim // tp * (d + cfg.bias),
+        "keys and values have as many heads as queries": layers
+        * 2
+        * missing_heads
+        * cfg.head_dim
+        // tp
+        * (d + cfg.bias),
         "d_ff is taken for 4 * d_model": layers * (4 * d - cfg.d_ff) // tp * (2 * d + cfg.bias),
         "the vocabulary is not padded": -padding // tp * tables,
         "a vocabulary that is a multiple already is padded by one more": (unit // tp if padding == 0 else 0) * tables,

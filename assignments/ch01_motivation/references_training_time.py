@@ -1,7 +1,6 @@
 """Baselines and assertions that the public and the hidden tests of training_time.py share."""
 
 from assignments.ch01_motivation.programs import call_each
-from assignments.ch01_motivation.references import counted
 from grader.harness import assert_each_returns
 
 SECONDS = 24 * 60 * 60
@@ -17,12 +16,10 @@ def assert_days(launch, calls, expected, **tolerance):
             days * call["n_gpus"] for call, days in zip(calls, expected, strict=True)
         ],
         "6 operations a token and parameter are taken, and with recomputation they are 8": [
-            days if call.get("recompute") is False else days * 6 / 8
-            for call, days in zip(calls, expected, strict=True)
+            days if call.get("recompute") is False else days * 6 / 8 for call, days in zip(calls, expected, strict=True)
         ],
         "8 operations a token and parameter are taken, and without recomputation they are 6": [
-            days * 8 / 6 if call.get("recompute") is False else days
-            for call, days in zip(calls, expected, strict=True)
+            days * 8 / 6 if call.get("recompute") is False else days for call, days in zip(calls, expected, strict=True)
         ],
         "6 and 8 operations are swapped: with recomputation a token takes 8": [
             days * (8 / 6 if call.get("recompute") is False else 6 / 8)
@@ -33,42 +30,40 @@ def assert_days(launch, calls, expected, **tolerance):
     assert_each_returns(run, "training_days", calls, expected, mistakes=told, **tolerance)
 
 
-def assert_utilisation(launch, function, calls):
-    """Every call of mfu or hfu returns the share that follows from the operations that PyTorch counts."""
+def assert_utilisation(launch, function, cases):
+    """Every call of mfu or hfu returns the share of the peak that the operations of a sequence take.
+
+    cases: pairs of a call's arguments and the operations that PyTorch counts for a sequence of its length, by what is computed
+        a second time.
+    """
+    calls = [call for call, _ in cases]
     run = launch(call_each, 1, shared={"function": function, "calls": calls}, process_group=False)
-    default = "none" if function == "mfu" else "full"
-    kinds = [call.get("recompute", default) for call in calls]
-    due = [_share(call, kind) for call, kind in zip(calls, kinds, strict=True)]
-    model, full = ([_share(call, kind) for call in calls] for kind in ("none", "full"))
+    kinds = [call.get("recompute", "none" if function == "mfu" else "full") for call in calls]
+    due, model, full, core_again = (
+        [_share(call, flops[kind or default]) for (call, flops), default in zip(cases, kinds, strict=True)]
+        for kind in ("", "none", "full", "selective")
+    )
+    rows = list(zip(calls, kinds, due, model, core_again, strict=True))
     wrong = {
         "this is a percentage, and a share from 0 to 1 is due": [100 * share for share in due],
-        "the number of accelerators is left out": [
-            share * call["n_gpus"] for call, share in zip(calls, due, strict=True)
-        ],
+        "the number of accelerators is left out": [share * call["n_gpus"] for call, _, share, *_ in rows],
         "the operations of a whole sequence are taken for those of a token": [
-            share * call["seq"] for call, share in zip(calls, due, strict=True)
+            share * call["seq"] for call, _, share, *_ in rows
         ],
         "recomputed operations are counted, and the model does not need them: this is HFU": full,
         "operations that are computed a second time are left out: this is MFU": model,
-        "the output head is counted a second time: recomputation never repeats it": [
-            share if kind != "full" else 4 / 3 * once for share, once, kind in zip(due, model, kinds, strict=True)
+        "the output head is counted a second time, and recomputation never repeats it": [
+            4 / 3 * once if kind == "full" else share for _, kind, share, once, _ in rows
         ],
         "attention's products are left out, as 6 N does": [
-            share - _attention(call, kind) for call, share, kind in zip(calls, due, kinds, strict=True)
+            share - (4 if kind == "full" else 3) * (more - once) for _, kind, share, once, more in rows
         ],
     }
     told = {name: shares for name, shares in wrong.items() if shares != due}
     why = "tokens per second times the operations of a token, by what n_gpus accelerators could do"
-    assert_each_returns(run, function, calls, due, rel=1e-9, why=why, mistakes=told)
+    assert_each_returns(run, function, calls, due, why=why, mistakes=told)
 
 
-def _share(call, kind):
-    """Return the share of the peak that the operations of one token take."""
-    return counted(call["cfg"], 1, call["seq"], kind) / call["seq"] * call["tokens_per_s"] / call["n_gpus"] / call["peak"]
-
-
-def _attention(call, kind):
-    """Return the share of the peak that attention's two products take."""
-    passes = 3 if kind == "none" else 4
-    per_token = passes * 4 * call["cfg"].n_layer * call["seq"] * call["cfg"].d_model
-    return per_token * call["tokens_per_s"] / call["n_gpus"] / call["peak"]
+def _share(call, flops):
+    """Return the share of the peak that the operations of a sequence take at the speed of a call."""
+    return flops / call["seq"] * call["tokens_per_s"] / call["n_gpus"] / call["peak"]

@@ -140,7 +140,9 @@ def test_the_best_size_is_a_power_of_compute(student):
     sizes = torch.tensor([student.compute_optimal(c, fit)[0] for c in budgets.tolist()], dtype=torch.float64)
     _, exponent = student.fit_power_law(budgets, sizes)
     due = fit.beta / (fit.alpha + fit.beta)
-    assert exponent == pytest.approx(due, rel=1e-9), f"the best sizes grow as c^{exponent}, and by the lesson as c^{due}"
+    assert exponent == pytest.approx(due, rel=1e-9), (
+        f"the best sizes grow as c^{exponent}, and by the lesson as c^{due}"
+    )
 
 
 @exercise("chinchilla", aspect="property")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assignments.ch01_motivation.programs import call_each
-from assignments.ch01_motivation.references import SMALL, draw
+from assignments.ch01_motivation.references import OTHERS, SMALL
 from assignments.ch01_motivation.references_training_time import assert_days, assert_utilisation
 from course_env.gpt_config import GPT3_175B
 from grader.harness import assert_each_raises, assert_each_returns, exercise
@@ -31,22 +31,29 @@ def test_without_recomputation_a_quarter_is_saved(launch):
 
 @exercise("training_time", aspect="equivalence")
 @pytest.mark.parametrize("function", ["mfu", "hfu"])
-def test_utilisation_of_a_small_model(launch, function):
+def test_utilisation_of_small_models(launch, function):
     """MFU counts what the model needs for a token, HFU also what is computed again."""
-    speed = 1e3 * float(1 + torch.rand(()))
-    calls = [{"tokens_per_s": speed, "cfg": SMALL, "seq": seq, "n_gpus": 4, "peak": 1e9} for seq in (3, 8)]
+    speed = {"tokens_per_s": 1e3 * float(1 + torch.rand(())), "n_gpus": 4, "peak": 1e9}
+    cases = [
+        (speed | {"cfg": SMALL, "seq": 8}, {"none": 509_952, "selective": 522_240, "full": 669_696}),
+        (speed | {"cfg": SMALL, "seq": 3}, {"none": 182_592, "selective": 184_320, "full": 239_616}),
+        (speed | {"cfg": OTHERS[0], "seq": 5}, {"none": 549_720, "selective": 556_920, "full": 712_440}),
+    ]
     if function == "hfu":
-        calls = [*calls, *(calls[0] | {"recompute": kind} for kind in ("none", "selective", "full"))]
-    assert_utilisation(launch, function, calls)
+        cases += [(call | {"recompute": kind}, flops) for call, flops in cases for kind in flops]
+    assert_utilisation(launch, function, cases)
 
 
 @exercise("training_time", aspect="property")
 def test_mfu_does_not_reward_work_done_twice(launch):
     """At equal tokens per second, recomputation leaves MFU as it is; full recomputation makes HFU nearly 4/3 of MFU."""
-    cfg = replace(GPT3_175B, n_layer=draw(3, 4))
-    call = {"tokens_per_s": 4e6, "cfg": cfg, "seq": 2048, "n_gpus": 1024, "peak": 312e12}
-    assert_utilisation(launch, "hfu", [call, call | {"recompute": "none"}])
-    assert_utilisation(launch, "mfu", [call])
+    tokens, h, vocab = 2048, 12288, 50257
+    blocks, head = 96 * (24 * tokens * h**2 + 4 * tokens**2 * h), 2 * tokens * h * vocab
+    flops = {"none": 3 * (blocks + head), "full": 4 * blocks + 3 * head}
+    flops["selective"] = flops["none"] + 96 * 4 * tokens**2 * h
+    call = {"tokens_per_s": 1e5, "cfg": GPT3_175B, "seq": tokens, "n_gpus": 1024, "peak": 312e12}
+    assert_utilisation(launch, "hfu", [(call, flops), (call | {"recompute": "none"}, flops)])
+    assert_utilisation(launch, "mfu", [(call, flops)])
 
 
 @exercise("training_time", aspect="property")

@@ -19,7 +19,10 @@ def loss(n, d, fit):
 def test_losses_with_other_constants(student):
     """The loss follows whatever constants are passed."""
     fit, n, d = draw_fit(), 10 ** between(7, 12), 10 ** between(9, 13)
-    wrong = {"the fields of n and d are swapped": loss(d, n, fit), "fit.irreducible is left out": loss(n, d, fit) - fit.irreducible}
+    wrong = {
+        "the fields of n and d are swapped": loss(d, n, fit),
+        "fit.irreducible is left out": loss(n, d, fit) - fit.irreducible,
+    }
     assert_returns(student.chinchilla_loss, {"n": n, "d": d, "fit": fit}, loss(n, d, fit), mistakes=wrong)
 
 
@@ -35,7 +38,9 @@ def test_the_best_use_of_other_budgets(student, decades):
         others = n * torch.tensor(OTHERS, dtype=torch.float64)
         best = loss(others, c / 6 / others, fit).min().item()
         here = loss(n, d, fit)
-        assert here <= best * (1 + 1e-12), f"compute_optimal({c}, {fit}) has the loss {here}, and another size has {best}"
+        assert here <= best * (1 + 1e-12), (
+            f"compute_optimal({c}, {fit}) has the loss {here}, and another size has {best}"
+        )
 
 
 @exercise("chinchilla", aspect="equivalence")

@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import torch
-
 from assignments.ch01_motivation.programs import call_each
 from assignments.ch01_motivation.references import draw, draw_config
 from assignments.ch01_motivation.references_parameters import assert_counts
-from course_env.gpt_config import GPT2_MEDIUM_345M, GPT2_SMALL, GPT3_175B, GPTConfig
+from course_env.gpt_config import GPT2_SMALL, GPTConfig
 from course_env.tiny_gpt import TinyGPT
 from grader.harness import assert_each_raises, exercise
 
@@ -21,15 +19,14 @@ SPLIT = (
 def held_by_one_rank(cfg, tp=1, vocab_multiple=1):
     """Return how many numbers one of `tp` ranks holds of a model that is really made, with a padded vocabulary."""
     unit = vocab_multiple * tp
-    with torch.device("meta"):
-        model = TinyGPT(replace(cfg, vocab_size=-(-cfg.vocab_size // unit) * unit))
+    model = TinyGPT(replace(cfg, vocab_size=-(-cfg.vocab_size // unit) * unit))
     return sum(p.numel() // (tp if name.endswith(SPLIT) else 1) for name, p in model.named_parameters())
 
 
 @exercise("param_count", aspect="equivalence")
 def test_other_models_are_counted_exactly(launch):
     """Models of other shapes have as many parameters as TinyGPT makes of them."""
-    configs = [draw_config() for _ in range(20)] + [GPT3_175B, GPT2_MEDIUM_345M]
+    configs = [draw_config() for _ in range(20)]
     assert_counts(launch, [{"cfg": cfg} for cfg in configs], [held_by_one_rank(cfg) for cfg in configs])
 
 

@@ -1,14 +1,29 @@
 """Hidden tests of exercise `training_time`."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from assignments.ch01_motivation.programs import call_each
-from assignments.ch01_motivation.references import draw, draw_config
+from assignments.ch01_motivation.references import OTHERS, draw
 from assignments.ch01_motivation.references_training_time import assert_days, assert_utilisation
+from course_env.gpt_config import GPT2_SMALL, GPTConfig
 from grader.harness import assert_each_raises, exercise
+
+# What FlopCounterMode counts for one sequence of so many tokens, by what is computed a second time.
+COUNTED = (
+    (OTHERS[0], 1, {"none": 106_488, "selective": 106_776, "full": 137_880}),
+    (OTHERS[1], 5, {"none": 162_240, "selective": 165_440, "full": 206_400}),
+    (
+        GPTConfig(vocab_size=100, n_layer=1, n_head=2, d_model=12, max_seq=8),
+        5,
+        {"none": 91_440, "selective": 92_640, "full": 109_920},
+    ),
+    (
+        GPTConfig(vocab_size=41, n_layer=2, n_head=3, n_kv_head=1, d_model=18, d_ff=36, max_seq=10),
+        5,
+        {"none": 162_540, "selective": 166_140, "full": 209_340},
+    ),
+)
 
 
 @exercise("training_time", aspect="equivalence")
@@ -23,21 +38,32 @@ def test_other_trainings(launch, recompute, per_token):
 
 
 @exercise("training_time", aspect="equivalence")
-@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
-def test_utilisation_of_other_models(launch, recompute):
+@pytest.mark.parametrize("function", ["mfu", "hfu"])
+def test_utilisation_of_other_models(launch, function):
     """For models of other shapes both utilisations follow from the operations that PyTorch counts."""
-    cfg = replace(draw_config(), n_layer=draw(1, 2))
-    speed = 1e4 * float(1 + torch.rand(()))
-    call = {"tokens_per_s": speed, "cfg": cfg, "seq": draw(2, 5, 8), "n_gpus": draw(2, 3), "peak": 1e10}
-    assert_utilisation(launch, "mfu", [call])
-    assert_utilisation(launch, "hfu", [call | {"recompute": recompute}])
+    speed = {"tokens_per_s": 1e4 * float(1 + torch.rand(())), "n_gpus": draw(2, 3), "peak": 1e10}
+    cases = [(speed | {"cfg": cfg, "seq": seq}, flops) for cfg, seq, flops in COUNTED]
+    if function == "hfu":
+        cases += [(call | {"recompute": kind}, flops) for call, flops in cases for kind in flops]
+    assert_utilisation(launch, function, cases)
 
 
 @exercise("training_time", aspect="property")
 def test_longer_sequences_need_more_for_each_token(launch):
     """Attention's share of a token's operations grows with the sequence, so at equal speed MFU also grows."""
-    call = {"tokens_per_s": 1e4, "cfg": replace(draw_config(), n_layer=1), "n_gpus": 1, "peak": 1e10}
-    assert_utilisation(launch, "mfu", [call | {"seq": seq} for seq in (2, 8)])
+    call = {"tokens_per_s": 1e4, "cfg": GPT2_SMALL, "n_gpus": 1, "peak": 1e10}
+    for function in ("mfu", "hfu"):
+        cases = []
+        for seq in (2, 1024):
+            blocks, core = 12 * (24 * seq * 768**2 + 4 * seq**2 * 768), 12 * 4 * seq**2 * 768
+            head = 2 * seq * 768 * 50257
+            flops = {
+                "none": 3 * (blocks + head),
+                "selective": 3 * (blocks + head) + core,
+                "full": 4 * blocks + 3 * head,
+            }
+            cases.append((call | {"seq": seq}, flops))
+        assert_utilisation(launch, function, cases)
 
 
 @exercise("training_time", aspect="robustness")
