@@ -36,7 +36,8 @@ def _after_mistakes(right, cfg, batch, seq, recompute="none"):
         "attention's products are counted by half: both are due, for all pairs of positions, whatever the mask hides": right
         - attentions // 2,
         "the output head is left out": right - 3 * head,
-        "the output head is computed a second time, and it never is": right + (head if recompute == "full" else 0),
+        "the output head's forward pass is counted twice, and no recomputation repeats it": right
+        + (head if recompute == "full" else 0),
         "selective recomputation repeats the projections, too": (
             right + (projections if recompute == "selective" else 0)
         ),

@@ -22,15 +22,16 @@ def _bytes_more(n_params, optimizer, precision, *, fp32_grads=False):
     mixed, bf16, fp32 = (precision == kind for kind in ("amp_fp16", "pure_bf16", "fp32"))
     return {
         "the fp32 master copy of mixed precision is left out": -4 * mixed,
-        "the fp32 master copy takes the place of the 2-byte parameters, and both are held": -2 * mixed,
+        "the fp32 master copy takes the place of the 2-byte parameters, and both are due": -2 * mixed,
         "pure_bf16 has no fp32 master copy": 4 * bf16,
         "the optimizer's numbers take 4 bytes each in mixed precision, not 2": -2 * count * mixed,
         "the optimizer's numbers take 2 bytes each in pure_bf16, not 4": 2 * count * bf16,
         "gradients take 2 bytes in mixed precision, not 4": 2 * mixed,
         "with fp32 the gradients are the fp32 copy already, and nothing is added": 4 * (fp32 and fp32_grads),
-        "the 2-byte gradients are replaced, and fp32_grads adds a copy to them": -2 * (not fp32 and fp32_grads),
+        "the fp32 copy takes the place of the 2-byte gradients, and both are due": -2 * (not fp32 and fp32_grads),
         "the fp32 copy of the gradients is left out": -4 * (not fp32 and fp32_grads),
         "the gradients are left out": -4 if fp32 else -2,
         "momentum keeps one number per parameter, not two": (2 if bf16 else 4) * (optimizer == "momentum"),
+        "adam counts its steps once per tensor, not once per parameter": (2 if bf16 else 4) * (optimizer == "adam"),
         "adam keeps two numbers per parameter, not one": -(2 if bf16 else 4) * (optimizer == "adam"),
     }

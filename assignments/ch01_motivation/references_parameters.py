@@ -46,11 +46,13 @@ def _off_by(cfg, tp=1, vocab_multiple=1):
         "the vocabulary is padded to a multiple of vocab_multiple alone, without tp": (
             (cfg.vocab_size + -cfg.vocab_size % vocab_multiple) // tp * tables - table * tables // d
         ),
-        "the biases of the layers whose columns are split are split, and every rank holds all of them": split["biases"],
-        "the LayerNorms are split, and every rank holds all of them": split["norms"],
-        "the position embedding is split, and every rank holds all of it": split["positions"],
+        "the biases of the layers whose columns are split are divided by tp, and every rank holds them whole": split[
+            "biases"
+        ],
+        "the LayerNorms are divided by tp, and every rank holds them whole": split["norms"],
+        "the position embedding is divided by tp, and every rank holds it whole": split["positions"],
         "everything is divided by tp, also what every rank holds whole": sum(split.values()),
-        "the bias of a layer whose rows are split is held whole, and is split with them": (
+        "the biases of the layers whose rows are split are counted whole, and they are split with the rows": (
             (of_rows - of_rows // tp) * cfg.bias
         ),
         "the vocabulary is not split": (tp - 1) * table * tables // d,

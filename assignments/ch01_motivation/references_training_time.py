@@ -52,7 +52,7 @@ def assert_utilisation(launch, function, cases):
         ],
         "recomputed operations are counted, and the model does not need them: this is HFU": full,
         "operations that are computed a second time are left out: this is MFU": model,
-        "the output head is counted a second time, and recomputation never repeats it": [
+        "the output head's forward pass is counted twice, and no recomputation repeats it": [
             4 / 3 * once if kind == "full" else share for _, kind, share, once, _ in rows
         ],
         "attention's products are left out, as 6 N does": [

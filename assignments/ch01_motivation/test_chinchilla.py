@@ -67,7 +67,7 @@ def test_the_best_use_of_known_budgets(launch):
             ((call["c"] / 120) ** 0.5, 20 * (call["c"] / 120) ** 0.5) for call in calls
         ],
     }
-    why = "alpha a / n^alpha = beta b / d^beta, with 6 n d = c"
+    why = "alpha a / n^alpha = beta b / d^beta and 6 n d = c, solved to nine digits: no search gets there"
     assert_each_returns(run, "compute_optimal", calls, expected, rel=1e-9, why=why, mistakes=wrong)
 
 

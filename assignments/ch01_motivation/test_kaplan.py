@@ -74,8 +74,9 @@ def test_a_billion_times_the_compute(student):
         "the steps take all that the model leaves, and the batch takes a part of it": (model, batch, 269.153),
         "these are the exponents, and factors are due": (0.73, 0.24, 0.03),
     }
-    expected = (model, batch, steps)
-    assert_returns(student.compute_multipliers, {"c_ratio": 1e9}, expected, rel=1e-5, mistakes=wrong)
+    expected, call = (model, batch, steps), {"c_ratio": 1e9}
+    why = "0.73 and 0.24 are the exponents of model and batch, and the steps take what is left of the budget"
+    assert_returns(student.compute_multipliers, call, expected, rel=1e-5, why=why, mistakes=wrong)
 
 
 @exercise("kaplan", aspect="property")
@@ -119,9 +120,9 @@ def test_a_loss_of_nothing_is_refused(launch):
 @exercise("kaplan", aspect="robustness")
 def test_nothing_needs_no_tokens(launch):
     """No model, no slack and no compute raise ValueError."""
-    calls = [{"n": 0.0, "slack": 0.1}, {"n": 1e9, "slack": 0.0}, {"n": 1e9, "slack": 1e-3}]
+    calls = [{"n": 1e9, "slack": slack} for slack in (0.0, -0.1, 1e-3)] + [{"n": 0.0, "slack": 0.1}]
     run = launch(call_each, 1, shared={"function": "tokens_needed", "calls": calls}, process_group=False)
-    assert_each_raises(run, "tokens_needed", calls, ["ValueError", "ValueError", ""])
+    assert_each_raises(run, "tokens_needed", calls, ["ValueError", "ValueError", "", "ValueError"])
     budgets = [{"c_ratio": 0.0}, {"c_ratio": 0.5}]
     run = launch(call_each, 1, shared={"function": "compute_multipliers", "calls": budgets}, process_group=False)
     assert_each_raises(run, "compute_multipliers", budgets, ["ValueError", ""])

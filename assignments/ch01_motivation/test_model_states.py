@@ -11,10 +11,11 @@ def test_what_a_trained_model_holds(launch):
     kinds = [
         ("sgd", "fp32", False, 101 * 8),
         ("momentum", "amp_fp16", False, 74 * 12),
-        ("adam", "pure_bf16", False, 38 * 8),
+        ("adam", "amp_fp16", False, 53 * 16),
+        ("momentum", "pure_bf16", False, 38 * 6),
         ("sgd", "pure_bf16", True, 29 * 8),
     ]
-    sizes = (101, 74, 38, 29)
+    sizes = (101, 74, 53, 38, 29)
     calls = [
         {"n_params": n, "optimizer": optimizer, "precision": precision, "fp32_grads": fp32_grads}
         for n, (optimizer, precision, fp32_grads, _) in zip(sizes, kinds, strict=True)
