@@ -38,6 +38,9 @@ class Batch:
     agents: Path | None = None
     """The folder in which the agents of a job find each other, if ranks are spread over its tasks."""
 
+    all_tests: bool = False
+    """Run tests even where others have decided the score: all that follow a failure of their aspect."""
+
     judge_limit_s: float = JUDGE_LIMIT_S
     """How long a judge may run. Every launch has its own deadline; this one is for a judge that is itself at fault."""
 
@@ -74,7 +77,14 @@ class Batch:
 
 
 def plan_batch(
-    course: Course, chapters: tuple[Chapter, ...], *, seed: int, wall: Wall, out: Path, agents: Path | None = None
+    course: Course,
+    chapters: tuple[Chapter, ...],
+    *,
+    seed: int,
+    wall: Wall,
+    out: Path,
+    agents: Path | None = None,
+    all_tests: bool = False,
 ) -> Batch:
     """Return a batch that has not begun, with digests of the course as it is now."""
     digests = {chapter.id: course_digest(chapter) for chapter in chapters}
@@ -87,4 +97,5 @@ def plan_batch(
         digests=digests,
         running_judges=RunningJudges(),
         agents=agents,
+        all_tests=all_tests,
     )

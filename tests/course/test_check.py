@@ -124,6 +124,31 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
     ]
 
 
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        "def divides_both(a, b):\n    return math.gcd(a, b)\n",
+        "def divides_both(b, a, *, most=10**9):\n    return min(math.gcd(a, b), most)\n",
+        "def divides_both(a, b):\n    if b == 0:\n        raise KeyError\n    return math.gcd(a, b)\n",
+        "def divides_both(first, second):\n    return largest(first, second)\n\n\ndef largest(a, b):\n    return math.gcd(a, b)\n",
+    ],
+)
+def test_a_public_baseline_that_is_an_answer_is_seen(course: Course, edit: Edit, judge: Judge, baseline: str) -> None:
+    """A function of the public tests that passes as an answer can be copied by everybody."""
+    imports = "from assignments.ch01_arithmetic.references_arithmetic import divides_both  # noqa: F401\n"
+    edit("assignments/ch01_arithmetic/test_arithmetic.py", "import pytest\n", f"import pytest\n{imports}")
+    references = "assignments/ch01_arithmetic/references_arithmetic.py"
+    (course.root / references).write_text(f'"""Baselines."""\n\nimport math\n\nimport pytest\n\n\n{baseline}')
+
+    problems = [str(problem) for problem in run(course, judge).problems]
+
+    assert problems[0] == (
+        f"{references}:8: divides_both passes as an answer to 'gcd': copied as gcd, it gives the right values. Students have this "
+        "file. Let the baseline be a table of values, a slow way that is no answer, or PyTorch's own function."
+    )
+    assert all("passes as an answer" in problem for problem in problems)
+
+
 def test_an_exercise_that_the_judge_never_collected_is_seen(course: Course, judge: Judge) -> None:
     """An exercise whose tests pytest did not collect is a problem."""
 

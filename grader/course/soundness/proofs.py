@@ -1,4 +1,4 @@
-"""What only running can show: stubs earn nothing, solutions and alternatives all points, and every mutant dies.
+"""What only running can show: stubs earn nothing, solutions and alternatives all points, every mutant dies, no paste passes.
 
 A mutant is judged by the tests of the exercises in its own file. Student files stand alone (a rule), so no other test can
 see the change. The tests of its own exercise stop at the first failure, because one is enough: otherwise a mutant
@@ -24,6 +24,7 @@ from grader.course.judging.judge_process import Judge
 from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
+from grader.course.soundness.pastes import Paste, pastes
 from grader.course.soundness.told import Telling, telling_of
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.held_folder import held_folder
@@ -32,6 +33,7 @@ KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 """Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
 
 REACH_A_GAP = "Every test must reach a gap, which makes it not_attempted: let it call what the student writes."
+NO_ANSWER_IN_TESTS = "Students have this file. Let the baseline be a table of values, a slow way that is no answer, or PyTorch's own function."
 FIX_THE_TEST = "Fix the test, or what it tests."
 
 Announce = Callable[[str], None]
@@ -94,6 +96,7 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
         with _staged(chapter, _solution(chapter)) as folder:
             solutions = judge(folder.parent, whole, keep=testimony)
         tried = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce, testimony), mutants))
+        copied = list(pool.map(lambda paste: _try_paste(chapter, paste, judge, announce), _pastes(chapter)))
         rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, announce), alternatives))
     told = [trial.telling for trial in tried if trial.telling is not None]
     tellings = {
@@ -113,7 +116,7 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
             *_unlike(Outcome.NOT_ATTEMPTED, stubs, of="the stub", todo=REACH_A_GAP),
             *_unlike(Outcome.PASSED, solutions, of="the solution", todo=FIX_THE_TEST),
             *_unscored(solutions, chapter),
-            *chain(*rejected, *(trial.problems for trial in tried)),
+            *chain(*rejected, *copied, *(trial.problems for trial in tried)),
         ),
     )
 
@@ -146,6 +149,29 @@ def _try_alternative(chapter: Chapter, path: Path, judge: Judge, announce: Annou
     with _staged(chapter, _solution(chapter) | answer) as folder:
         records = judge(folder.parent, _pairs(chapter, chapter.exercises_in(path.name)))
     return list(_unlike(Outcome.PASSED, records, of=f"the alternative {path.parent.name}", todo=FIX_THE_TEST))
+
+
+def _pastes(chapter: Chapter) -> list[Paste]:
+    return [paste for exercise in chapter.exercises for paste in pastes(chapter, exercise)]
+
+
+def _try_paste(chapter: Chapter, paste: Paste, judge: Judge, announce: Announce) -> list[Problem]:
+    """Return what is wrong with a public function: that it gives the right values, whatever it does with wrong arguments."""
+    announce(f"{chapter.id}: {paste.function} pasted as {paste.symbol}")
+    selected = _pairs(chapter, (paste.exercise,))
+    with _staged(chapter, _solution(chapter) | {paste.exercise.file: paste.source}) as folder:
+        records = judge(folder.parent, selected, first_failure_only=True)
+        if _values_are_right(records) and any(record.outcome in KILLING for record in records):
+            records = judge(folder.parent, selected)
+    if not _values_are_right(records):
+        return []
+    what = f"{paste.function} passes as an answer to '{paste.exercise.id}': copied as {paste.symbol}, it gives the right values."
+    return [Problem(where=paste.where, what=what, todo=NO_ANSWER_IN_TESTS)]
+
+
+def _values_are_right(records: Sequence[Record]) -> bool:
+    """Whether no test of equivalence has shown a fault."""
+    return bool(records) and not any(record.aspect == "equivalence" and record.outcome in KILLING for record in records)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
