@@ -1,4 +1,4 @@
-"""Configurations that the tests of this chapter share."""
+"""Configurations that the tests of this chapter share, and the order in which mistakes are tried."""
 
 import torch
 
@@ -43,3 +43,15 @@ def draw_config():
         tie_embeddings=draw(True, False),
         bias=draw(True, False),
     )
+
+
+def telling(wrong, expected):
+    """Return the mistakes that change what a test sees, those first that change the fewest calls: they say most.
+
+    wrong: for each mistake, what it makes of each call
+    """
+    changed = {
+        name: sum(value != right for value, right in zip(values, expected, strict=True))
+        for name, values in wrong.items()
+    }
+    return {name: wrong[name] for name in sorted(wrong, key=changed.get) if changed[name]}

@@ -1,6 +1,7 @@
 """Baselines and assertions that the public and the hidden tests of flops.py share."""
 
 from assignments.ch01_motivation.programs import call_each
+from assignments.ch01_motivation.references import telling
 from grader.harness import assert_each_returns
 
 
@@ -11,8 +12,7 @@ def assert_flops(launch, calls, expected, why="PyTorch counts as many for TinyGP
     for call, right in zip(calls, expected, strict=True):
         for name, number in _after_mistakes(right, **call).items():
             wrong.setdefault(name, []).append(number)
-    told = {name: numbers for name, numbers in wrong.items() if numbers != expected}
-    assert_each_returns(run, "train_flops", calls, expected, why=why, mistakes=told)
+    assert_each_returns(run, "train_flops", calls, expected, why=why, mistakes=telling(wrong, expected))
 
 
 def _after_mistakes(right, cfg, batch, seq, recompute="none"):
@@ -26,6 +26,7 @@ def _after_mistakes(right, cfg, batch, seq, recompute="none"):
     projections = 2 * tokens * layers * d * (d + (cfg.n_head + 2 * cfg.n_kv_head) * cfg.head_dim)
     more_heads = 2 * tokens * layers * d * 2 * (cfg.n_head - cfg.n_kv_head) * cfg.head_dim
     wider = 2 * tokens * layers * 2 * d * (4 * d - cfg.d_ff)
+    fewer = attentions - attentions * cfg.n_kv_head // cfg.n_head
     return {
         "a multiplication and its addition are counted as one operation": right // 2,
         "backward is taken for as expensive as forward, and has two products for each": (right - again) // 3 * 2
@@ -42,6 +43,7 @@ def _after_mistakes(right, cfg, batch, seq, recompute="none"):
             right + (projections if recompute == "selective" else 0)
         ),
         "keys and values have as many heads as queries": right + passes * more_heads,
+        "attention's products have n_kv_head heads, and all n_head query heads take part": right - fewer,
         "d_ff is taken for 4 * d_model": right + passes * wider,
         "looking up an embedding is counted as a matrix product": right + 3 * head,
         "the batch is left out": right // batch,

@@ -1,6 +1,7 @@
 """Baselines and assertions that the public and the hidden tests of parameters.py share."""
 
 from assignments.ch01_motivation.programs import call_each
+from assignments.ch01_motivation.references import telling
 from grader.harness import assert_each_returns
 
 
@@ -11,8 +12,7 @@ def assert_counts(launch, calls, expected, why=None):
     for call, right in zip(calls, expected, strict=True):
         for name, more in _off_by(**call).items():
             wrong.setdefault(name, []).append(right + more)
-    told = {name: counts for name, counts in wrong.items() if counts != expected}
-    assert_each_returns(run, "param_count", calls, expected, why=why, mistakes=told)
+    assert_each_returns(run, "param_count", calls, expected, why=why, mistakes=telling(wrong, expected))
 
 
 def _off_by(cfg, tp=1, vocab_multiple=1):
@@ -25,6 +25,7 @@ def _off_by(cfg, tp=1, vocab_multiple=1):
     of_columns, norms, positions = layers * 2 * d, (2 * layers + 1) * 2 * d, cfg.max_seq * d
     elsewhere = {"biases": of_columns * cfg.bias, "norms": norms, "positions": positions}
     split = {name: size // tp - size for name, size in elsewhere.items()}
+    key_heads = layers * cfg.n_kv_head * cfg.head_dim
     missing_heads = cfg.n_head - cfg.n_kv_head
     return {
         "an output head tied to the embedding is counted a second time": table * cfg.tie_embeddings,
@@ -40,6 +41,10 @@ def _off_by(cfg, tp=1, vocab_multiple=1):
         * cfg.head_dim
         // tp
         * (d + cfg.bias),
+        "keys or values are left out: both have n_kv_head heads": -(key_heads // tp) * (d + cfg.bias),
+        "the key and value heads are counted whole, and they are split like the query heads": (
+            2 * (key_heads - key_heads // tp) * (d + cfg.bias)
+        ),
         "d_ff is taken for 4 * d_model": layers * (4 * d - cfg.d_ff) // tp * (2 * d + cfg.bias),
         "the vocabulary is not padded": -padding // tp * tables,
         "a vocabulary that is a multiple already is padded by one more": (unit // tp if padding == 0 else 0) * tables,

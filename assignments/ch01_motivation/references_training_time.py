@@ -1,6 +1,7 @@
 """Baselines and assertions that the public and the hidden tests of training_time.py share."""
 
 from assignments.ch01_motivation.programs import call_each
+from assignments.ch01_motivation.references import telling
 from grader.harness import assert_each_returns
 
 SECONDS = 24 * 60 * 60
@@ -26,8 +27,7 @@ def assert_days(launch, calls, expected, **tolerance):
             for call, days in zip(calls, expected, strict=True)
         ],
     }
-    told = {name: days for name, days in wrong.items() if days != expected}
-    assert_each_returns(run, "training_days", calls, expected, mistakes=told, **tolerance)
+    assert_each_returns(run, "training_days", calls, expected, mistakes=telling(wrong, expected), **tolerance)
 
 
 def assert_utilisation(launch, function, cases):
@@ -55,15 +55,25 @@ def assert_utilisation(launch, function, cases):
         "the output head's forward pass is counted twice, and no recomputation repeats it": [
             4 / 3 * once if kind == "full" else share for _, kind, share, once, _ in rows
         ],
+        "HFU is not 4/3 of MFU: the output head is never repeated, and selective recomputation repeats attention's core": [
+            4 / 3 * once if kind == "full" else once for _, kind, _, once, _ in rows
+        ],
+        "6 (12 L h^2 + V h) is taken for the operations of a token: attention's products are not in it": [
+            _share(call, call["seq"] * _six_n(call["cfg"])) for call, *_ in rows
+        ],
         "attention's products are left out, as 6 N does": [
             share - (4 if kind == "full" else 3) * (more - once) for _, kind, share, once, more in rows
         ],
     }
-    told = {name: shares for name, shares in wrong.items() if shares != due}
     why = "tokens per second times the operations of a token, by what n_gpus accelerators could do"
-    assert_each_returns(run, function, calls, due, why=why, mistakes=told)
+    assert_each_returns(run, function, calls, due, why=why, mistakes=telling(wrong, due))
 
 
 def _share(call, flops):
     """Return the share of the peak that the operations of a sequence take at the speed of a call."""
     return flops / call["seq"] * call["tokens_per_s"] / call["n_gpus"] / call["peak"]
+
+
+def _six_n(cfg):
+    """Return six times the parameters of a model's matrices, as the rule of thumb for wide models counts them."""
+    return 6 * (12 * cfg.n_layer * cfg.d_model**2 + cfg.vocab_size * cfg.d_model)

@@ -63,6 +63,21 @@ def test_the_best_use_of_known_budgets(launch):
             (116931.54644961559, 1425335.3498448883),
             (373168969.7008852, 44662520251.95419),
         ],
+        "the factor before the power is upside down": [
+            (17801696485.197968, 5392744454430.148),
+            (86956.66021392205, 1916663.6144563286),
+            (2449445629.7138486, 6804260712.908216),
+        ],
+        "the factor before the power lacks its own power 1 / (alpha + beta)": [
+            (28763393081.39796, 3337575637489.226),
+            (140501.69886102199, 1186225.2771158724),
+            (92726834.89537145, 179739410770.0596),
+        ],
+        "the factor before the power has the power alpha + beta, and 1 / (alpha + beta) is due": [
+            (26824717761.205242, 3578788819125.5547),
+            (131031.77383318609, 1271956.1201914784),
+            (133176457.58440457, 125147244257.51952),
+        ],
         "20 tokens a parameter are a rule of thumb, and fit says what is best": [
             ((call["c"] / 120) ** 0.5, 20 * (call["c"] / 120) ** 0.5) for call in calls
         ],
@@ -87,6 +102,25 @@ def test_tokens_for_known_losses(launch):
 
 
 @exercise("chinchilla", aspect="equivalence")
+def test_noisy_runs_give_the_line_of_least_squares(student):
+    """Five runs that lie on no line give the line of least squares between their logarithms."""
+    x = torch.tensor([2.0, 5.0, 11.0, 40.0, 90.0], dtype=torch.float64)
+    y = torch.tensor([3.1, 4.4, 6.9, 10.2, 17.5], dtype=torch.float64)
+    wrong = {
+        "this line goes through the first and the last point": (2.26199, 0.454676),
+        "the logarithm to base 10 is taken, and the exponential to base e": (1.42115, 0.440890),
+        "the squared distances in x are the smallest, and those in y are due": (2.21389, 0.446526),
+        "this line goes through log x = log y = 0: the offset is left out": (1.0, 0.685308),
+        "this line is between x and y themselves, not between their logarithms": (3.86873, 0.153759),
+        "this line is between x and y themselves, and only its offset was made an exponential": (47.8814, 0.153759),
+        "the order is (a, b), factor and exponent": (0.440890, 2.246295),
+        "the offset of the line is log a, and a is due": (0.809282, 0.440890),
+    }
+    why = "least squares of log y against log x"
+    assert_returns(student.fit_power_law, {"x": x, "y": y}, (2.246295, 0.440890), rel=3e-6, why=why, mistakes=wrong)
+
+
+@exercise("chinchilla", aspect="equivalence")
 def test_a_power_law_is_found_again(student):
     """Points on a power law give its two constants back."""
     a, b = between(0.5, 30), between(-0.7, 0.7)
@@ -98,23 +132,6 @@ def test_a_power_law_is_found_again(student):
     }
     why = f"y is {a:.6g} x^{b:.6g}"
     assert_returns(student.fit_power_law, {"x": x, "y": a * x**b}, (a, b), abs=1e-11, why=why, mistakes=wrong)
-
-
-@exercise("chinchilla", aspect="equivalence")
-def test_noisy_runs_give_the_line_of_least_squares(student):
-    """Five runs that lie on no line give the line of least squares between their logarithms."""
-    x = torch.tensor([2.0, 5.0, 11.0, 40.0, 90.0], dtype=torch.float64)
-    y = torch.tensor([3.1, 4.4, 6.9, 10.2, 17.5], dtype=torch.float64)
-    wrong = {
-        "this line goes through the first and the last point": (2.26199, 0.454676),
-        "the logarithm to base 10 is taken, and the exponential to base e": (1.42115, 0.440890),
-        "the squared distances in x are the smallest, and those in y are due": (2.21389, 0.446526),
-        "this line goes through log x = log y = 0: the offset is left out": (1.0, 0.685308),
-        "this line is between x and y themselves, not between their logarithms": (3.86873, 0.153759),
-        "the offset of the line is log a, and a is due": (0.809282, 0.440890),
-    }
-    why = "least squares of log y against log x"
-    assert_returns(student.fit_power_law, {"x": x, "y": y}, (2.246295, 0.440890), rel=3e-6, why=why, mistakes=wrong)
 
 
 @exercise("chinchilla", aspect="property")

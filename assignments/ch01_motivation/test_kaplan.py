@@ -15,6 +15,7 @@ def test_losses_of_known_models(launch):
     wrong = {
         "the exponent of tokens, 0.095, is taken for parameters": [1.8057, 2.8379],
         OTHER_SIZE: [1.7238, 2.7092],
+        "the ratio of the exponents inside the joint law is upside down": [2.0931, 3.6834],
         UPSIDE_DOWN: [0.6233, 0.4341],
         "the logarithm to base 10 is taken, and the exponential to base e": [1.2279, 1.4368],
     }
@@ -56,6 +57,7 @@ def test_tokens_of_a_known_model(student):
         "slack is taken for nats, and it is a share of the loss": 2.6749e12,
         "the law of tokens alone is asked: the model's term is missing": 3.0249e11,
         "the power is that of parameters, 0.076, and the joint law has that of tokens outside": 1.2518e12,
+        "slack is taken off the limit, and the loss is above it": -1.9450e12,
         "the power is replaced by its tangent, which is near only for a very small slack": 1.7698e12,
     }
     why = "with these tokens the joint law is 1.02 times the law of parameters alone"
@@ -73,6 +75,7 @@ def test_a_billion_times_the_compute(student):
         "model and batch are swapped: the order is model, batch, steps": (batch, model, steps),
         "the steps take all that the model leaves, and the batch takes a part of it": (model, batch, 269.153),
         "these are the exponents, and factors are due": (0.73, 0.24, 0.03),
+        "c_ratio is multiplied by the exponents, and they are its powers": (7.3e8, 2.4e8, 3e7),
     }
     expected, call = (model, batch, steps), {"c_ratio": 1e9}
     why = "0.73 and 0.24 are the exponents of model and batch, and the steps take what is left of the budget"
