@@ -49,7 +49,7 @@ def test_the_closed_form_for_large_models(launch):
     assert_flops(launch, calls, expected, "the published closed form; it is computed, and no model is made")
 
 
-@exercise("train_flops", aspect="property")
+@exercise("train_flops", aspect="equivalence")
 def test_the_rule_of_thumb(student):
     """6 N D of GPT-3's 175 billion parameters and 300 billion tokens is 3.15e23, or 3646 petaflop/s-days."""
     n, d = 175 * 10**9, 300 * 10**9

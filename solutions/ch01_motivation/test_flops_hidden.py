@@ -71,7 +71,7 @@ def test_a_tied_head_is_a_product_as_well(launch):
     assert_flops(launch, calls, [3 * (blocks + 2 * 2048 * 768 * 50257)] * 4)
 
 
-@exercise("train_flops", aspect="property")
+@exercise("train_flops", aspect="equivalence")
 def test_a_product_of_two_numbers(student):
     """The rule of thumb is a product of whole numbers, however large they are."""
     n, d = (int(torch.randint(10**11, 10**13, ())) for _ in range(2))
