@@ -9,6 +9,7 @@ from grader.batch.intake.find import Submission
 from grader.course.catalog import Chapter, Course
 from grader.course.judging.own_time import OWN_TIME_S
 from grader.course.judging.running_judges import RunningJudges
+from grader.course.judging.warm_judges import WarmJudges
 from grader.harness.protocol.wall import Wall
 
 JUDGE_LIMIT_S = 600.0
@@ -95,7 +96,8 @@ def plan_batch(
         wall=wall,
         out=out,
         digests=digests,
-        running_judges=RunningJudges(),
+        # The agents of a job have zygotes of their own, which no judge can lend.
+        running_judges=RunningJudges() if agents is not None else WarmJudges(course.root, wall, shared=False),
         agents=agents,
         all_tests=all_tests,
     )

@@ -6,6 +6,7 @@ option says: a student alone wants to see every failure, and a class wants its g
 
 from dataclasses import dataclass, field
 
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import NotRun, Outcome, StudentFailure
 from grader.judge.fixtures import GradedTest
 
@@ -41,7 +42,7 @@ class Decided:
         else:
             return
         text = f"Not run: {blocker} of this exercise passed its deadline."
-        raise StudentFailure(text, outcome=Outcome.TIMED_OUT)
+        raise StudentFailure(text, outcome=Outcome.TIMED_OUT, mistake=Mistake.NOT_RUN)
 
 
 def _aspect(test: GradedTest) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ from grader.course.content.graded_tests import hidden_test_files, public_test_fi
 from grader.course.judging.judge_process import SEED_VARIABLE
 from grader.course.judging.lifeline import end_with_command
 from grader.course.judging.report import Aspect, Began, Collected, Finished, Record, ReportEnd, ReportWriter
+from grader.harness.mistake import Mistake
 from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.limits import lacking
@@ -226,7 +227,7 @@ class JudgePlugin:
             raise verdict
         if (seconds := self._seconds[test.chapter.id]) > CHAPTER_S:
             text = f"Not run: the tests of this chapter before this one have taken {seconds:.0f} s, of at most {CHAPTER_S:g}."
-            raise StudentFailure(text, outcome=Outcome.TIMED_OUT)
+            raise StudentFailure(text, outcome=Outcome.TIMED_OUT, mistake=Mistake.NOT_RUN)
         return Launch(
             test=test,
             launchers=self._launchers.launchers(test.chapter.needs),
@@ -246,7 +247,7 @@ class JudgePlugin:
         error = call.excinfo.value if call.excinfo is not None else None
         if error is None and report.when != "call":
             return report
-        end = end_of(error)
+        end = end_of(error, self._config.rootpath)
         self._decided.note(test, end.outcome)
         if end.outcome in {Outcome.NOT_GRADABLE, Outcome.NOT_RUN}:
             report.outcome = "skipped"
