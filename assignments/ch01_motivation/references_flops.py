@@ -21,7 +21,7 @@ def _after_mistakes(right, cfg, batch, seq, recompute="none"):
     passes = 4 if recompute == "full" else 3  # of the blocks' linear layers
     attention = 4 * layers * tokens * seq * d  # forward
     attentions = attention * (3 if recompute == "none" else 4)
-    head = 2 * tokens * d * cfg.vocab_size
+    head = 2 * cfg.vocab_size * d * tokens
     again = {"none": 0, "selective": attention, "full": (right - 3 * head) // 4}[recompute]
     projections = 2 * tokens * layers * d * (d + (cfg.n_head + 2 * cfg.n_kv_head) * cfg.head_dim)
     more_heads = 2 * tokens * layers * d * 2 * (cfg.n_head - cfg.n_kv_head) * cfg.head_dim

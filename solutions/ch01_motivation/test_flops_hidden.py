@@ -19,10 +19,8 @@ from grader.harness import assert_each_raises, assert_returns, exercise
 def counted(cfg, batch, seq, recompute="none"):
     """Return what PyTorch counts while a model is really trained for a step, with its own checkpointing."""
     model, tokens = TinyGPT(cfg), torch.zeros(batch, seq, dtype=torch.int64)
-    for block in model.blocks:
-        part, name = {"none": (block, None), "selective": (block.attention, "core"), "full": (block, "forward")}[
-            recompute
-        ]
+    for one in model.blocks:
+        part, name = {"none": (one, None), "selective": (one.attention, "core"), "full": (one, "forward")}[recompute]
         if name is not None:
             setattr(part, name, functools.partial(checkpoint, getattr(part, name), use_reentrant=False))
     # Otherwise the last product of a block would not be repeated: nobody needs its result twice.
