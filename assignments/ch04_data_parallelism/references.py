@@ -44,14 +44,15 @@ def steps_for(world_size, model, num_steps=3, rows=2):
 
 
 def one_process(model, values, steps, weight_decay=0.0):
-    """Train one module on the batches of all ranks together; return what a rank of `programs_ddp.train` should return.
+    """Train one module on the batches of all ranks together; return what every rank of `programs_ddp.train` should return.
 
     steps: for each rank its steps, of one pass each and equally many rows.
     """
     together = [
         [{name: torch.cat([one[0][name] for one in step]) for name in ("x", "y")}] for step in zip(*steps, strict=True)
     ]
-    return replicas(model, values, [together], weight_decay)[0]
+    own_grads = replicas(model, values, steps, weight_decay)[0]["own_grads"]
+    return replicas(model, values, [together], weight_decay)[0] | {"own_grads": own_grads}
 
 
 def replicas(model, values, steps, weight_decay=0.0):
@@ -62,23 +63,25 @@ def replicas(model, values, steps, weight_decay=0.0):
     modules = [build_model(model) for _ in steps]
     for module in modules:
         load_tensors(module, values)
-    grads, velocity = [], {}
+    grads, own_grads, velocity = [], [], {}
     for step in zip(*steps, strict=True):
         for module, passes in zip(modules, step, strict=True):
             module.zero_grad()
             for one in passes:
                 loss_of(module(one["x"], **one.get("options", {})), one["y"]).backward()
-        grads.append(_average(modules))
+        own_grads.append([gradients_of(module) for module in modules])
+        grads.append(_average(own_grads[-1]))
         for module in modules:
             _sgd(module, grads[-1], velocity.setdefault(module, {}), weight_decay)
-    return [{"at_start": values, "grads": grads, "at_end": tensors_of(module)} for module in modules]
+    return [
+        {"at_start": values, "grads": grads, "at_end": tensors_of(module), "own_grads": own_grads} for module in modules
+    ]
 
 
-def _average(modules):
-    """Return the average gradients by name, None where no module has one."""
-    every = [gradients_of(module) for module in modules]
+def _average(every):
+    """Return the average of the ranks' gradients by name, None where no rank has one."""
     there = {name: [grads[name] for grads in every if grads[name] is not None] for name in every[0]}
-    return {name: sum(grads) / len(modules) if grads else None for name, grads in there.items()}
+    return {name: sum(grads) / len(every) if grads else None for name, grads in there.items()}
 
 
 def _sgd(module, grads, velocity, weight_decay):
@@ -91,11 +94,77 @@ def _sgd(module, grads, velocity, weight_decay):
 
 
 def assert_trains_like(run, expected):
-    """Assert that a run began with the expected values, had the expected gradients in each step, and ended as expected."""
-    for what in ("at_start", "grads", "at_end"):
-        assert_matches(run[what], PerRank(None if one is None else one[what] for one in expected), what=what)
+    """Assert that a run began with the expected values, had the expected gradients in each step, and ended as expected.
+
+    expected: for each rank what `replicas` or `one_process` returned for it, None for a rank that takes no part
+    """
+    due = {
+        what: PerRank(None if one is None else one[what] for one in expected)
+        for what in ("at_start", "grads", "at_end")
+    }
+    assert_matches(run["at_start"], due["at_start"], what="at_start")
+    _assert_in_place(run, due["at_start"])
+    _assert_averaged(run, expected)
+    _assert_not_divided_by_users(run, expected)
+    assert_matches(run["grads"], due["grads"], what="grads")
+    assert_matches(run["at_end"], due["at_end"], what="at_end")
     kept = [same for same in run["same_parameters"] if same is not None]
     assert all(kept), "ddp.module must be the module that was passed in, and its parameters the same objects as before."
+
+
+def _assert_in_place(run, due):
+    """Assert that what shared the memory of a parameter or buffer from before the start sees the broadcast values, too."""
+    for rank, (aliases, values) in enumerate(zip(run["in_place"], due, strict=True)):
+        moved = [name for name in aliases or () if not torch.equal(aliases[name].cpu(), values[name].cpu())]
+        assert not moved, (
+            f"Rank {rank}: {moved[0]} was not written in place: it has the right values, in new memory. What shared the old, "
+            "such as an optimizer's or a caller's view, goes on with the old values. Broadcast into the tensor that is there."
+        )
+
+
+def _assert_averaged(run, expected):
+    """Assert that no rank ends its first step with the gradients of its own batch, where those of the others count as well."""
+    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
+        if not due or not due["grads"] or _same_grads(found[0], due["grads"][0]):
+            continue
+        assert not any(_same_grads(found[0], own) for own in due["own_grads"][0]), (
+            f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() every .grad is the gradient of one rank's own batch."
+            f"{_carried(run, rank)}"
+        )
+
+
+def _carried(run, rank):
+    num_bytes = 0 if run.anywhere else run.comm.payload_bytes("all_reduce", rank=rank)
+    if not num_bytes:
+        return ""
+    return (
+        f" All-reduces carried {num_bytes} bytes: was it .grad that they carried, and does .grad hold what came of it?"
+    )
+
+
+def _assert_not_divided_by_users(run, expected):
+    """Assert that no gradient is the sum over the ranks divided by the number of those that have one, where these are fewer."""
+    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
+        for step, every in enumerate(due["own_grads"] if due else ()):
+            for name, average in due["grads"][step].items():
+                users = sum(own[name] is not None for own in every)
+                divided_by_users = 0 < users < len(every) and _close(found[step][name], average * len(every) / users)
+                assert not divided_by_users, (
+                    f"{Mistake.SCALE}\nRank {rank}: the gradient of {name} in step {step} is the sum over the ranks divided by "
+                    f"{users}, the number of ranks that used it. Divide by {len(every)}, the number of ranks in the group: "
+                    "for a rank that did not use it the gradient is zero."
+                )
+
+
+def _same_grads(ones, others):
+    return all(_close(ones[name], other) if other is not None else ones[name] is None for name, other in others.items())
+
+
+def _close(one, other):
+    """Whether two tensors agree up to rounding; False for what is no tensor of that shape."""
+    if not isinstance(one, torch.Tensor) or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.allclose(one.cpu(), other.cpu(), rtol=1e-9, atol=1e-12)
 
 
 def trainable_bytes(model):
