@@ -104,8 +104,9 @@ def assert_trains_like(run, expected):
     }
     assert_matches(run["at_start"], due["at_start"], what="at_start")
     _assert_in_place(run, due["at_start"])
-    _assert_averaged(run, expected)
     _assert_not_divided_by_users(run, expected)
+    _assert_averaged(run, expected)
+    _assert_of_this_step(run, expected)
     assert_matches(run["grads"], due["grads"], what="grads")
     assert_matches(run["at_end"], due["at_end"], what="at_end")
     kept = [same for same in run["same_parameters"] if same is not None]
@@ -116,52 +117,74 @@ def _assert_in_place(run, due):
     """Assert that what shared the memory of a parameter or buffer from before the start sees the broadcast values, too."""
     for rank, (aliases, values) in enumerate(zip(run["in_place"], due, strict=True)):
         moved = [name for name in aliases or () if not torch.equal(aliases[name].cpu(), values[name].cpu())]
-        assert not moved, (
-            f"Rank {rank}: {moved[0]} was not written in place: it has the right values, in new memory. What shared the old, "
-            "such as an optimizer's or a caller's view, goes on with the old values. Broadcast into the tensor that is there."
-        )
+        if moved:
+            raise AssertionError(
+                f"Rank {rank}: {moved[0]} was not written in place: it has the right values, in new memory. What shared the "
+                "old, such as a caller's view, goes on with the old values. Broadcast into the tensor that is there."
+            )
 
 
 def _assert_averaged(run, expected):
-    """Assert that no rank ends its first step with the gradients of its own batch, where those of the others count as well."""
+    """Assert that no rank ends its first step with gradients of its own batch, where those of the others count too."""
     for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
-        if not due or not due["grads"] or _same_grads(found[0], due["grads"][0]):
+        if not due or not due["grads"]:
             continue
-        assert not any(_same_grads(found[0], own) for own in due["own_grads"][0]), (
-            f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() every .grad is the gradient of one rank's own batch."
-            f"{_carried(run, rank)}"
-        )
+        wrong = [
+            name for name, grad in due["grads"][0].items() if grad is not None and not _close(found[0][name], grad)
+        ]
+        if wrong and _are_of_one_rank(found[0], due, wrong):
+            raise AssertionError(
+                f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() the gradient of {wrong[0]} is that of one rank's "
+                "own batch. Is it .grad that is all-reduced, and does .grad hold what comes of it?"
+            )
+        if wrong and _are_of_one_rank(found[0], due, wrong, divided=True):
+            raise AssertionError(
+                f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() the gradient of {wrong[0]} is that of one rank's "
+                "own batch, divided by the number of ranks. Is the sum over the ranks waited for before it is read?"
+            )
 
 
-def _carried(run, rank):
-    num_bytes = 0 if run.anywhere else run.comm.payload_bytes("all_reduce", rank=rank)
-    if not num_bytes:
-        return ""
-    return (
-        f" All-reduces carried {num_bytes} bytes: was it .grad that they carried, and does .grad hold what came of it?"
+def _assert_of_this_step(run, expected):
+    """Assert that no step leaves the averages of the step before."""
+    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
+        for step in range(1, len(due["grads"]) if due else 0):
+            before, now = due["grads"][step - 1], due["grads"][step]
+            there = [name for name in now if now[name] is not None and before[name] is not None]
+            stale = [name for name in there if _close(found[step][name], before[name])]
+            if stale and not _close(now[stale[0]], before[stale[0]]):
+                raise AssertionError(
+                    f"{Mistake.STALE}\nRank {rank}: the gradient of {stale[0]} in step {step} is the average of the step before. "
+                    "This step's was not all-reduced: what does finish_grad_sync() take for done already?"
+                )
+
+
+def _are_of_one_rank(found, due, names, *, divided=False):
+    """Whether these gradients are those of one rank's batch."""
+    every = due["own_grads"][0]
+    divisor = len(every) if divided else 1
+    return any(
+        all(own[name] is not None and _close(found[name], own[name] / divisor) for name in names) for own in every
     )
 
 
 def _assert_not_divided_by_users(run, expected):
     """Assert that no gradient is the sum over the ranks divided by the number of those that have one, where these are fewer."""
-    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
-        for step, every in enumerate(due["own_grads"] if due else ()):
-            for name, average in due["grads"][step].items():
-                users = sum(own[name] is not None for own in every)
-                divided_by_users = 0 < users < len(every) and _close(found[step][name], average * len(every) / users)
-                assert not divided_by_users, (
-                    f"{Mistake.SCALE}\nRank {rank}: the gradient of {name} in step {step} is the sum over the ranks divided by "
-                    f"{users}, the number of ranks that used it. Divide by {len(every)}, the number of ranks in the group: "
-                    "for a rank that did not use it the gradient is zero."
+    members = [(found, due) for found, due in zip(run["grads"], expected, strict=True) if due]
+    for step, every in enumerate(members[0][1]["own_grads"]):
+        for name, average in members[0][1]["grads"][step].items():
+            users = sum(own[name] is not None for own in every)
+            if 0 < users < len(every) and all(
+                _close(found[step][name], average * len(every) / users) for found, _ in members
+            ):
+                raise AssertionError(
+                    f"{Mistake.SCALE}\nThe gradient of {name} in step {step} is the sum over the ranks divided by {users}, the "
+                    f"number of ranks that used it. Divide by {len(every)}, the number of ranks in the group: for a rank that "
+                    "did not use it the gradient is zero."
                 )
 
 
-def _same_grads(ones, others):
-    return all(_close(ones[name], other) if other is not None else ones[name] is None for name, other in others.items())
-
-
 def _close(one, other):
-    """Whether two tensors agree up to rounding; False for what is no tensor of that shape."""
+    """Whether two values are tensors that agree up to rounding."""
     if not isinstance(one, torch.Tensor) or one.shape != other.shape or one.dtype != other.dtype:
         return False
     return torch.allclose(one.cpu(), other.cpu(), rtol=1e-9, atol=1e-12)

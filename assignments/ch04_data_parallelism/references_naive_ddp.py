@@ -22,8 +22,10 @@ def assert_step_traffic(comm, model, num_steps, members, least_share=1):
             f"Rank {rank} sent {float(sent):.0f} bytes by all-reduce in {num_steps} steps. The gradients of the trainable "
             f"parameters, each once a step, make {float(least):.0f}, and flags for unused parameters {float(most - least):.0f} more."
         )
-        assert sent <= most, f"{Mistake.MORE_COMMUNICATION}\n{told}{_widened(comm, model, num_steps, rank)}"
-        assert sent >= least, told
+        if sent > most:
+            raise AssertionError(f"{Mistake.MORE_COMMUNICATION}\n{told}{_widened(comm, model, num_steps, rank)}")
+        if sent < least:
+            raise AssertionError(f"{told} Which gradients did not travel?")
 
 
 def _widened(comm, model, num_steps, rank):

@@ -60,6 +60,17 @@ def test_gradients_accumulate_inside_no_sync(launch):
     assert_trains_like(run, replicas("mlp", values[0], steps))
 
 
+@exercise("bucketed_ddp", aspect="equivalence")
+def test_steps_whose_passes_are_all_inside_no_sync(launch):
+    """After a step with a pass outside no_sync(), one with a pass inside only and one with none are right, and the next."""
+    inside = [{**batch("mlp", 2), "inside": True} for _ in range(2)]
+    steps = [[[batch("mlp", 2)], [inside[rank]], [], [batch("mlp", 2)]] for rank in range(2)]
+    values = [random_values("mlp") for _ in range(2)]
+    shared = {"model": "mlp", "bucket_cap_bytes": 300}
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("mlp", values[0], steps))
+
+
 @exercise("bucketed_ddp", aspect="property")
 @pytest.mark.parametrize(("model", "cap"), PUBLIC_CAPS)
 def test_one_all_reduce_for_each_bucket(launch, model, cap):
@@ -126,7 +137,11 @@ def test_a_bucket_has_one_dtype(launch):
 def test_a_cap_without_room(launch):
     """A cap below one byte is a ValueError, and a cap of one byte is not."""
     run = launch(programs.bad_cap, 1, shared={"caps": [0, 1, 0.5, -8]})
-    assert_matches([error_types(errors) for errors in run["errors"]], [["ValueError", "", "ValueError", "ValueError"]])
+    assert_matches(
+        [error_types(errors) for errors in run["errors"]],
+        [["ValueError", "", "ValueError", "ValueError"]],
+        what="errors",
+    )
 
 
 @exercise("bucketed_ddp", aspect="robustness")
