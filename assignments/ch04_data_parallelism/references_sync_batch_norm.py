@@ -4,8 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from assignments.ch04_data_parallelism import programs_sync_batch_norm as programs
 from course_env.toy_models import LR, MOMENTUM
 from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 RESULTS = ("y", "x_grad", "weight_grad", "bias_grad", "buffers")
 
@@ -65,6 +67,44 @@ def assert_right(run, found, **tolerance):
     for name in RESULTS:
         assert_matches(run[name], PerRank(found[rank][name] for rank in sorted(found)), what=name, **tolerance)
     assert_arguments_kept(run, "x", "dy")
+
+
+def assert_no_digits_lost(run, found):
+    """Assert that each rank has what belongs to it, though the mean of its x is very large beside the deviations."""
+    tolerance = {"rtol": 1e-7, "atol": 1e-7}
+    y = [found[rank]["y"] for rank in sorted(found)]
+    near = [isinstance(one, torch.Tensor) and one.shape == due.shape for one, due in zip(run["y"], y, strict=True)]
+    if all(near):
+        off = max(float((one - due).abs().max()) for one, due in zip(run["y"], y, strict=True))
+        # One formula for the variance is right where the mean is small, and loses digits where it is not.
+        if not off < tolerance["atol"]:
+            raise AssertionError(
+                f"{Mistake.DIGITS_LOST}\ny is off by up to {off:.1e} where the mean of x is very large beside its deviations. "
+                "Is the variance E[x^2] - E[x]^2, or are sums taken in float32? Take deviations from the mean before squaring."
+            )
+    for name in RESULTS:
+        assert_matches(run[name], PerRank(found[rank][name] for rank in sorted(found)), what=name, **tolerance)
+
+
+def assert_shape_is_refused(launch, shape, training):
+    """Assert that an x of this shape, for 4 channels, is refused on two ranks, and that a good one is normalised after it."""
+    x, good = torch.randn(shape, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    shared = {"num_features": 4, "x": x, "good": good, "training": training}
+    run = launch(programs.failing_sync_batch_norm, 2, shared=shared)
+    assert_refused(run, f"x of shape {shape}, {'in training' if training else 'after eval()'}")
+    assert_matches(run["y"], nn.BatchNorm1d(4).double().eval()(good).detach(), what="y for an x that is allowed")
+    if run.comm.count():
+        raise AssertionError("The shape is checked before anything is communicated.")
+
+
+def assert_refused(run, what):
+    """Assert that every rank raised ValueError with a message, and that its buffers are those of a new nn.BatchNorm1d."""
+    for rank, error in enumerate(run["error"]):
+        if not error.startswith("ValueError: "):
+            raise AssertionError(f"{Mistake.DID_NOT_RAISE}\nRank {rank} raised no ValueError for {what}.")
+        if error == "ValueError: ":
+            raise AssertionError(f"{Mistake.CHECK}\nRank {rank} raised a ValueError that says nothing for {what}.")
+    assert_matches(run["buffers"], dict(nn.BatchNorm1d(4).double().named_buffers()), what="buffers after the error")
 
 
 def assert_light(comm, num_features):

@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from course_env.gpt_config import GPTConfig
 from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 IGNORED = -100
 
@@ -48,9 +49,43 @@ def cross_entropy_sum(logits, targets, ignore_index=IGNORED):
 def assert_right(run, logits, targets, ignore_index=IGNORED, groups=None):
     """Loss and gradient are right on every rank, and the arguments are as they were."""
     losses, grads = losses_and_gradients(logits, targets, ignore_index, groups)
+    _assert_counted(run["loss"], losses, logits, targets, ignore_index)
     assert_matches(run["loss"], losses, what="loss")
     assert_matches(run["grad"], grads, what="gradient of the logits")
     assert_arguments_kept(run, "logits", "targets")
+
+
+def _assert_counted(found, losses, logits, targets, ignore_index):
+    """Assert that losses are not those that another rule for what is valid, or a count of other ranks, gives on every rank."""
+    if any(_close(*pair) for pair in zip(found, losses, strict=True)):
+        return
+    sums = [cross_entropy_sum(*pair, ignore_index) for pair in zip(logits, targets, strict=True)]
+    size, valid = len(targets), [int((one != ignore_index).sum()) for one in targets]
+    num_tokens = sum(one.numel() for one in targets)
+    asked = (
+        "" if ignore_index == IGNORED else f" Is a token valid if its target is not {ignore_index}, or by another rule?"
+    )
+    known = {
+        f"divided by all {num_tokens} tokens, also the {num_tokens - sum(valid)} with the target {ignore_index}.{asked}": [
+            one * size / num_tokens for one in sums
+        ],
+        "the mean over this rank's own valid tokens.": [
+            one / max(1, count) for one, count in zip(sums, valid, strict=True)
+        ],
+        f"this rank's sum divided by the number of valid tokens on all ranks, without the factor {size}.": [
+            one / max(1, sum(valid)) for one in sums
+        ],
+    }
+    for what, wrong in known.items():
+        if all(_close(*pair) for pair in zip(found, wrong, strict=True)):
+            raise AssertionError(f"{Mistake.VALUES}\nThe loss on every rank is {what}")
+
+
+def _close(one, other):
+    """Whether a result is a number that agrees with another up to rounding."""
+    return (
+        isinstance(one, torch.Tensor) and one.numel() == 1 and torch.allclose(one.double(), other.double(), rtol=1e-9)
+    )
 
 
 def gpt_batch(shapes, num_valid):
