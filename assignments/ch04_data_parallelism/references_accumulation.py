@@ -3,9 +3,10 @@
 import torch
 
 from assignments.ch04_data_parallelism import programs_accumulation as programs
-from assignments.ch04_data_parallelism.references import batch
+from assignments.ch04_data_parallelism.references import batch, random_values
 from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 # "wide" keeps 4 KB of each row, so that these rows of a micro-batch keep 64 MiB until its backward.
 LARGE = 16_000
@@ -78,6 +79,22 @@ def assert_trained(run, model, values, steps, factors):
     at_end, losses = accumulated(model, values, steps, factors)
     assert_matches(run["at_end"], at_end, previous=values, what="at_end")
     assert_matches(run["losses"], PerRank(losses), what="losses")
+    assert_arguments_kept(run, "the tensors of micro_batches")
+    if any(run.observed("lists_changed")):
+        raise AssertionError(
+            f"{Mistake.WROTE_TO_ARGUMENT}\nThe list micro_batches does not hold what it held before: it is the caller's, who may "
+            "want to go through it again."
+        )
+
+
+def assert_refuses_nothing(launch):
+    """Assert that no micro-batches are a ValueError on both ranks, and change no parameter."""
+    values = random_values("mlp")
+    run = launch(programs.accumulate_nothing, 2, shared={"model": "mlp", "values": values})
+    for rank, error in enumerate(run["error"]):
+        if not error.startswith("ValueError"):
+            raise AssertionError(f"{Mistake.DID_NOT_RAISE}\nRank {rank} raised no ValueError for micro_batches=[].")
+    assert_matches(run["at_end"], values, what="parameters and buffers after the error", rtol=0.0, atol=0.0)
 
 
 def assert_one_sync(run, num_micro_batches, num_steps):

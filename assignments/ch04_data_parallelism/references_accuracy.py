@@ -4,6 +4,7 @@ import torch
 
 from assignments.ch04_data_parallelism import programs_accuracy as programs
 from grader.harness import assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 NUM_CLASSES = 4
 
@@ -62,7 +63,11 @@ def assert_refused(launch, pred, label, valid_mask):
     shared = {"bad": [pred, label, valid_mask]}
     run = launch(programs.failing_accuracy, 2, shared=shared, per_rank={"good": good})
     for rank, error in enumerate(run["error"]):
-        assert error.startswith("ValueError: "), f"Rank {rank} raised no ValueError."
-        assert len(error) > len("ValueError: "), f"Rank {rank} raised a ValueError that says nothing."
+        shapes = ", ".join(str(tuple(one.shape)) for one in (pred, label, valid_mask))
+        what = f"pred, label and valid_mask of shapes {shapes}, {int(valid_mask.sum())} positions of them valid on each rank"
+        if not error.startswith("ValueError: "):
+            raise AssertionError(f"{Mistake.DID_NOT_RAISE}\nRank {rank} raised no ValueError for {what}.")
+        if error == "ValueError: ":
+            raise AssertionError(f"{Mistake.CHECK}\nRank {rank} raised a ValueError that says nothing for {what}.")
     assert_matches(run["accuracy"], share_of_right(given), what="accuracy")
     return run
