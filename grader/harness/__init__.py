@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from grader.harness.compare.arguments import assert_arguments_kept
-    from grader.harness.compare.calls import assert_each_raises, assert_each_returns, assert_returns
+    from grader.harness.compare.arguments import assert_arguments_kept, assert_unchanged
+    from grader.harness.compare.calls import assert_each_raises, assert_each_returns, assert_raised, assert_returns
     from grader.harness.compare.equivalence import assert_matches
     from grader.harness.per_rank import PerRank
 
@@ -21,7 +21,9 @@ __all__ = [
     "assert_each_raises",
     "assert_each_returns",
     "assert_matches",
+    "assert_raised",
     "assert_returns",
+    "assert_unchanged",
     "exercise",
 ]
 
@@ -31,7 +33,9 @@ _HOMES = {
     "assert_each_raises": "compare.calls",
     "assert_each_returns": "compare.calls",
     "assert_matches": "compare.equivalence",
+    "assert_raised": "compare.calls",
     "assert_returns": "compare.calls",
+    "assert_unchanged": "compare.arguments",
 }
 
 

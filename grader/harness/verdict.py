@@ -6,9 +6,8 @@ The first genuine cause is reported, and echoes are dropped.
 
 import re
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,36 +16,23 @@ from grader.harness.comm.gloo_bytes import unaccounted
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.streams import misdirected
 from grader.harness.comm.waiting import who_waits
+from grader.harness.launch.rank_errors import LOST_CONNECTION, error_text, is_echo, mistake_of, name_of
 from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import Allowance
 from grader.harness.protocol.journal import read_journal
-from grader.harness.protocol.messages import RankError, SourceLine
+from grader.harness.protocol.messages import RankError
 from grader.harness.protocol.sources import roots
 from grader.harness.run import Run
-from grader.harness.wording import exit_text
+from grader.harness.wording import at_line, exit_text
 
 MAX_SHOWN_LOG = 1500
 STUB_MESSAGE = "TODO("
 OBSERVED = "observed"
 """The name under which a program returns what it saw of the student's code."""
 
-# Ranks have no terminal.
-NOBODY_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "BdbQuit": " (nobody can type at a breakpoint here: remove breakpoint() or pdb.set_trace(), or print instead)",
-        "EOFError": " (if this is from input(): nobody can type an answer here, so remove it)",
-    }
-)
-
-# What gloo says on a rank whose peer has ended, which is never the cause.
-ECHO = re.compile(
-    r"Connection (closed by peer|reset by peer|refused)|Broken pipe|Socket closed|Application timeout caused pair closure"
-    r"|Connect(ion)? (timeout|error)|failed to connect",
-    re.IGNORECASE,
-)
 STACK_LINE = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$', re.MULTILINE)
 
 
@@ -150,7 +136,7 @@ def _changed(remains: Remains, results: Sequence[Result], _comm: CommLog) -> Stu
     for rank, result in enumerate(results):
         if isinstance(result, Changed):
             return StudentFailure(
-                f"{_who(rank, remains)} has replaced {result.name}, by which the test observes it. Such a launch counts as "
+                f"{name_of(rank, remains)} has replaced {result.name}, by which the test observes it. Such a launch counts as "
                 "failed. Let your file change only what it defines.",
                 mistake=Mistake.OBSERVER_CHANGED,
             )
@@ -169,7 +155,7 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
     errors = {rank: result for rank, result in enumerate(results) if isinstance(result, RankError)}
     if not errors:
         return None
-    causes = {rank: error for rank, error in errors.items() if not ECHO.search(error.message)}
+    causes = {rank: error for rank, error in errors.items() if not is_echo(error)}
     if not causes:
         return None  # all are echoes of a rank that died or of ranks that disagreed, which later functions explain
     rank, error = min(causes.items())
@@ -177,36 +163,8 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
         return StudentFailure(
             f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED
         )
-    parts = [_error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
-    return StudentFailure("\n".join(parts), mistake=_mistake(error))
-
-
-def _mistake(error: RankError) -> Mistake:
-    if error.phase == "import":
-        return Mistake.IMPORT
-    if error.phase == "result":
-        return Mistake.NOT_DATA
-    if error.type == "MissingSymbolError":
-        return Mistake.MISSING_NAME
-    return Mistake.EXIT if error.type == "SystemExit" else Mistake.EXCEPTION
-
-
-def _error_text(rank: int, error: RankError, remains: Remains) -> str:
-    if error.type == "MissingSymbolError":
-        return error.message
-    who = _who(rank, remains)
-    what = f"{error.type}: {error.message}" if error.message else error.type
-    what += NOBODY_TYPES.get(error.type, "")
-    frames = "\n".join(f"  {_line_text(line)}\n    {line.text}" for line in error.frames)
-    if error.phase == "import":
-        head = f"{remains.request.student_file} cannot be imported: {what}"
-    elif error.phase == "result":
-        head = f"{who} returned something that cannot be judged: {error.message}"
-    elif error.type == "SystemExit":
-        head = f"{who} called sys.exit({error.message}) instead of returning."
-    else:
-        head = f"{who} raised {what}"
-    return f"{head}\n{frames}" if frames else head
+    parts = [error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
+    return StudentFailure("\n".join(parts), mistake=mistake_of(error, remains))
 
 
 def _deadline(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
@@ -250,11 +208,13 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
     if not dead:
         return _cut_by_another(remains, results)
     rank = dead[0]
-    text = f"{_who(rank, remains)} ended with {exit_text(exits[rank].exit_code)} before it returned a result."
+    text = f"{name_of(rank, remains)} ended with {exit_text(exits[rank].exit_code)} before it returned a result."
     if exits[rank].exit_code == 0:
         text += " os._exit() in the code ends a rank like this."
     if exits[rank].exit_code == -signal.SIGABRT:
         text += " gloo aborts a rank that receives more bytes than its tensor has room for."
+    if last := comm.ops(rank=rank)[-1:]:
+        text += f" The last that it communicated was {last[0].call}{at_line(last[0].site)}."
     parts = [text, *_mismatch_hint(comm), *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
     return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED)
 
@@ -267,20 +227,20 @@ def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailu
     for rank, exited in enumerate(remains.status.ranks):
         if not exited.cut and exited.exit_code != 0:
             text = f"ended with {exit_text(exited.exit_code)} after it had returned, when others had not."
-            return StudentFailure(f"{_who(rank, remains)} {text}", outcome=Outcome.CRASHED)
+            return StudentFailure(f"{name_of(rank, remains)} {text}", outcome=Outcome.CRASHED)
     return _killed()
 
 
 def _unreadable(remains: Remains, results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
     for rank, result in enumerate(results):
         if isinstance(result, str):
-            text = f"{_who(rank, remains)} left a result that cannot be read. {result}"
+            text = f"{name_of(rank, remains)} left a result that cannot be read. {result}"
             return StudentFailure(text, mistake=Mistake.UNREADABLE)
     echoes = [(rank, result) for rank, result in enumerate(results) if isinstance(result, RankError)]
     if not echoes:
         return None
-    parts = [_error_text(*echoes[0], remains), *_mismatch_hint(comm)]
-    return StudentFailure("\n".join(parts), mistake=_mistake(echoes[0][1]))
+    parts = [error_text(*echoes[0], remains), LOST_CONNECTION, *_mismatch_hint(comm)]
+    return StudentFailure("\n".join(parts), mistake=mistake_of(echoes[0][1], remains))
 
 
 def _mismatched(_remains: Remains, _results: Sequence[Result], comm: CommLog) -> StudentFailure | None:
@@ -333,12 +293,3 @@ def _stack(rank: RankRemains) -> list[str]:
                 found.append(f"{match['file'][len(folder) + 1 :]}:{match['line']} in {match['function']}")
                 break
     return found[:8]
-
-
-def _who(rank: int, remains: Remains) -> str:
-    count = remains.request.world_size
-    return f"Rank {rank} of {count}" if count > 1 else "The code under test"
-
-
-def _line_text(line: SourceLine) -> str:
-    return f"{line.file}:{line.line} in {line.function}"

@@ -1,13 +1,15 @@
 """How a graded test ended, read from the exception that ended it."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from course_env.errors import CatalogError, LaunchError
 from grader.harness.mistake import Mistake, named_mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.outcome import NotGradable, NotRun, Outcome, StudentFailure
 from grader.harness.wording import shown
+from grader.judge.assertion import claim_of, place_of
 
 
 class TestEnd(NamedTuple):
@@ -21,17 +23,22 @@ class TestEnd(NamedTuple):
     """The kind of mistake, which a student may always read."""
 
 
-def end_of(error: BaseException | None) -> TestEnd:
-    """Return how a test ended that raised `error`, or that raised nothing."""
+def end_of(error: BaseException | None, root: Path) -> TestEnd:
+    """Return how a test ended that raised `error`, or that raised nothing; `root` is the course's folder."""
     match error:
         case None:
             return TestEnd(Outcome.PASSED, "", None)
         case StudentFailure():
             return TestEnd(error.outcome, str(error), error.mistake)
         case AssertionError():
-            text = shown(str(error)) or "The assertion does not hold."
-            return TestEnd(Outcome.FAILED, text, named_mistake(text) or Mistake.CHECK)
+            said = str(error)
+            sentence, kind = claim_of(error, root) or ("", Mistake.CHECK)
+            text = "\n".join(filter(None, (sentence, said))) or "The assertion does not hold."
+            return TestEnd(Outcome.FAILED, shown(text), named_mistake(said) or kind)
+        case NotRun():
+            return TestEnd(Outcome.NOT_RUN, str(error), None)
         case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
             return TestEnd(Outcome.NOT_GRADABLE, shown(str(error)), None)
-    text = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")
-    return TestEnd(Outcome.FAILED, text, Mistake.UNUSABLE)
+    place = place_of(error, root)
+    text = f"The test could not go on with what was returned: {type(error).__name__}: {error}"
+    return TestEnd(Outcome.FAILED, shown(f"{text}\n  {place}" if place else text), Mistake.UNUSABLE)

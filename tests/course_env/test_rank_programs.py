@@ -9,6 +9,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from course_env.rank_programs import (
     WriteWatch,
+    as_returned,
     attempt,
     call_each,
     error_types,
@@ -87,6 +88,15 @@ def test_a_complex_number_is_reported_as_a_text():
     ends = call_each(SimpleNamespace(f=lambda n: n**0.5), function="f", calls=[{"n": -1.0}])
 
     assert ends["values"][0].startswith("the complex number (")
+
+
+def test_a_value_keeps_its_type():
+    """A tensor loses its graph; a float stays a float, which a test can tell from a tensor."""
+    loss = torch.ones(2, requires_grad=True).sum()
+    assert not as_returned(loss).requires_grad
+    assert as_returned(loss).equal(loss)
+    assert isinstance(as_returned(2.5), float)
+    assert as_returned(None) is None
 
 
 def test_a_function_that_is_missing_is_no_answer():

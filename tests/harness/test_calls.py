@@ -7,7 +7,7 @@ import torch
 
 from course_env.errors import CatalogError
 from course_env.gpt_config import GPTConfig
-from grader.harness import PerRank, assert_each_raises, assert_each_returns, assert_returns
+from grader.harness import PerRank, assert_each_raises, assert_each_returns, assert_raised, assert_returns
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import Outcome, StudentFailure
 
@@ -95,7 +95,7 @@ def test_the_margin_is_the_larger_of_two(margin, near, far):
         (1.5, torch.tensor(1.5), "returned 1.5, a float, expected a Tensor: tensor(1.5, float32).", Mistake.TYPE),
         ([1, 2], (1, 2), "returned [1, 2], a list, expected a tuple: (1, 2).", Mistake.TYPE),
         ((1, 2), (1, 2, 3), "returned (1, 2), which has 2 entries, expected 3.", Mistake.LENGTH),
-        ((9, "2"), (1, 2), "returned (9, '2'): its [1] is a str, expected an int.", Mistake.TYPE),
+        ((9, "2"), (1, 2), "returned (9, '2'): its [1] is a str ('2'), expected an int.", Mistake.TYPE),
         ({"a": 1}, {"b": 1}, "returned {'a': 1}, which lacks 'b' and has 'a', which nobody expects", Mistake.KEYS),
         ((1, 2, 4), (1, 2, 3), "returned (1, 2, 4): its [2] is 4, expected 3.", Mistake.VALUES),
         ((3, 1), (1, 3), "its [0] is 3, expected 1: the right values in the wrong order.", Mistake.ORDER),
@@ -223,6 +223,19 @@ def test_values_and_errors_may_be_due_in_one_launch():
 def test_errors_that_are_due_are_told_call_by_call(errors, said, mistake):
     """A call that does not raise, raises another error, or raises where it should answer is three kinds of mistake."""
     assert told_of_errors(errors, ["ValueError", "ValueError", ""]) == (said, mistake)
+
+
+def test_an_error_that_one_rank_does_not_raise_is_told_with_the_rank():
+    """What ranks report of one call is told as a call; a rank that does not take part reports None."""
+    assert_raised(PerRank(["ValueError: a", None, "ValueError: b"]), "f(x)")
+    with pytest.raises(
+        StudentFailure, match=r"^f\(x\) on rank 2 did not raise, and should raise ValueError\.$"
+    ) as caught:
+        assert_raised(PerRank(["ValueError: a", None, ""]), "f(x)")
+    assert caught.value.mistake is Mistake.DID_NOT_RAISE
+    with pytest.raises(StudentFailure, match=r"^f\(x\) raised ValueError: a, and should raise KeyError\.$") as caught:
+        assert_raised(PerRank(["ValueError: a"]), "f(x)", "KeyError")
+    assert caught.value.mistake is Mistake.OTHER_ERROR
 
 
 def test_errors_as_they_are_due_pass():

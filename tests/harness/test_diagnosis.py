@@ -8,7 +8,7 @@ import torch
 from grader.harness import PerRank
 from grader.harness.compare.diagnosis import explain_shape
 from grader.harness.mistake import Mistake
-from tests.harness.comparing import diagnosis, per_rank, weights
+from tests.harness.comparing import diagnosis, mismatch, per_rank, weights
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -64,6 +64,61 @@ def test_a_factor_in_some_entries_is_said_to_hold_there_only():
     expected = weights(40)
     actual = torch.cat([expected[:25], 4 * expected[25:]])
     assert diagnosis([actual] * 4, expected).startswith("Yours is 4 times the reference wherever it is wrong")
+
+
+def test_a_factor_that_others_do_not_have_is_no_sum_over_ranks():
+    """A gradient divided by the ranks that use it is a multiple of the mean, but then so would all others be."""
+    grads = {"used": weights(5, 7), "unused": weights(6)}
+    wrong = {"used": grads["used"], "unused": 3 * grads["unused"]}
+    difference = mismatch(PerRank([wrong] * 3), grads, what="grads")
+    assert difference.diagnosis == (
+        "Yours is 3 times the reference everywhere, while grads['used'] is right: "
+        "is it scaled in another way than the others?"
+    )
+    assert difference.mistake is Mistake.SCALE_HERE
+
+
+def test_what_is_right_by_chance_is_no_other_value():
+    """Zeros, integers and what the step left alone are right whatever the scale is, so the sum is told."""
+    x, before = weights(5, 7), weights(6)
+    right = {"w": x, "frozen": before, "zeros": torch.zeros(9, dtype=torch.float64), "steps": torch.arange(9)}
+    wrong = right | {"w": 3 * x}
+    difference = mismatch(PerRank([wrong] * 3), right, previous=right | {"w": weights(5, 7)})
+    assert difference.diagnosis.endswith("a sum over the 3 ranks where a mean is due?")
+    assert difference.mistake is Mistake.SUM_FOR_MEAN
+
+
+def test_a_factor_for_each_channel_is_told():
+    """A variance that is wrong in each channel scales each channel by another factor."""
+    x = weights(40, 3)
+    factors = torch.tensor([1.5, 0.75, 1.0], dtype=torch.float64)
+    difference = mismatch(PerRank([x * factors] * 2), x)
+    assert difference.diagnosis.startswith(
+        "Along dim 1 yours is a multiple of the reference, another for each index (1.5, 0.75)"
+    )
+    assert difference.mistake is Mistake.SCALE_PER_SLICE
+
+
+def test_digits_lost_in_each_channel_are_told():
+    """A variance as a difference of two close numbers has only its first digits, in each channel others."""
+    x = 1e5 + weights(40, 3)
+    mean = x.mean(0)
+    right = (x - mean) / ((x - mean) ** 2).mean(0).sqrt()
+    wrong = (x - mean) / ((x**2).mean(0) - mean**2).sqrt()
+    weight, bias = weights(3), weights(3)
+    for actual, expected in ((wrong, right), (wrong * weight + bias, right * weight + bias)):
+        difference = mismatch(PerRank([actual] * 2), expected)
+        assert "digits lost in a difference of two close numbers" in difference.diagnosis
+        assert difference.mistake is Mistake.SCALE_DIGITS
+
+
+def test_noise_is_no_factor_for_each_channel():
+    """One entry that no factor explains, or slices of one entry, and nothing is said."""
+    x = weights(40, 3)
+    wrong = x * torch.tensor([1.5, 0.75, 1.25], dtype=torch.float64)
+    wrong[7, 1] += 1e-6
+    assert diagnosis([wrong] * 2, x) is None
+    assert diagnosis([weights(1, 9)] * 2, weights(1, 9)) is None
 
 
 def test_one_process_is_never_told_about_ranks():

@@ -151,14 +151,19 @@ def test_a_0d_tensor_is_shown_without_index():
 @pytest.mark.parametrize(
     ("actual", "expected", "problem", "mistake"),
     [
-        ([1.0], torch.ones(1), "is a list, expected a Tensor.", Mistake.TYPE),
-        (1.0, 1, "is a float, expected an int.", Mistake.TYPE),
-        (True, 1, "is a bool, expected an int.", Mistake.TYPE),
-        (1, True, "is an int, expected a bool.", Mistake.TYPE),
-        (True, 1.0, "is a bool, expected a float.", Mistake.TYPE),
-        ((1, 2), [1, 2], "is a tuple, expected a list.", Mistake.TYPE),
+        ([1.0], torch.ones(1), "is a list ([1.0]), expected a Tensor.", Mistake.TYPE),
+        (1.0, 1, "is a float (1.0), expected an int.", Mistake.TYPE),
+        (True, 1, "is a bool (True), expected an int.", Mistake.TYPE),
+        (1, True, "is an int (1), expected a bool.", Mistake.TYPE),
+        (True, 1.0, "is a bool (True), expected a float.", Mistake.TYPE),
+        ((1, 2), [1, 2], "is a tuple ((1, 2)), expected a list.", Mistake.TYPE),
         (None, "x", "is None, expected a str.", Mistake.TYPE),
-        (Layout(rank=0, scale=1.0), {"rank": 0}, "is a Layout, expected a dict.", Mistake.TYPE),
+        (
+            Layout(rank=0, scale=1.0),
+            {"rank": 0},
+            "is a Layout (Layout(rank=0, scale=1.0)), expected a dict.",
+            Mistake.TYPE,
+        ),
         (torch.ones(2, 3), torch.ones(6), "has shape (2, 3), expected (6,).", Mistake.SHAPE),
         (torch.ones(2).double(), torch.ones(2), "has dtype float64, expected float32.", Mistake.DTYPE),
         (torch.ones(2), torch.ones(2, dtype=torch.int64), "has dtype float32, expected int64.", Mistake.DTYPE),
@@ -231,9 +236,9 @@ def test_absurd_structures_are_refused_in_one_line():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    assert mismatch(deep, weights(2)).problem == "is a list, expected a Tensor."
+    assert mismatch(deep, weights(2)).problem == "is a list ([[[[...]]]]), expected a Tensor."
     assert mismatch([deep], [[[]]]).path == "result[0][0]"
-    assert mismatch(deep, {"a": 1}).problem == "is a list, expected a dict."
+    assert mismatch(deep, {"a": 1}).problem == "is a list ([[[[...]]]]), expected a dict."
     assert mismatch({"a": 1} | {str(i): i for i in range(100_000)}, {"a": 1, "b": 2}).problem.endswith(
         "which nobody expects."
     )
@@ -242,6 +247,23 @@ def test_absurd_structures_are_refused_in_one_line():
     assert mismatch(10**5000, 5).problem == "is an int too long to show, expected 5."
     assert mismatch(10**5000, 1.0).actual == math.inf
     assert mismatch(-(10**5000), 1.0).actual == -math.inf
+
+
+def test_a_mistake_with_a_signature_is_named_by_the_test():
+    """What a test knows a mistake to give is named if it explains all that is wrong, on every rank."""
+    total, count = weights(3), {"a": 5.0}
+    right = {"loss": total / 5.0, "count": count}
+    mistakes = {"padding is counted": {"loss": total / 8.0, "count": count}, Mistake.STALE: PerRank([right, total])}
+
+    padded = PerRank([{"loss": total / 8.0, "count": count}] * 2)
+    assert (
+        mismatch(padded, right, mistakes=mistakes).diagnosis
+        == "That is what comes of this mistake: padding is counted."
+    )
+    half_padded = PerRank([padded[0], {"loss": total / 7.0, "count": count}])
+    assert "padding" not in (mismatch(half_padded, right, mistakes=mistakes).diagnosis or "")
+    stale = mismatch(PerRank([right, total]), right, mistakes=mistakes)
+    assert (stale.mistake, stale.diagnosis) == (Mistake.STALE, f"That is what comes of this mistake: {Mistake.STALE}.")
 
 
 def test_complex_tensors_are_refused():

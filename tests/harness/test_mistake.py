@@ -9,6 +9,7 @@ from grader.harness import PerRank
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import StudentFailure
 from tests.harness.comparing import mismatch, weights
+from tests.harness.recorded_ranks import Recorded, log
 
 pytestmark = pytest.mark.usefixtures("seed")
 
@@ -22,8 +23,8 @@ VALUE = {
     Mistake.SUM_FOR_MEAN: lambda x: 4 * x,
     Mistake.MEAN_FOR_SUM: lambda x: x / 4,
     Mistake.SIGN: lambda x: -x,
-    Mistake.COUNTED_TWICE: lambda x: 2 * x,
-    Mistake.HALVED_TWICE: lambda x: x / 2,
+    Mistake.TWICE: lambda x: 2 * x,
+    Mistake.HALF: lambda x: x / 2,
     Mistake.WORLD_SIZE: lambda x: 16 * x,
     Mistake.SCALE: lambda x: 1.37 * x,
     Mistake.OFFSET: lambda x: x + 0.75,
@@ -92,6 +93,7 @@ ENDS = {
     Mistake.CRASHED: "os._exit(0)",
     Mistake.DEADLINE: "time.sleep(60)",
     Mistake.DEADLOCK: "dist.barrier() if rank == 0 else time.sleep(60)",
+    Mistake.PEER: "dist.isend(torch.ones(2), group_dst=rank)",
     Mistake.MISMATCH: "dist.recv(torch.ones(2, dtype=torch.int32), 0) if rank else dist.send(torch.ones(2), 1)",
 }
 
@@ -105,3 +107,63 @@ def test_an_end_of_a_launch_has_a_kind(ranks, mistake, body):
         ranks.run(2, timeout_s=2.0)
 
     assert mistake is caught.value.mistake, caught.value
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("dist.isend(x, group_dst=rank)", "sends to itself: gloo has no connection from a rank to itself."),
+        ("dist.irecv(x, group_src=rank)", "receives from itself: gloo has no connection from a rank to itself."),
+        ("dist.send(x, group_dst=rank + 2)", "sends to group rank 2, and in the group there are only the ranks 0 to 1."),
+        ("dist.recv(x, group_src=rank - 1)", "receives from group rank -1, and in the group there are only the ranks 0 to 1."),
+    ],
+)  # fmt: skip
+def test_a_peer_that_cannot_be_is_told(ranks, call, said):
+    """A message to oneself makes gloo answer with a riddle, and one to a rank that is not there with a crash or a hang."""
+    ranks.write(f"{SOLVE}x = torch.ones(2)\n    if rank == 0:\n        {call}")
+
+    with pytest.raises(StudentFailure) as caught:
+        ranks.run(2, timeout_s=5.0)
+
+    assert str(caught.value).startswith(f"Rank 0 of 2 {said}\n  programs.py:3")
+    assert "work.py:" in str(caught.value)
+
+
+def test_an_error_in_the_tests_own_program_is_told_as_such(ranks):
+    """Where only the program works with what the student's code returned, its exception is no exception of that code."""
+    ranks.write(f"{SOLVE}return {{}}", program="def program(student):\n    return {'value': student.solve()['y']}\n")
+
+    with pytest.raises(StudentFailure) as caught:
+        ranks.run(2)
+
+    assert caught.value.mistake is Mistake.UNUSABLE
+    assert "\nThat was in the test's program, which could not go on with what your code returned" in str(caught.value)
+
+
+def test_what_a_test_demands_of_communication_has_a_kind():
+    """A call that is not allowed and a wait that was forgotten are two kinds."""
+    message = log(Recorded().call("send", peer=1), Recorded().call("recv", peer=0))
+    for mistake, check in (
+        (Mistake.FOREIGN_CALL, lambda: message.assert_only("all_reduce")),
+        (
+            Mistake.NEVER_WAITED,
+            log(Recorded().issue("send", peer=1), Recorded().call("recv", peer=0)).assert_waited_for,
+        ),
+    ):
+        with pytest.raises(StudentFailure) as caught:
+            check()
+        assert caught.value.mistake is mistake
+
+
+def test_messages_that_wait_for_each_other_are_told():
+    """A chain takes as many rounds as it has links, which is more than a ring needs."""
+    chain = log(
+        Recorded(3).call("send", peer=1),
+        Recorded(3).call("recv", peer=0).call("send", peer=2),
+        Recorded(3).call("recv", peer=1),
+    )
+
+    chain.assert_rounds(at_most=2)
+    with pytest.raises(StudentFailure, match=r"^2 messages take 2 rounds, .*; 1 are enough\.") as caught:
+        chain.assert_rounds(at_most=1)
+    assert caught.value.mistake is Mistake.IN_TURN

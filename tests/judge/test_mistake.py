@@ -33,6 +33,8 @@ def finished(course, check, returned):
         ("assert student.add(1, 2) == 3", "'more communication than needed'", Mistake.CHECK),
         ("assert student.add(1, 2) < 3, 'more communication than needed'", "5", Mistake.MORE_COMMUNICATION),
         ("assert student.add(1, 2) < 3, 'too much of it'", "5", Mistake.CHECK),
+        ("comm = student.add(1, 2); assert comm < 3", "5", Mistake.COMMUNICATION),
+        ("error_types = student.add; assert error_types(1, 2) == 3, 'which call?'", "5", Mistake.ERRORS),
         ("assert_matches(student.add(1, 2), 3)", "4", Mistake.VALUES),
         ("assert_matches(student.add(1, 2), 3)", "None", Mistake.TYPE),
         ("student.add(1, 2)[0]", "1", Mistake.UNUSABLE),
@@ -62,3 +64,23 @@ def test_a_comparison_that_no_submission_could_pass_is_the_courses_fault(course,
     assert ("not_gradable", None) == (event["outcome"], event["mistake"])
     assert message in event["explanation"]
     assert "orrect the test" in event["explanation"]
+
+
+@pytest.mark.parametrize(
+    ("check", "returned", "said"),
+    [
+        ("n = 2; assert student.add(1, n) <= 2 * n", "6", "This does not hold: student.add(1, n) <= 2 * n (n = 2).\nassert 6 <= (2 * 2)"),
+        ("assert (student.add(1, 2) ==\n        3)", "6", "This does not hold: student.add(1, 2) == 3.\nassert 6 == 3"),
+        ("assert student.add(1, 2) < 3, 'too much'", "6", "too much\nassert 6 < 3"),
+    ],
+)  # fmt: skip
+def test_a_plain_assertion_is_told_as_it_stands_in_the_test(course, check, returned, said):
+    """An assertion without a message is shown with the values of its names; one with a message speaks for itself."""
+    assert finished(course, check, returned)["explanation"].startswith(said)
+
+
+def test_where_a_test_could_not_go_on_is_shown(course):
+    """What the test wanted of the value stands beside Python's own words."""
+    said = finished(course, "one, two = student.add(1, 2)", "None")["explanation"]
+
+    assert said.endswith("cannot unpack non-iterable NoneType object\n  one, two = student.add(1, 2)")

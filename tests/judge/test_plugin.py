@@ -121,7 +121,8 @@ def test_an_assert_in_references_is_explained_as_one_in_a_test(course):
 
     _, finished, _ = course.report("--wall", "none")
 
-    assert ("failed", "assert 6 == (2 + 3)") == (finished["outcome"], finished["explanation"])
+    said = "This does not hold: found == 2 + 3 (found = 6).\nassert 6 == (2 + 3)"
+    assert ("failed", said) == (finished["outcome"], finished["explanation"])
 
 
 def test_one_zygote_serves_a_whole_submission(course):
@@ -219,7 +220,9 @@ def test_a_failure_names_exercise_claim_and_next_command(course):
 
     text = course.judge("--seed", "17").stdout
 
-    assert "[ch01_sums/add] Two and three are five.\nassert -1 == 5" in text
+    assert (
+        "[ch01_sums/add] Two and three are five.\nThis does not hold: student.add(2, 3) == 5.\nassert -1 == 5" in text
+    )
     assert "raised AttributeError: 'int' object has no attribute 'no_such_thing'\n" in text
     assert "  sums.py:5 in double\n    return a.no_such_thing" in text
     assert "Again: course check ch01/double --seed 17" in text

@@ -17,6 +17,8 @@ from fractions import Fraction
 from grader.harness.comm.message_rounds import count_rounds
 from grader.harness.comm.mismatch import find_mismatches
 from grader.harness.comm.op import NEW_GROUP, CommOp, read_ops
+from grader.harness.mistake import Mistake
+from grader.harness.outcome import StudentFailure
 from grader.harness.protocol.journal import Event, Issue, NewGroup, RankJournal
 from grader.harness.wording import at_line, rank_list
 
@@ -106,27 +108,44 @@ class CommLog:
     def assert_only(self, *allowed: str) -> None:
         """Fail, with a sentence for the student, if a rank called any operation but the `allowed` ones.
 
-        Raises: AssertionError that names the first such call, its line, and the ranks that made it.
+        Raises: StudentFailure that names the first such call, its line, and the ranks that made it.
         """
         __tracebackhide__ = True
         foreign = [op for op in self.ops() if not {op.op, op.kind} & {*allowed}]
         if foreign:
-            raise AssertionError(
+            raise StudentFailure(
                 f"{_who_called(foreign)}. The exercise is to build the result from {' and '.join(allowed)}: "
-                "nothing else may communicate."
+                "nothing else may communicate.",
+                mistake=Mistake.FOREIGN_CALL,
             )
 
     def assert_waited_for(self) -> None:
         """Fail, with a sentence for the student, if a rank never learned that an operation it issued has ended.
 
-        Raises: AssertionError that names the first such call, its line, and the ranks that made it.
+        Raises: StudentFailure that names the first such call, its line, and the ranks that made it.
         """
         __tracebackhide__ = True
         forgotten = [op for op in self.ops() if op.is_forgotten]
         if forgotten:
-            raise AssertionError(
+            raise StudentFailure(
                 f"{_who_called(forgotten)} and never waited for it. "
-                "That it was complete in time was luck: call wait() on the handle that it returned."
+                "That it was complete in time was luck: call wait() on the handle that it returned.",
+                mistake=Mistake.NEVER_WAITED,
+            )
+
+    def assert_rounds(self, at_most: int) -> None:
+        """Fail, with a sentence for the student, if the point-to-point messages need more than `at_most` rounds.
+
+        Raises: StudentFailure.
+        """
+        __tracebackhide__ = True
+        needed = self.rounds()
+        if needed > at_most:
+            raise StudentFailure(
+                f"{self.count('send')} messages take {needed} rounds, of which each waits for the one before; "
+                f"{at_most} are enough. A rank that first waits for its receive, or for its send, holds up the next: "
+                "let messages that do not need each other travel at the same time.",
+                mistake=Mistake.IN_TURN,
             )
 
     def mismatches(self) -> tuple[str, ...]:

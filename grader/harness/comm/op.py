@@ -112,9 +112,10 @@ class CommOp:
         if self.op not in POINT_TO_POINT:
             return self.op
         function = f"i{self.op}" if self.is_async else self.op
-        peer = "dst" if self.op == "send" else "src"
-        tag = f", tag={self.tag}" if self.tag else ""
-        return f"{function}({peer}={self.peer}{tag})"
+        end = "dst" if self.op == "send" else "src"
+        peer = [] if self.peer is None else [f"{end}={self.peer}"]
+        tag = [f"tag={self.tag}"] if self.tag else []
+        return f"{function}({', '.join((*peer, *tag))})"
 
     @property
     def is_forgotten(self) -> bool:

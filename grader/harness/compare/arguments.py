@@ -7,7 +7,10 @@ result is a tensor, `shares_memory`, one bool.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from grader.harness.compare.difference import Mismatch
+from grader.harness.compare.equivalence import assert_matches
 from grader.harness.mistake import Mistake
+from grader.harness.outcome import StudentFailure
 
 
 class Observed(Protocol):
@@ -37,6 +40,22 @@ def assert_arguments_kept(run: Observed, *names: str) -> None:
                 f"{Mistake.SHARES_MEMORY}\nThe result on rank {rank} shares memory with {' or '.join(names)}: whoever "
                 "changes one changes the other. Return a new tensor, whatever the number of ranks is."
             )
+
+
+def assert_unchanged(after: Any, before: Any, name: str) -> None:
+    """Assert that a tensor, or what holds tensors, is what it was before the call, on every rank and bit by bit.
+
+    after: a PerRank, as a launch returns it
+    before: what was passed: a PerRank holds one value for each rank
+    name: what the student's contract calls it
+    Raises: StudentFailure.
+    """
+    __tracebackhide__ = True
+    try:
+        assert_matches(after, before, rtol=0.0, atol=0.0, what=f"{name} after the call")
+    except Mismatch as mismatch:
+        said = f"{name} was written to, and is the caller's. Work on a copy.\n{mismatch}"
+        raise StudentFailure(said, mistake=Mistake.WROTE_TO_ARGUMENT) from None
 
 
 def _which(written: Sequence[bool], names: Sequence[str]) -> str:

@@ -106,6 +106,20 @@ def assert_each_raises(run: Called, function: str, calls: Sequence[Mapping[str, 
         _raise_first([one for one in wrong if one], len(calls))
 
 
+def assert_raised(errors: Sequence[Any], call: str, error: str = "ValueError") -> None:
+    """Assert that a call raised what is due on every rank; a rank that was not to call it reports None.
+
+    errors: of each rank, what `attempt` reported, "" where the call returned
+    call: what was called, as it is told: "ring_all_reduce(x, op='prod')"
+    Raises: StudentFailure.
+    """
+    __tracebackhide__ = True
+    on = [f"{call} on rank {rank}" if len(errors) > 1 else call for rank in range(len(errors))]
+    ended = [_Ended(*end, error) for end in zip(on, [None] * len(errors), errors, strict=True) if end[2] is not None]
+    wrong = [_wrong_end(end.call, end, error, "did not raise") for end in ended]
+    _raise_first([one for one in wrong if one], len(ended))
+
+
 def _ended(run: Called, function: str, calls: Sequence[Mapping[str, Any]], due: Sequence[Any]) -> list[list[_Ended]]:
     """Return how each call ended, rank by rank."""
     if len(due) != len(calls):
@@ -167,7 +181,7 @@ def _wrong(call: str, end: _Ended, margin: Margin) -> Wrong | None:
     return wrong if wrong or _raises(end) else wrong_with(call, end.returned, end.due, margin)
 
 
-def _wrong_end(call: str, end: _Ended, due: str) -> Wrong | None:
+def _wrong_end(call: str, end: _Ended, due: str, returned: str = "") -> Wrong | None:
     """Return what is wrong with a call that should have raised `due`, or returned if that is ""."""
     kind = end.error.partition(":")[0]
     if kind == due:
@@ -175,7 +189,8 @@ def _wrong_end(call: str, end: _Ended, due: str) -> Wrong | None:
     if not due:
         return Wrong(f"{call} raised {end.error}, where an answer is due", Mistake.RAISED)
     if not kind:
-        return Wrong(f"{call} returned {returned_text(end.returned)}, and should raise {due}", Mistake.DID_NOT_RAISE)
+        returned = returned or f"returned {returned_text(end.returned)}"
+        return Wrong(f"{call} {returned}, and should raise {due}", Mistake.DID_NOT_RAISE)
     return Wrong(f"{call} raised {end.error}, and should raise {due}", Mistake.OTHER_ERROR)
 
 

@@ -35,6 +35,7 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     wrong_value.too_few_digits,
     wrong_value.fitted_factor,
     wrong_value.factor_per_rank,
+    wrong_value.factor_per_slice,
     wrong_value.offset,
     wrong_order.shuffled,
     wrong_rank.right_block,
@@ -42,12 +43,15 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 )
 
 
-def diagnose(ranks: Sequence[Compared], world_size: int) -> Explanation | None:
-    """Return what explains every wrong entry of a tensor on every rank, or None."""
+def diagnose(ranks: Sequence[Compared], world_size: int, beside: str | None = None) -> Explanation | None:
+    """Return what explains every wrong entry of a tensor on every rank, or None.
+
+    beside: the path of a tensor that belongs to it and is right, such as another gradient of the same step
+    """
     wrong = tuple(compared for compared in ranks if compared.where.numel())
     if not wrong:
         return None
-    case = Case(ranks=tuple(ranks), wrong=wrong, world_size=world_size)
+    case = Case(ranks=tuple(ranks), wrong=wrong, world_size=world_size, beside=beside)
     candidates = (candidate for diagnosis in DIAGNOSES for candidate in diagnosis(case))
     found = (believed(candidate, case) if isinstance(candidate, Hypothesis) else candidate for candidate in candidates)
     return next((explanation for explanation in found if explanation), None)

@@ -6,17 +6,19 @@ value is compared before anything is reported, because the pattern over ranks is
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from course_env.errors import CatalogError
-from grader.harness.compare.compared import Compared, agrees
+from grader.harness.compare.compared import Compared, agrees, same
 from grader.harness.compare.diagnosis import diagnose
 from grader.harness.compare.difference import Difference, Mismatch
+from grader.harness.compare.hypothesis import is_telling
 from grader.harness.compare.structure import Misfit, Node, value_text, walk
-from grader.harness.compare.tolerance import EXACTLY, Tolerance, bound_of
+from grader.harness.compare.tolerance import ATOL, EXACTLY, RTOL, Bound, Tolerance, bound_of
 from grader.harness.mistake import Mistake
 from grader.harness.per_rank import PerRank
 
@@ -32,6 +34,7 @@ def assert_matches(
     atol: float | None = None,
     exact: Any = None,
     previous: Any = None,
+    mistakes: Mapping[str, Any] | None = None,
     what: str = "result",
 ) -> None:
     """Compare what the ranks returned with what is expected; say how it differs and, where the error has a shape, why.
@@ -41,6 +44,8 @@ def assert_matches(
     rtol, atol: replace the rules of `tolerance`; without atol, rtol is relative to the largest entry in dtypes below float64
     exact: the same reference computed in float64, for dtypes below float64
     previous: the values from before the step, or the input: never compared, but they can show that nothing changed
+    mistakes: what mistakes that have a signature would return, each by its name or by its `Mistake`, in the form of `expected`.
+        One is named if it explains all that is wrong.
     what: how messages call the value
     Raises: Mismatch; CatalogError if the test itself asks for what no submission could satisfy.
     """
@@ -65,7 +70,32 @@ def assert_matches(
             results.setdefault(node.path, {})[rank] = misfit or _compare(node, rank, tolerance)
     wrong = [path for path, ranks in results.items() if any(map(_is_wrong, ranks.values()))]
     if wrong:
-        raise Mismatch(_difference(wrong, results, len(returned), in_launch=in_launch))
+        difference = _difference(wrong, results, len(returned), in_launch=in_launch)
+        for name, value in (mistakes or {}).items():
+            if _gives(what, returned, _spread(value, returned, "mistakes"), wrong, results):
+                kind = name if isinstance(name, Mistake) else difference.mistake
+                difference = replace(difference, diagnosis=f"That is what comes of this mistake: {name}.", mistake=kind)
+                break
+        raise Mismatch(difference)
+
+
+def _gives(what: str, returned: Sequence[Any], mistaken: Sequence[Any], wrong: Sequence[str], results: Results) -> bool:
+    """Return whether a mistake gives what the ranks returned, wherever that is wrong."""
+    for rank, (actual, value) in enumerate(zip(returned, mistaken, strict=True)):
+        for node, misfit in walk(Node(what, actual, value, None, None), len(returned)):
+            if node.path in results and node.path not in wrong:
+                continue
+            result = results.get(node.path, {}).get(rank)
+            bound = result.bound if isinstance(result, Compared) else Bound(rtol=RTOL, atol=ATOL)
+            if misfit is not None or not _is_alike(node, bound):
+                return False
+    return True
+
+
+def _is_alike(node: Node, bound: Bound) -> bool:
+    if isinstance(node.expected, Tensor | float):
+        return same(_widened(node.actual), _widened(node.expected), bound)
+    return bool(node.actual == node.expected)
 
 
 def _spread(value: Any, returned: Sequence[Any], name: str) -> Sequence[Any]:
@@ -139,9 +169,37 @@ def _difference(wrong: Sequence[str], results: Results, world_size: int, *, in_l
         what: dict[str, Any] = {"problem": problem, "diagnosis": hint, "mistake": mistake}
     else:
         numbers = {rank: result for rank, result in result_of.items() if isinstance(result, Compared)}
-        sentence, mistake = diagnose(tuple(numbers.values()), world_size) or (None, Mistake.VALUES)
+        beside = _right_beside(path, results, wrong_ranks)
+        sentence, mistake = diagnose(tuple(numbers.values()), world_size, beside) or (None, Mistake.VALUES)
         what = _worst(numbers[rank]) | {"diagnosis": sentence, "mistake": mistake}
     return Difference(rank=rank if in_launch else None, **where, **what)
+
+
+def _right_beside(path: str, results: Results, wrong_ranks: Sequence[int]) -> str | None:
+    """Return the path of a tensor in the same container that is right on all these ranks, and no zeros."""
+    container = _container_of(path)
+    for other, ranks in results.items():
+        if other != path and container and _container_of(other) == container:
+            beside = [ranks.get(rank) for rank in wrong_ranks]
+            if all(isinstance(one, Compared) and _is_right(one) for one in beside):
+                return other
+    return None
+
+
+def _container_of(path: str) -> str:
+    """Return the path of what holds the value at `path`, "" of a value that is a whole."""
+    return path[: path.rfind("[")] if path.endswith("]") else path.rpartition(".")[0]
+
+
+def _is_right(compared: Compared) -> bool:
+    """Return whether a tensor is right, and would not be if its scale or its step were wrong."""
+    unchanged = compared.previous is not None and torch.equal(compared.previous, compared.expected)
+    return (
+        compared.where.numel() == 0
+        and compared.dtype.is_floating_point
+        and not unchanged
+        and is_telling(compared.expected, compared.bound)
+    )
 
 
 def _right_ranks(path: str, results: Results) -> tuple[int, ...]:

@@ -32,6 +32,8 @@ class Case:
     """Those of `ranks` that hold it wrong, at least one."""
 
     world_size: int
+    beside: str | None = None
+    """The path of a value beside this one that is right on all these ranks, and that a wrong scale would have changed."""
 
     @property
     def num_wrong(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from grader.harness.compare.difference import Mismatch, distinct_texts
 from grader.harness.compare.equivalence import assert_matches
 from grader.harness.compare.shown_call import returned_text, typed_text
-from grader.harness.compare.structure import Misfit, Node, walk
+from grader.harness.compare.structure import Misfit, Node, kind_text, walk
 from grader.harness.compare.tolerance import RTOL
 from grader.harness.mistake import Mistake
 
@@ -81,7 +81,8 @@ def _of_misfit(call: str, actual: Any, expected: Any, node: Node, misfit: Misfit
         text = f"{call} returned None, expected {returned_text(expected)}"
         cause = "is a `return` missing?"
     elif misfit.mistake is Mistake.TYPE:
-        text = f"{call} returned {returned_text(actual)}, {problem.removeprefix('is ')}: {returned_text(expected)}"
+        kinds = f"{kind_text(actual)}, expected {kind_text(expected)}"
+        text = f"{call} returned {returned_text(actual)}, {kinds}: {returned_text(expected)}"
     else:
         text = f"{call} returned {returned_text(actual)}, which {problem}"
     return Wrong(text, misfit.mistake, cause)

@@ -10,6 +10,7 @@ from grader.harness.wording import dtype_name
 
 LONGEST_ARGUMENT = 120
 LONGEST_RETURNED = 240
+LONGEST_PART = 80
 MAX_SHOWN_ENTRIES = 8  # of a tensor
 MAX_SHOWN_PARTS = 40  # of a container: student code may have made it
 MAX_SHOWN_DEPTH = 4
@@ -29,6 +30,11 @@ def call_text(function: str, arguments: Mapping[str, Any] | tuple[Any, ...]) -> 
 def returned_text(value: Any) -> str:
     """Return the text of a whole value that student code returned."""
     return _cut(typed_text(value), LONGEST_RETURNED)
+
+
+def part_text(value: Any) -> str:
+    """Return the text of a part of a value."""
+    return _cut(typed_text(value), LONGEST_PART)
 
 
 def typed_text(value: Any, depth: int = 0) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from course_env.errors import CatalogError, did_you_mean
 from grader.harness.compare.diagnosis import explain_shape
+from grader.harness.compare.shown_call import part_text
 from grader.harness.mistake import Mistake
 from grader.harness.wording import dtype_name, listed
 
@@ -89,7 +90,8 @@ def _misfit(node: Node, world_size: int) -> Misfit | None:
     actual, expected = node.actual, node.expected
     actual_kind, expected_kind = _kind(actual), _kind(expected)
     if actual_kind is not expected_kind and not (actual_kind is int and expected_kind is float):
-        return Misfit(f"is {_kind_text(actual_kind)}, expected {_kind_text(expected_kind)}.", Mistake.TYPE)
+        yours = "" if actual is None or actual_kind is Tensor else f" ({part_text(actual)})"
+        return Misfit(f"is {_kind_text(actual_kind)}{yours}, expected {_kind_text(expected_kind)}.", Mistake.TYPE)
     if expected_kind is Tensor:
         return _tensor_misfit(actual, expected, world_size)
     if expected_kind is dict:
@@ -136,6 +138,11 @@ def _key_texts(keys: Sequence[Any]) -> list[str]:
 
 def _kind(value: Any) -> type:
     return next((kind for kind in KINDS if isinstance(value, kind)), type(value))
+
+
+def kind_text(value: Any) -> str:
+    """Return the kind of a value with its article: "an int"; of None, "None"."""
+    return _kind_text(_kind(value))
 
 
 def _kind_text(kind: type) -> str:

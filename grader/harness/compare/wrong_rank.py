@@ -82,7 +82,8 @@ def only_local(case: Case) -> Iterator[Hypothesis]:
     total = torch.stack([compared.actual for compared in case.wrong]).sum(0)
     for count, combined in ((1, "sum"), (case.world_size, "mean")):
         sentence = (
-            f"The reference is the {combined} of what the ranks hold: each kept its own part, an all-reduce is missing?"
+            f"The reference is the {combined} of what the ranks hold: each holds its own part, which was never reduced over the "
+            "ranks. If your code does reduce, it reduces something else, or at another time."
         )
         yield Hypothesis(
             sentence=sentence,

@@ -3,19 +3,24 @@
 Each function yields what a Case would hold had the mistake been made, or an explanation where the mistake is plain to see.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from grader.harness.compare.compared import Compared
-from grader.harness.compare.hypothesis import Case, Explanation, Hypothesis, rearranged, significant_bits
+from grader.harness.compare.compared import Compared, agrees
+from grader.harness.compare.hypothesis import ENOUGH_BITS, Case, Explanation, Hypothesis, rearranged, significant_bits
 from grader.harness.mistake import Mistake
 from grader.harness.wording import dtype_name, listed
 
+Fit = Callable[[Tensor, Tensor], tuple[float, Tensor, int]]
+
 FEWEST_ENTRIES = 4  # for explanations that weigh no numbers
+MOST_SLICES = 128  # each costs a fraction of a millisecond, on each rank
+FIRST_DIGITS = 1e-2  # factors nearer to 1 than this are hardly a count that is wrong
 
 
 def non_finite(case: Case) -> Iterator[Explanation]:
@@ -67,14 +72,14 @@ def named_factor(case: Case) -> Iterator[Hypothesis]:
     """Look for a factor that the world size explains."""
     for factor, cause, mistake in _causes(case.world_size):
         multiple = "minus the reference" if factor == -1 else f"{factor:.6g} times the reference"
-        yield _scaling(f"Yours is {multiple} {{where}}: {cause}?", mistake, factor)
+        yield _scaling(f"Yours is {multiple} {{where}}", cause, mistake, factor, case)
 
 
 def named_step(case: Case) -> Iterator[Hypothesis]:
     """Look for a step from the values before that is too long or too short by a factor that the world size explains."""
     for factor, cause, mistake in _causes(case.world_size):
         length = "goes the opposite way" if factor == -1 else f"is {factor:.6g} times the reference's"
-        yield _stepping(f"The step from the values before {length} {{where}}: {cause}?", mistake, factor)
+        yield _stepping(f"The step from the values before {length} {{where}}", cause, mistake, factor, case)
 
 
 def _causes(world_size: int) -> Iterator[tuple[float, str, Mistake]]:
@@ -87,27 +92,41 @@ def _causes(world_size: int) -> Iterator[tuple[float, str, Mistake]]:
     if world_size > 1:
         yield n, f"a sum over the {world_size} ranks where a mean is due", Mistake.SUM_FOR_MEAN
         yield 1 / n, f"divided by the {world_size} ranks twice, or a mean where a sum is due", Mistake.MEAN_FOR_SUM
-        yield 2.0, "something is counted twice", Mistake.COUNTED_TWICE
-        yield 0.5, "something is halved twice", Mistake.HALVED_TWICE
+        yield 2.0, "something is counted twice", Mistake.TWICE
+        yield 0.5, "something is left out, or halved twice", Mistake.HALF
         yield n**2, "multiplied by the world size where it should be divided", Mistake.WORLD_SIZE
         yield n**-2, "divided by the world size where it should be multiplied", Mistake.WORLD_SIZE
         yield n**0.5, "a root taken on the wrong side of a sum over the ranks", Mistake.ROOT
         yield n**-0.5, "a root taken on the wrong side of a mean over the ranks", Mistake.ROOT
 
 
-def _scaling(sentence: str, mistake: Mistake, factor: float, *, fitted: bool = False) -> Hypothesis:
+def _reading(fact: str, cause: str, mistake: Mistake, factor: float, case: Case) -> tuple[str, Mistake]:
+    """Return what is said of a factor, and its kind.
+
+    What explains a factor of all values, a sum where a mean is due, explains none that other values do not have.
+    """
+    if case.beside is None or factor == -1:
+        return f"{fact}: {cause}?", mistake
+    return f"{fact}, while {case.beside} is right: is it scaled in another way than the others?", Mistake.SCALE_HERE
+
+
+def _scaling(fact: str, cause: str, mistake: Mistake, factor: float, case: Case, *, fitted: bool = False) -> Hypothesis:
     def predict(compared: Compared) -> Tensor:
         return factor * compared.expected
 
+    sentence, mistake = _reading(fact, cause, mistake, factor, case)
     return Hypothesis(sentence=sentence, mistake=mistake, predict=predict, whole=False, fitted=fitted, slack=factor)
 
 
-def _stepping(sentence: str, mistake: Mistake, factor: float, *, fitted: bool = False) -> Hypothesis:
+def _stepping(
+    fact: str, cause: str, mistake: Mistake, factor: float, case: Case, *, fitted: bool = False
+) -> Hypothesis:
     def predict(compared: Compared) -> Tensor | None:
         if compared.previous is None:
             return None
         return compared.previous + factor * (compared.expected - compared.previous)
 
+    sentence, mistake = _reading(fact, cause, mistake, factor, case)
     return Hypothesis(sentence=sentence, mistake=mistake, predict=predict, whole=False, fitted=fitted, slack=factor)
 
 
@@ -142,13 +161,13 @@ def fitted_factor(case: Case) -> Iterator[Hypothesis]:
     """Look for any one factor, of the values or of the step from the values before."""
     first = case.wrong[0]
     factor = _ratio(first.wrong_actual, first.wrong_expected)
-    sentence = f"Yours is {factor:.10g} times the reference {{where}}: a scale that is missing, or applied twice?"
-    yield _scaling(sentence, Mistake.SCALE, factor, fitted=True)
+    fact = f"Yours is {factor:.10g} times the reference {{where}}"
+    yield _scaling(fact, "a scale that is missing, or applied twice", Mistake.SCALE, factor, case, fitted=True)
     if first.previous is not None:
         before = first.previous.flatten()[first.where]
         factor = _ratio(first.wrong_actual - before, first.wrong_expected - before)
-        sentence = f"The step from the values before is {factor:.10g} times the reference's {{where}}: a scale that is missing?"
-        yield _stepping(sentence, Mistake.SCALE, factor, fitted=True)
+        fact = f"The step from the values before is {factor:.10g} times the reference's {{where}}"
+        yield _stepping(fact, "a scale that is missing", Mistake.SCALE, factor, case, fitted=True)
 
 
 def factor_per_rank(case: Case) -> Iterator[Hypothesis]:
@@ -163,6 +182,66 @@ def factor_per_rank(case: Case) -> Iterator[Hypothesis]:
             whole=False,
             fitted=True,
         )
+
+
+def factor_per_slice(case: Case) -> Iterator[Explanation]:
+    """Look for another factor in each slice along a dim: of a statistic that each has for itself, as a channel's variance.
+
+    After a normalisation with a bias the factor is not that of the values, but that of their distances from the bias.
+    """
+    for dim, (fit, what) in itertools.product(range(case.ndim), FITS):
+        factors = [_factors_along(compared, dim, fit) for compared in case.wrong]
+        if not all(factors):
+            continue
+        wrong = [factor for of_rank in factors for factor in of_rank if factor != 1.0]
+        fact = f"Along dim {dim} yours is {what}, another for each index"
+        most = max(abs(factor - 1.0) for factor in wrong)
+        if most < FIRST_DIGITS:
+            cause = "digits lost in a difference of two close numbers, or a small constant added in another place"
+            yield Explanation(f"{fact}, off by {most:.1g} at most: {cause}?", Mistake.SCALE_DIGITS)
+        else:
+            shown = listed(list(dict.fromkeys(f"{factor:.6g}" for factor in wrong)))
+            yield Explanation(f"{fact} ({shown}): a statistic of each slice that is wrong?", Mistake.SCALE_PER_SLICE)
+
+
+def _factors_along(compared: Compared, dim: int, fit: Fit) -> list[float]:
+    """Return by which factor each slice along `dim` is off, 1.0 where it is right; [] if no factors explain the tensor."""
+    size = compared.expected.shape[dim]
+    if size > MOST_SLICES or not compared.dtype.is_floating_point:
+        return []
+    slices = (t.movedim(dim, 0).reshape(size, -1) for t in (compared.actual, compared.expected))
+    factors, evidence = [], 0.0
+    for yours, due in zip(*slices, strict=True):
+        if bool(agrees(yours, due, compared.bound).all()):
+            factors.append(1.0)
+            continue
+        factor, predicted, read = fit(yours, due)
+        if not math.isfinite(factor) or not bool(agrees(yours, predicted, compared.bound.loosened(2 * factor)).all()):
+            return []
+        off = ((yours - due).abs() / compared.bound.around(due)).log2().nan_to_num(0.0, 0.0, 0.0)
+        bits = off.clamp(0.0, float(significant_bits(due).max()))
+        evidence += float(bits.sum() - read * bits.max())
+        factors.append(factor)
+    return factors if evidence >= ENOUGH_BITS and len(set(factors)) > 1 else []
+
+
+def _multiple(yours: Tensor, due: Tensor) -> tuple[float, Tensor, int]:
+    """Return the factor, what it predicts, and how many entries it was read off."""
+    factor = _ratio(yours, due)
+    return factor, factor * due, 1
+
+
+def _stretched(yours: Tensor, due: Tensor) -> tuple[float, Tensor, int]:
+    """Return the same of values that are farther from a constant, or nearer to it."""
+    high, low = due.argmax(), due.argmin()
+    factor = float((yours[high] - yours[low]) / (due[high] - due[low]))
+    return factor, yours[high] + factor * (due - due[high]), 2
+
+
+FITS: tuple[tuple[Fit, str], ...] = (
+    (_multiple, "a multiple of the reference"),
+    (_stretched, "the reference, stretched about a constant by a factor"),
+)
 
 
 def _ratio(actual: Tensor, expected: Tensor) -> float:

@@ -58,6 +58,13 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+class PeerError(RuntimeError):
+    """A message to or from a rank with which gloo cannot exchange one; the text follows the name of the rank.
+
+    It is raised before gloo is asked, which says "Pair is not connected", crashes, or hangs.
+    """
+
+
 class Call(NamedTuple):
     """One call of a method."""
 
@@ -167,6 +174,17 @@ def _peer_and_tag(name: str, values: Sequence[Any]) -> tuple[int | None, int]:
         case "recv_anysource", [tag]:
             return None, tag
     return None, 0
+
+
+def check_peer(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], rank: int, size: int) -> None:
+    """Raise PeerError if method `name`, called by `rank` of a group of `size` ranks, names a peer that cannot be."""
+    peer, _ = _peer_and_tag(name, (*args, *kwargs.values()))
+    verb = "sends to" if name == "send" else "receives from"
+    if peer == rank:
+        raise PeerError(f"{verb} itself: gloo has no connection from a rank to itself.")
+    if peer is not None and not 0 <= peer < size:
+        there_are = f"the ranks 0 to {size - 1}" if size > 1 else "the rank 0"
+        raise PeerError(f"{verb} group rank {peer}, and in the group there are only {there_are}.")
 
 
 def _is_int(value: Any) -> bool:

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, Store, _register_process_group, _unregister_process_group
 from torch.distributed import distributed_c10d as c10d
 
-from grader.harness.inside.record_call import METHODS, call_of
+from grader.harness.inside.record_call import METHODS, call_of, check_peer
 from grader.harness.inside.record_site import SiteFinder
 from grader.harness.protocol.journal import (
     Done,
@@ -222,6 +222,7 @@ class RecordedGroup(dist.ProcessGroup):
         recorder = self.recorder
         issued = recorder.issue(self, method, args, kwargs)
         try:
+            check_peer(method, args, kwargs, self.rank(), len(self.ranks))
             work = getattr(self.inner, method)(*args, **kwargs)
         except BaseException as error:
             recorder.failed(issued.k, error)
