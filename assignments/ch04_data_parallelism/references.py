@@ -190,6 +190,28 @@ def _close(one, other):
     return torch.allclose(one.cpu(), other.cpu(), rtol=1e-9, atol=1e-12)
 
 
+def assert_not_known(found, due, known):
+    """Assert that values are not those of a known mistake: on every rank, and not all of them right.
+
+    found, due: of each rank, None where it takes no part
+    known: what is wrong, in words, and the values of each rank
+    """
+    ranks = [rank for rank, one in enumerate(due) if one is not None]
+    for what, wrong in known.items():
+        differs = any(not _agree(wrong[rank], due[rank]) for rank in ranks)
+        if differs and all(_agree(found[rank], wrong[rank]) for rank in ranks):
+            raise AssertionError(f"{Mistake.VALUES}\n{what}")
+
+
+def _agree(one, other):
+    """Whether two numbers, tensors or dicts of them agree up to rounding."""
+    if isinstance(other, dict):
+        return isinstance(one, dict) and one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in other)
+    if isinstance(other, float):
+        return isinstance(one, float) and abs(one - other) <= 1e-9 * abs(other)
+    return one is other or _close(one, other)
+
+
 def trainable_bytes(model):
     """Return the bytes of the gradients of a model's trainable parameters, and the number of these parameters."""
     trainable = [p for p in build_model(model).parameters() if p.requires_grad]

@@ -3,7 +3,7 @@
 import pytest
 
 from assignments.ch04_data_parallelism import programs_data_parallel as programs
-from assignments.ch04_data_parallelism.references import batch, random_values
+from assignments.ch04_data_parallelism.references import assert_not_known, batch, random_values
 from course_env.toy_models import build_model, gradients_of, load_tensors, loss_of
 from grader.harness import assert_arguments_kept, assert_matches
 from grader.harness.mistake import Mistake
@@ -22,12 +22,41 @@ def whole_batch(model, values, x, y, start_grads=None):
     return {"loss": loss.detach(), "grads": gradients_of(module)}
 
 
+def assert_whole_batch(run, expected):
+    """Assert that loss and gradients are those of the whole batch, and that x and y are as they were."""
+    shards = expected["losses_of_shards"]
+    known = {"The shards' losses were averaged as if all had equally many rows.": [sum(shards) / len(shards)]}
+    assert_not_known(run["loss"], [expected["loss"]], known)
+    assert_matches(run["loss"], expected["loss"], what="loss")
+    assert_added(run, expected, None)
+    assert_arguments_kept(run, "x", "y")
+
+
+def assert_added(run, expected, start):
+    """Assert that the step added its gradients to those that were there, `start`."""
+    if start is not None:
+        alone = {
+            name: grad if grad is None or start.get(name) is None else grad - start[name]
+            for name, grad in expected["grads"].items()
+        }
+        known = {"The gradients of the step took the place of those that were there: add to them.": [alone]}
+        assert_not_known(run["grads"], [expected["grads"]], known)
+    assert_matches(run["grads"], expected["grads"], what="grads")
+
+
 def step(launch, model, rows, n_replicas, **options):
     """Launch one step; return the run and what the whole batch gives."""
     values, one = random_values(model), batch(model, rows)
     shared = {"model": model, "values": values, "x": one["x"], "y": one["y"], "n_replicas": n_replicas, **options}
     run = launch(programs.data_parallel_step, 1, shared=shared, process_group=False)
-    return run, whole_batch(model, values, one["x"], one["y"], options.get("start_grads")) | {"tensors": values}
+    expected = whole_batch(model, values, one["x"], one["y"], options.get("start_grads"))
+    shards = zip(one["x"].chunk(n_replicas), one["y"].chunk(n_replicas), strict=True)
+    losses = (
+        [whole_batch(model, values, *shard)["loss"] for shard in shards]
+        if model != "batch_norm"
+        else [expected["loss"]]
+    )
+    return run, expected | {"tensors": values, "losses_of_shards": losses}
 
 
 def failing_step(launch, rows, n_replicas, bad_rows=()):

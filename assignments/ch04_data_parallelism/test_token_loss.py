@@ -69,6 +69,14 @@ def test_a_rank_without_valid_tokens_takes_part(launch):
 
 
 @exercise("dp_token_loss", aspect="robustness")
+def test_no_rank_has_a_valid_token(launch):
+    """If all tokens of all ranks are masked, every rank gets 0 and a gradient of zeros."""
+    logits, targets = batch([(1, 4), (2, 2)], [0, 0], 5)
+    run = launch(programs.token_loss, 2, per_rank={"logits": logits, "targets": targets})
+    assert_right(run, logits, targets)
+
+
+@exercise("dp_token_loss", aspect="robustness")
 def test_any_strides(launch):
     """Logits and targets whose sequences come first in memory give the same loss and gradient."""
     logits, targets = batch([(3, 4), (2, 6)], [5, 12], 7)
