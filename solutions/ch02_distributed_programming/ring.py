@@ -32,9 +32,13 @@ def _pass_on(outgoing: Tensor, group: ProcessGroup | None) -> Tensor:
     """Send `outgoing` to the next rank and return what the previous rank sent."""
     rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
     incoming = torch.empty_like(outgoing)
-    sending = dist.isend(outgoing, group_dst=(rank + 1) % num_ranks, group=group)
-    dist.recv(incoming, group_src=(rank - 1) % num_ranks, group=group)
-    sending.wait()
+    # In one batch, which NCCL needs: there single messages wait for each other, and every rank would stay in its send.
+    exchange = [
+        dist.P2POp(dist.isend, outgoing, group_peer=(rank + 1) % num_ranks, group=group),
+        dist.P2POp(dist.irecv, incoming, group_peer=(rank - 1) % num_ranks, group=group),
+    ]
+    for request in dist.batch_isend_irecv(exchange):
+        request.wait()
     return incoming
 
 

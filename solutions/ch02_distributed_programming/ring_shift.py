@@ -32,8 +32,12 @@ def ring_shift(x: Tensor, shift: int = 1, group: ProcessGroup | None = None) -> 
         return received
     # A send of its own memory: `outgoing` must neither change nor be freed before wait() has returned.
     outgoing = x.contiguous()
-    sending = dist.isend(outgoing, group_dst=(rank + shift) % num_ranks, group=group)
-    dist.recv(received, group_src=(rank - shift) % num_ranks, group=group)
-    sending.wait()
+    # In one batch, which NCCL needs: there single messages wait for each other, and every rank would stay in its send.
+    exchange = [
+        dist.P2POp(dist.isend, outgoing, group_peer=(rank + shift) % num_ranks, group=group),
+        dist.P2POp(dist.irecv, received, group_peer=(rank - shift) % num_ranks, group=group),
+    ]
+    for request in dist.batch_isend_irecv(exchange):
+        request.wait()
     return received
     ### END SOLUTION
