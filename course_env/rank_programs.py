@@ -4,8 +4,10 @@
 """
 
 import copy
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed as dist
@@ -14,21 +16,38 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def call_each(student: Any, *, function: str, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Call one of the student's functions once per dict of arguments.
 
-    `values` holds what each call returned (None where it raised), `errors` its ValueError as `attempt` reports it (""
-    where it returned), `changed` whether it changed its arguments. Raises: whatever else a call raises.
+    `values` holds what each call returned, `errors` what it raised as `attempt` reports it, "" where it returned. The value
+    is None for a ValueError; for any other error it is a text, so that no test takes it for an answer. As
+    observed, `written` says whether the call changed its arguments. Raises: NotImplementedError, which is that of a stub.
     """
     called = getattr(student, function)
-    ends: dict[str, list[Any]] = {"values": [], "errors": [], "changed": []}
+    values: list[Any] = []
+    errors: list[str] = []
+    written: list[bool] = []
     for arguments in calls:
         before = copy.deepcopy(arguments)
-        value, error = attempt(partial(called, **arguments))
-        ends["values"].append(value)
-        ends["errors"].append(error)
-        ends["changed"].append(not same(before, arguments))
-    return ends
+        value: Any
+        try:
+            value, error = attempt(partial(called, **arguments))
+        except NotImplementedError:
+            raise
+        except Exception as other:  # noqa: BLE001 - which call raised it, and whether another error was due, is for the test
+            error = f"{type(other).__name__}: {other}{_place(other, called)}"
+            value = f"raised {error}"
+        values.append(f"the complex number {value}" if isinstance(value, complex) else value)  # which does not travel
+        errors.append(error)
+        written.append(not same(before, arguments))
+    return {"values": values, "errors": errors, "observed": {"written": written}}
+
+
+def _place(error: Exception, called: Any) -> str:
+    """Return the innermost line of the student's file at which `error` was raised, as " (at file.py:12)"."""
+    file = getattr(getattr(called, "__code__", None), "co_filename", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" (at {Path(file).name}:{lines[-1]})" if file and lines else ""
 
 
 def attempt(call: Callable[[], T], catching: tuple[type[Exception], ...] = (ValueError,)) -> tuple[T | None, str]:

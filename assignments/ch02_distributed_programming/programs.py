@@ -162,7 +162,7 @@ def _signature(file):
 
 
 # What a rank outside the group reports: it never calls the student's function.
-NOT_CALLED = {"y": None, "x": None, "written_to_input": False, "shares_memory": False}
+NOT_CALLED = {"y": None, "x": None}
 
 
 def ring_shift(student, *, x, shift=1, members=None, strided=False, late_s=0.0):
@@ -253,8 +253,7 @@ def _call(function, x, *arguments, members, strided, **options):
     return {
         "y": y,
         "x": x,
-        "written_to_input": any(watch.written()),
-        "shares_memory": share_memory(tensors_in(y), inputs),
+        "observed": {"written": watch.written(), "shares_memory": share_memory(tensors_in(y), inputs)},
     }
 
 

@@ -15,7 +15,8 @@ def shard(student, *, x, dim, rank, world, mode, by_columns):
     if by_columns:
         x = x.t().contiguous().t()
     piece = student.shard(x, dim, rank, world, mode)
-    return {"piece": piece, "aliases": share_memory([piece], [x]), "contiguous": piece.is_contiguous(), "x": x}
+    observed = {"shares_memory": share_memory([piece], [x]), "contiguous": piece.is_contiguous()}
+    return {"piece": piece, "x": x, "observed": observed}
 
 
 def unshard(student, *, pieces, dim):
@@ -43,7 +44,7 @@ def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs)
     )
     unknown = sum(layout not in table for layouts in asked.values() for layout in layouts)
     twice = sum(len(layouts) - len(set(layouts)) for layouts in asked.values())
-    return {"plans": list(plans), "unknown": unknown, "twice": twice}
+    return {"plans": list(plans), "observed": {"unknown": unknown, "twice": twice}}
 
 
 def average(student, *, x):

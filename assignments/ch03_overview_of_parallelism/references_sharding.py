@@ -4,6 +4,11 @@ import torch
 
 from assignments.ch03_overview_of_parallelism import programs
 from grader.harness import PerRank, assert_matches
+from grader.harness.mistake import Mistake
+
+NOT_CONTIGUOUS = (
+    f"{Mistake.NOT_CONTIGUOUS}\nA piece is not contiguous: clone() alone keeps the strides of a narrowed tensor."
+)
 
 
 def cut(x, dim, world, mode):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from assignments.ch03_overview_of_parallelism.references_sharding import assert_cut
+from assignments.ch03_overview_of_parallelism.references_sharding import NOT_CONTIGUOUS, assert_cut
 from course_env.rank_programs import call_each, error_types
-from grader.harness import exercise
+from grader.harness import assert_arguments_kept, exercise
 
 
 @exercise("shard", aspect="equivalence")
@@ -37,8 +37,8 @@ def test_sizes_are_told(student):
 def test_a_piece_keeps_nothing_else_alive(launch, dim):
     """A piece is contiguous and has memory of its own, so the whole tensor can be freed."""
     run = assert_cut(launch, torch.randn(6, 4, 10, dtype=torch.float64), dim, 2, "chunk")
-    assert not any(run["aliases"]), "A piece shares memory with x: as long as it lives, all of x does."
-    assert all(run["contiguous"]), "A piece is not contiguous."
+    assert_arguments_kept(run, "x")
+    assert all(run.observed("contiguous")), NOT_CONTIGUOUS
 
 
 @exercise("shard", aspect="robustness")

@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from course_env.meters import LiveActivations
-from course_env.rank_programs import attempt, make_group, same, stands_aside
+from course_env.rank_programs import attempt, make_group, stands_aside
 from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
 
 
@@ -85,12 +85,11 @@ def one_pass(student, *, model, values, steps, members=None):
     return {"done": True}
 
 
-def accumulate_nothing(student, *, model):
-    """Call accumulate_step without a micro-batch; return its ValueError, and the names of the tensors that it changed."""
+def accumulate_nothing(student, *, model, values):
+    """Call accumulate_step without a micro-batch; return its ValueError, and the parameters and buffers afterwards."""
     module = build_model(model)
+    load_tensors(module, values)
     ddp = _marked_ddp(module, None, {"inside": [], "outside": [], "finish": []}, lambda _: None)
-    before = tensors_of(module)
     step = partial(student.accumulate_step, ddp, [], loss_of, torch.optim.SGD(ddp.parameters(), lr=LR))
     _, error = attempt(step)
-    after = tensors_of(module)
-    return {"error": error, "changed": [name for name in before if not same(before[name], after[name])]}
+    return {"error": error, "at_end": tensors_of(module)}

@@ -10,7 +10,7 @@ def accuracy(student, *, pred, label, valid_mask, groups=None):
     arguments = [pred, label, valid_mask]
     watch = WriteWatch(arguments)
     value = student.distributed_accuracy(*arguments, group_among(groups))
-    return {"accuracy": value, "changed": watch.written()}
+    return {"accuracy": value, "observed": {"written": watch.written()}}
 
 
 def failing_accuracy(student, *, bad, good):

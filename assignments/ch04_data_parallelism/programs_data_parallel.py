@@ -39,7 +39,7 @@ def data_parallel_step(student, *, model, values, x, y, n_replicas, loss_inside,
         "grads": gradients_of(module),
         "tensors": tensors_of(module),
         "shard_rows": sorted((rows for _, rows in seen), reverse=True),
-        "shares_memory": _any_share_memory([module, *(replica for replica, _ in seen)]),
+        "observed": {"shares_memory": _any_share_memory([module, *(replica for replica, _ in seen)])},
     }
 
 

@@ -30,7 +30,7 @@ def sync_batch_norm(student, *, x, dy, values, groups=None, options=None):
         "weight_grad": norm.weight.grad,
         "bias_grad": norm.bias.grad,
         "buffers": dict(norm.named_buffers()),
-        "changed": watch.written(),
+        "observed": {"written": watch.written()},
     }
 
 

@@ -15,7 +15,7 @@ def token_loss(student, *, logits, targets, groups=None, options=None, with_grad
     dist.barrier()
     if with_grad:
         loss.backward()
-    return {"loss": loss.detach(), "grad": leaf.grad, "changed": watch.written()}
+    return {"loss": loss.detach(), "grad": leaf.grad, "observed": {"written": watch.written()}}
 
 
 def token_loss_under_ddp(student, *, model, values, tokens, targets, groups=None):

@@ -10,12 +10,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+    from grader.harness.compare.arguments import assert_arguments_kept
+    from grader.harness.compare.calls import assert_each_raises, assert_each_returns, assert_returns
     from grader.harness.compare.equivalence import assert_matches
     from grader.harness.per_rank import PerRank
 
-__all__ = ["PerRank", "assert_matches", "exercise"]
+__all__ = [
+    "PerRank",
+    "assert_arguments_kept",
+    "assert_each_raises",
+    "assert_each_returns",
+    "assert_matches",
+    "assert_returns",
+    "exercise",
+]
 
-_HOMES = {"PerRank": "per_rank", "assert_matches": "compare.equivalence"}
+_HOMES = {
+    "PerRank": "per_rank",
+    "assert_arguments_kept": "compare.arguments",
+    "assert_each_raises": "compare.calls",
+    "assert_each_returns": "compare.calls",
+    "assert_matches": "compare.equivalence",
+    "assert_returns": "compare.calls",
+}
 
 
 def exercise(name: str, *, aspect: str) -> "pytest.MarkDecorator":

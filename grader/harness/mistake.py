@@ -45,6 +45,14 @@ class Mistake(StrEnum):
     LENGTH = "a wrong number of entries"
     KEYS = "missing or unexpected keys"
 
+    WROTE_TO_ARGUMENT = "a write to what the caller passed"
+    SHARES_MEMORY = "a result that shares memory with what the caller passed"
+    NOT_CONTIGUOUS = "a result that is not contiguous"
+
+    DID_NOT_RAISE = "no error where one is due"
+    OTHER_ERROR = "another error than the one that is due"
+    RAISED = "an error where an answer is due"
+
     CHECK = "a check that does not hold"
     MORE_COMMUNICATION = "more communication than needed"
     UNUSABLE = "a result that the test cannot use"

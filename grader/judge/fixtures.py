@@ -195,6 +195,10 @@ class StudentFunction:
         """Return what the function returns."""
         return self._launch.call(self._name, args, kwargs)
 
+    @property
+    def __name__(self) -> str:
+        return self._name
+
     def __repr__(self) -> str:
         return f"student.{self._name}"  # pytest shows it in the explanation of a failed assertion
 

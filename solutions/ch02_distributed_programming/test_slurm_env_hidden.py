@@ -9,7 +9,7 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from course_env.rank_programs import call_each
 from course_env.topology import DistEnv
-from grader.harness import assert_matches, exercise
+from grader.harness import assert_arguments_kept, assert_matches, exercise
 
 SLURM = {
     "SLURM_PROCID": "3",
@@ -71,7 +71,7 @@ def random_nodelist(rng):
 def read_one(launch, environment):
     """Return the DistEnv that was read from `environment`, and the error that was raised instead."""
     run = launch(programs.dist_envs, 1, shared={"environments": [environment]}, process_group=False)
-    assert_matches(run["changed"], [False])
+    assert_arguments_kept(run, "env")
     return run["values"][0][0], run["errors"][0][0]
 
 

@@ -37,7 +37,7 @@ def test_replicas_have_their_own_memory_and_threads(launch):
     """Replicas share no memory and run at once, with the loss inside as without."""
     for loss_inside in (False, True):
         run, _ = step(launch, "tied", 7, 3, loss_inside=loss_inside, num_shards=3)
-        assert run["shares_memory"] == (False,), (
+        assert run.observed("shares_memory") == (False,), (
             "A replica must be a deep copy: its parameters and buffers are its own."
         )
         assert_matches(run["shard_rows"], [3, 3, 1], what="rows of the shards")

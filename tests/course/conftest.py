@@ -18,21 +18,74 @@ Case = tuple[str, str, str, str, Callable[[ModuleType], bool]]
 
 # What the mini course's tests ask, as plain calls: exercise, file, test, aspect, claim about the student's module.
 CASES: tuple[Case, ...] = (
-    ("gcd", "arithmetic.py", "test_gcd_is_right", "equivalence", lambda student: student.gcd(17, 5) == 1),
-    ("gcd", "arithmetic.py", "test_gcd_with_zero", "robustness", lambda student: student.gcd(7, 0) == 7),
-    ("sieve", "arithmetic.py", "test_primes", "equivalence", lambda student: student.primes_below(10) == [2, 3, 5, 7]),
-    ("sieve", "arithmetic.py", "test_limit", "robustness", lambda student: student.primes_below(3) == [2]),
+    (
+        "gcd",
+        "arithmetic.py",
+        "test_gcd_is_the_greatest_common_divisor",
+        "equivalence",
+        lambda student: student.gcd(17, 5) == 1,
+    ),
+    (
+        "gcd",
+        "arithmetic.py",
+        "test_gcd_with_zero_is_the_other_number",
+        "robustness",
+        lambda student: student.gcd(7, 0) == 7,
+    ),
+    (
+        "sieve",
+        "arithmetic.py",
+        "test_primes_below_lists_every_prime_once",
+        "equivalence",
+        lambda student: student.primes_below(10) == [2, 3, 5, 7],
+    ),
+    (
+        "sieve",
+        "arithmetic.py",
+        "test_nothing_is_prime_below_two",
+        "robustness",
+        lambda student: student.primes_below(3) == [2],
+    ),
     (
         "tally",
         "tally.py",
-        "test_counts",
+        "test_each_rank_counts_its_own_words",
         "equivalence",
         lambda student: _tally(student, "aab").counts() == {"a": 2, "b": 1},
     ),
-    ("tally", "tally.py", "test_merge", "property", lambda student: _merged(student).counts() == {"b": 1}),
-    ("tally", "tally.py", "test_copy", "robustness", lambda student: _emptied(student).counts() == {"a": 1}),
-    ("caesar", "cipher.py", "test_moves", "equivalence", lambda student: student.encrypt("xyz", 3) == "abc"),
-    ("caesar", "cipher.py", "test_blanks", "robustness", lambda student: student.encrypt("a b", 1) == "b c"),
+    (
+        "tally",
+        "tally.py",
+        "test_merging_leaves_the_other_tally_alone",
+        "property",
+        lambda student: _merged(student).counts() == {"b": 1},
+    ),
+    (
+        "tally",
+        "tally.py",
+        "test_counts_are_a_copy",
+        "robustness",
+        lambda student: _emptied(student).counts() == {"a": 1},
+    ),
+    (
+        "caesar",
+        "cipher.py",
+        "test_every_letter_moves_by_the_key",
+        "equivalence",
+        lambda student: student.encrypt("xyz", 3) == "abc",
+    ),
+    (
+        "caesar",
+        "cipher.py",
+        "test_only_small_letters_are_moved",
+        "robustness",
+        lambda student: student.encrypt("a b", 1) == "b c",
+    ),
+)
+
+HIDDEN_TESTS = (
+    *("test_nothing_is_prime_below_two", "test_merging_leaves_the_other_tally_alone", "test_counts_are_a_copy"),
+    "test_only_small_letters_are_moved",
 )
 
 
@@ -103,9 +156,10 @@ def _run(path: Path, holds: Callable[[ModuleType], bool]) -> Outcome:
 
 
 def _record(chapter: str, case: Case, outcome: Outcome) -> Record:
-    exercise, _, test, aspect, _ = case
+    exercise, file, test, aspect, _ = case
+    home, ending = ("solutions", "_hidden.py") if test in HIDDEN_TESTS else ("assignments", ".py")
     return Record(
-        test=test,
+        test=f"{home}/{chapter}/test_{Path(file).stem}{ending}::{test}",
         chapter=chapter,
         exercise=exercise,
         aspect=aspect,  # type: ignore[arg-type]

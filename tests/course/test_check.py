@@ -15,6 +15,7 @@ from grader.course.soundness.checking import CheckReport, check
 Edit = Callable[[str, str, str], None]
 
 S = "solutions/ch01_arithmetic"
+T = "assignments/ch01_arithmetic/test_arithmetic.py"
 
 
 def run(course: Course, judge: Judge, chapter: str = "ch01") -> CheckReport:
@@ -39,9 +40,10 @@ def test_a_wrong_solution_is_seen(course: Course, edit: Edit, judge: Judge) -> N
 
     report = run(course, judge)
 
-    assert "test_copy: is failed on the solution of 'tally'. As planted. Fix the test, or what it tests." in [
-        str(problem) for problem in report.problems
-    ]
+    assert (
+        "solutions/ch01_arithmetic/test_tally_hidden.py::test_counts_are_a_copy: is failed on the solution of 'tally'. As planted. Fix the test, or what it tests."
+        in [str(problem) for problem in report.problems]
+    )
     assert str(report.proofs[0]).startswith("ch01_arithmetic: stubs 0 of 15, solutions 14 of 15, ")
 
 
@@ -52,9 +54,11 @@ def test_a_test_that_never_reaches_a_gap_is_seen(course: Course, edit: Edit, jud
 
     report = run(course, judge)
 
-    assert [str(problem) for problem in report.problems if problem.where == "test_gcd_with_zero"] == [
+    assert [
+        str(problem) for problem in report.problems if problem.where.endswith("test_gcd_with_zero_is_the_other_number")
+    ] == [
         (
-            "test_gcd_with_zero: is passed on the stub of 'gcd'. Every test must reach a gap, which makes it not_attempted: "
+            f"{T}::test_gcd_with_zero_is_the_other_number: is passed on the stub of 'gcd'. Every test must reach a gap, which makes it not_attempted: "
             "let it call what the student writes."
         )
     ]
@@ -95,7 +99,7 @@ def test_a_mutant_that_breaks_another_exercise_is_seen(course: Course, edit: Edi
     report = run(course, judge)
 
     assert (
-        f"{S}/mutants/gcd-returns_the_rest.patch: is a mutant of 'gcd', but test_primes of 'sieve' is failed on it. "
+        f"{S}/mutants/gcd-returns_the_rest.patch: is a mutant of 'gcd', but {T}::test_primes_below_lists_every_prime_once of 'sieve' is failed on it. "
         "Let it change its own exercise alone, or let that test use its own exercise alone."
     ) in [str(problem) for problem in report.problems]
 
@@ -116,8 +120,33 @@ def test_a_right_answer_of_another_kind_must_pass(course: Course, edit: Edit, ju
     edit(f"{S}/alternatives/subtraction/arithmetic.py", "return a + b", "return 0")
 
     assert [str(problem) for problem in run(course, judge).problems] == [
-        "test_gcd_with_zero: is failed on the alternative subtraction of 'gcd'. As planted. Fix the test, or what it tests."
+        f"{T}::test_gcd_with_zero_is_the_other_number: is failed on the alternative subtraction of 'gcd'. As planted. Fix the test, or what it tests."
     ]
+
+
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        "def divides_both(a, b):\n    return math.gcd(a, b)\n",
+        "def divides_both(b, a, *, most=10**9):\n    return min(math.gcd(a, b), most)\n",
+        "def divides_both(a, b):\n    if b == 0:\n        raise KeyError\n    return math.gcd(a, b)\n",
+        "def divides_both(first, second):\n    return largest(first, second)\n\n\ndef largest(a, b):\n    return math.gcd(a, b)\n",
+    ],
+)
+def test_a_public_baseline_that_is_an_answer_is_seen(course: Course, edit: Edit, judge: Judge, baseline: str) -> None:
+    """A function of the public tests that passes as an answer can be copied by everybody."""
+    imports = "from assignments.ch01_arithmetic.references_arithmetic import divides_both  # noqa: F401\n"
+    edit("assignments/ch01_arithmetic/test_arithmetic.py", "import pytest\n", f"import pytest\n{imports}")
+    references = "assignments/ch01_arithmetic/references_arithmetic.py"
+    (course.root / references).write_text(f'"""Baselines."""\n\nimport math\n\nimport pytest\n\n\n{baseline}')
+
+    problems = [str(problem) for problem in run(course, judge).problems]
+
+    assert problems[0] == (
+        f"{references}:8: divides_both passes as an answer to 'gcd': copied as gcd, it gives the right values. Students have this "
+        "file. Let the baseline be a table of values, a slow way that is no answer, or PyTorch's own function."
+    )
+    assert all("passes as an answer" in problem for problem in problems)
 
 
 def test_an_exercise_that_the_judge_never_collected_is_seen(course: Course, judge: Judge) -> None:

@@ -40,7 +40,11 @@ def test_each_call_has_a_value_or_an_error():
     """A call that returned has "" as its error; one that raised has None as its value, and type and text as its error."""
     ends = call_each(SimpleNamespace(half=half), function="half", calls=[{"n": 4}, {"n": 3}])
 
-    assert ends == {"values": [2, None], "errors": ["", "ValueError: 3 is odd"], "changed": [False, False]}
+    assert ends == {
+        "values": [2, None],
+        "errors": ["", "ValueError: 3 is odd"],
+        "observed": {"written": [False, False]},
+    }
     assert error_types(ends["errors"]) == ["", "ValueError"]
 
 
@@ -52,18 +56,37 @@ def test_a_call_that_changes_its_arguments_is_noticed(function, arguments):
     """Lists, dicts and tensors, and tensors in lists, are compared with copies that were made before the call."""
     ends = call_each(SimpleNamespace(f=lambda x: [None, function(x)][0]), function="f", calls=[{"x": arguments}])
 
-    assert ends["changed"] == [True]
+    assert ends["observed"]["written"] == [True]
 
 
-@pytest.mark.parametrize("error", [NotImplementedError("TODO(half)"), TypeError("no")])
-def test_only_a_value_error_is_an_answer(error):
-    """Whatever else is raised, a stub's NotImplementedError among it, ends the program."""
+def test_a_stub_ends_the_program():
+    """A stub's NotImplementedError is no answer to a call."""
 
     def fail():
-        raise error
+        raise NotImplementedError("TODO(half)")
 
-    with pytest.raises(type(error)):
+    with pytest.raises(NotImplementedError):
         call_each(SimpleNamespace(f=fail), function="f", calls=[{}])
+
+
+def test_another_error_is_reported_and_is_no_value():
+    """Of an error that is no ValueError the place is told as well, and the value is a text, which no test expects."""
+
+    def fail(n):
+        return 1 // n
+
+    ends = call_each(SimpleNamespace(f=fail), function="f", calls=[{"n": 0}, {"n": 1}])
+
+    place = f"(at test_rank_programs.py:{fail.__code__.co_firstlineno + 1})"
+    error = f"ZeroDivisionError: integer division or modulo by zero {place}"
+    assert (ends["errors"], ends["values"]) == ([error, ""], [f"raised {error}", 1])
+
+
+def test_a_complex_number_is_reported_as_a_text():
+    """A root of a negative number is complex, which does not travel: the test tells which call returned it."""
+    ends = call_each(SimpleNamespace(f=lambda n: n**0.5), function="f", calls=[{"n": -1.0}])
+
+    assert ends["values"][0].startswith("the complex number (")
 
 
 def test_a_function_that_is_missing_is_no_answer():

@@ -17,6 +17,8 @@ CHECK_EXAMPLES = """\
 examples:
   grade check          every chapter
   grade check ch02     one chapter: stubs earn nothing, solutions everything, mutants die
+  grade check ch02 --write-told
+                       the same, and write down what a student is told of each mutant
 
 """
 
@@ -24,6 +26,9 @@ examples:
 def add_check(parser: ArgumentParser) -> None:
     """Declare the arguments of `grade check`."""
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="like ch02 (default: all)")
+    parser.add_argument(
+        "--write-told", action="store_true", help="write solutions/CHAPTER/told/, for you to read, instead of comparing"
+    )
     parser.set_defaults(body=grade_check)
 
 
@@ -36,7 +41,7 @@ def grade_check(options: Namespace) -> int:
     with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
         # One seed for all runs, because what the solution's ranks say is handed in for a mutant's.
         judge = SubprocessJudge(course=course, wall=wall, judges=judges, seed=secrets.randbelow(1 << 31))
-        found = check(chapters, judge, announce=status.update, workers=default_workers())
+        found = check(chapters, judge, announce=status.update, workers=default_workers(), write_told=options.write_told)
     for proof in found.proofs:
         console.print(str(proof))
         if proof.forgeable:

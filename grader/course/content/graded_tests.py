@@ -22,6 +22,9 @@ class TestFunction:
     where: str
     """File, relative to the course's root, and line."""
 
+    file: str
+    """Its bare name."""
+
     claim: str | None
     """The docstring; None without one."""
 
@@ -77,6 +80,7 @@ def _read_tests(path: Path, where: str) -> Iterator[TestFunction]:
             yield TestFunction(
                 name=node.name,
                 where=f"{where}:{node.lineno}",
+                file=path.name,
                 claim=ast.get_docstring(node),
                 exercise=exercise,
                 aspect=aspect,

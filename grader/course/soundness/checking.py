@@ -10,6 +10,7 @@ from grader.course.judging.judge_process import Judge
 from grader.course.problem import Problem
 from grader.course.soundness.proofs import Announce, Proof, prove
 from grader.course.soundness.rules import broken_rules
+from grader.course.soundness.told import changed_tellings, write_tellings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +28,13 @@ def check(
     *,
     announce: Announce = lambda _: None,
     workers: int | None = None,
+    write_told: bool = False,
 ) -> CheckReport:
     """Return the problems of `chapters`: those that reading shows, then those that running shows.
 
     `announce` is called with a line before each step, from several threads. `workers` judges run at a time, by default
-    one per CPU. A judge that fails is a problem too, and loses none of the others.
+    one per CPU. `write_told` writes down what a student is told of each mutant, instead of comparing it. A judge that
+    fails is a problem too, and loses none of the others.
     """
     problems: list[Problem] = []
     proofs: list[Proof] = []
@@ -49,4 +52,8 @@ def check(
             continue
         proofs.append(proof)
         problems += proof.problems
+        if write_told:
+            write_tellings(chapter, proof.tellings)
+        else:
+            problems += changed_tellings(chapter, proof.tellings)
     return CheckReport(problems=tuple(problems), proofs=tuple(proofs))

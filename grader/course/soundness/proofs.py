@@ -1,4 +1,4 @@
-"""What only running can show: stubs earn nothing, solutions and alternatives all points, and every mutant dies.
+"""What only running can show: stubs earn nothing, solutions and alternatives all points, every mutant dies, no paste passes.
 
 A mutant is judged by the tests of the exercises in its own file. Student files stand alone (a rule), so no other test can
 see the change. The tests of its own exercise stop at the first failure, because one is enough: otherwise a mutant
@@ -18,11 +18,14 @@ from pathlib import Path
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise, Selected
 from grader.course.content.mutants import IN_THE_RANK, Mutant, apply_mutant, read_mutants
+from grader.course.content.promises import read_promises
 from grader.course.content.stubs import chapter_stubs, read_staff_file
 from grader.course.judging.judge_process import Judge
 from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.course.score import score_chapter
+from grader.course.soundness.pastes import Paste, pastes
+from grader.course.soundness.told import Telling, telling_of
 from grader.harness.outcome import Outcome
 from grader.harness.protocol.held_folder import held_folder
 
@@ -30,6 +33,7 @@ KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 """Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
 
 REACH_A_GAP = "Every test must reach a gap, which makes it not_attempted: let it call what the student writes."
+NO_ANSWER_IN_TESTS = "Students have this file. Let the baseline be a table of values, a slow way that is no answer, or PyTorch's own function."
 FIX_THE_TEST = "Fix the test, or what it tests."
 
 Announce = Callable[[str], None]
@@ -56,6 +60,9 @@ class Proof:
 
     forgeable: tuple[str, ...]
     """The mutants that nothing else catches than what their ranks say of themselves."""
+
+    tellings: Mapping[Exercise, tuple[Telling, ...]]
+    """What a student is told of the mutants of each exercise."""
 
     problems: tuple[Problem, ...]
 
@@ -89,7 +96,13 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
         with _staged(chapter, _solution(chapter)) as folder:
             solutions = judge(folder.parent, whole, keep=testimony)
         tried = list(pool.map(lambda mutant: _try_mutant(chapter, mutant, judge, announce, testimony), mutants))
+        copied = list(pool.map(lambda paste: _try_paste(chapter, paste, judge, announce), _pastes(chapter)))
         rejected = list(pool.map(lambda path: _try_alternative(chapter, path, judge, announce), alternatives))
+    told = [trial.telling for trial in tried if trial.telling is not None]
+    tellings = {
+        exercise: tuple(telling for telling in told if telling.mutant.exercise == exercise)
+        for exercise in chapter.exercises
+    }
     return Proof(
         chapter=chapter.id,
         points=chapter.points,
@@ -98,11 +111,12 @@ def prove(chapter: Chapter, judge: Judge, *, announce: Announce, workers: int) -
         mutants=len(mutants),
         killed=sum(not trial.problems for trial in tried),
         forgeable=tuple(mutant.name for mutant, trial in zip(mutants, tried, strict=True) if trial.forgeable),
+        tellings=tellings,
         problems=(
             *_unlike(Outcome.NOT_ATTEMPTED, stubs, of="the stub", todo=REACH_A_GAP),
             *_unlike(Outcome.PASSED, solutions, of="the solution", todo=FIX_THE_TEST),
             *_unscored(solutions, chapter),
-            *chain(*rejected, *(trial.problems for trial in tried)),
+            *chain(*rejected, *copied, *(trial.problems for trial in tried)),
         ),
     )
 
@@ -137,12 +151,38 @@ def _try_alternative(chapter: Chapter, path: Path, judge: Judge, announce: Annou
     return list(_unlike(Outcome.PASSED, records, of=f"the alternative {path.parent.name}", todo=FIX_THE_TEST))
 
 
+def _pastes(chapter: Chapter) -> list[Paste]:
+    return [paste for exercise in chapter.exercises for paste in pastes(chapter, exercise)]
+
+
+def _try_paste(chapter: Chapter, paste: Paste, judge: Judge, announce: Announce) -> list[Problem]:
+    """Return what is wrong with a public function: that it gives the right values, whatever it does with wrong arguments."""
+    announce(f"{chapter.id}: {paste.function} pasted as {paste.symbol}")
+    selected = _pairs(chapter, (paste.exercise,))
+    with _staged(chapter, _solution(chapter) | {paste.exercise.file: paste.source}) as folder:
+        records = judge(folder.parent, selected, first_failure_only=True)
+        if _values_are_right(records) and any(record.outcome in KILLING for record in records):
+            records = judge(folder.parent, selected)
+    if not _values_are_right(records):
+        return []
+    what = f"{paste.function} passes as an answer to '{paste.exercise.id}': copied as {paste.symbol}, it gives the right values."
+    return [Problem(where=paste.where, what=what, todo=NO_ANSWER_IN_TESTS)]
+
+
+def _values_are_right(records: Sequence[Record]) -> bool:
+    """Whether no test of equivalence has shown a fault."""
+    return bool(records) and not any(record.aspect == "equivalence" and record.outcome in KILLING for record in records)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
     """What became of one mutant."""
 
     problems: tuple[Problem, ...]
     """What keeps it from dying in its own exercise and nowhere else."""
+
+    telling: Telling | None = None
+    """What a student is told of it; None if it survives."""
 
     forgeable: bool = False
     """Whether only what its ranks say of themselves catches it."""
@@ -163,8 +203,14 @@ def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announ
         if any(record.rests_on_ranks for record in own if record.outcome in KILLING):
             forged = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True, forge=testimony)
             forgeable = not {record.outcome for record in forged} & KILLING
+    killer = next((record for record in own if record.outcome in KILLING), None)
     return _Trial(
-        problems=(*_survival(mutant, own), *_collateral(mutant, others), *_trust(mutant, forgeable=forgeable)),
+        problems=(
+            *(_survival(mutant, own) if killer is None else _unpromised(chapter, mutant, killer)),
+            *_collateral(mutant, others),
+            *_trust(mutant, forgeable=forgeable),
+        ),
+        telling=telling_of(mutant, killer) if killer else None,
         forgeable=forgeable,
     )
 
@@ -183,13 +229,24 @@ def _trust(mutant: Mutant, *, forgeable: bool) -> Iterator[Problem]:
 
 
 def _survival(mutant: Mutant, records: Sequence[Record]) -> Iterator[Problem]:
-    outcomes = {record.outcome for record in records}
-    if not outcomes & KILLING:
-        seen = ", ".join(sorted(outcomes)) or "not there"
+    seen = ", ".join(sorted({record.outcome for record in records})) or "not there"
+    yield Problem(
+        where=mutant.where,
+        what=f"survives: the tests of '{mutant.exercise.id}' are {seen} on it. Its fault: {mutant.fault}",
+        todo="Write a test that sees it.",
+    )
+
+
+def _unpromised(chapter: Chapter, mutant: Mutant, killer: Record) -> Iterator[Problem]:
+    """Yield a problem if the first test that fails on a mutant stands for none of the promises that it is said to break."""
+    table = read_promises(chapter, mutant.exercise)
+    test = killer.test.rpartition("/")[2].partition("[")[0]
+    promises = table.promises_of(mutant.name) if table else ()
+    if promises and not any(test in promise.tests for promise in promises):
         yield Problem(
             where=mutant.where,
-            what=f"survives: the tests of '{mutant.exercise.id}' are {seen} on it. Its fault: {mutant.fault}",
-            todo="Write a test that sees it.",
+            what=f"is caught by {test}, which no promise names that this mutant is said to break.",
+            todo=f"Name the test there, or the mutant elsewhere, in solutions/{chapter.id}/promises/{mutant.exercise.id}.toml.",
         )
 
 

@@ -21,6 +21,7 @@ from grader.course.content.stubs import read_staff_file
 from grader.course.judging.report import Aspect
 from grader.course.problem import Problem
 from grader.course.release.repository import may_stand_in_assignments, stale_stubs
+from grader.course.soundness.promise_rules import every_promise_has_a_test
 
 MIN_MUTANTS = 3
 
@@ -56,11 +57,12 @@ def solutions_hold_only_what_staff_use(chapter: Chapter) -> Iterator[Problem]:
     """Check that no file stands in `solutions/` that no check would look at."""
     alternatives = [f"alternatives/*/{file}" for file in chapter.files]
     known = (*chapter.files, HIDDEN, "programs_hidden.py", "mutants/*.patch", "notebook/*", *alternatives)
+    known += ("promises/*.toml", "told/*.md")
     for name in _files(chapter.solution):
         if not any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in known):
             yield Problem(
                 where=f"solutions/{chapter.id}/{name}",
-                what="is neither a declared file, a hidden test, a mutant nor an alternative.",
+                what="is neither a declared file, a hidden test, a mutant, an alternative nor a table of promises.",
                 todo="Delete it, rename it, or declare it as the 'file' of an exercise.",
             )
 
@@ -204,6 +206,7 @@ RULES: tuple[Rule, ...] = (
     mutants_are_well_formed,
     readme_has_every_exercise,
     docstrings_are_the_contract,
+    every_promise_has_a_test,
 )
 
 

@@ -72,7 +72,7 @@ class Difference:
         assert self.max_abs is not None
         assert self.actual is not None
         assert self.expected is not None
-        yours, reference = _distinct_texts(self.actual, self.expected)
+        yours, reference = distinct_texts(self.actual, self.expected)
         entries = f" in {self.num_wrong} of {self.numel} entries" if self.numel > 1 else ""
         at = f" at {self.index}" if self.index else ""
         allowed = f", allowed {self.allowed:.1e}" if self.allowed else ""
@@ -90,7 +90,7 @@ class Mismatch(StudentFailure):
         self.difference = difference
 
 
-def _distinct_texts(a: float, b: float) -> tuple[str, str]:
+def distinct_texts(a: float, b: float) -> tuple[str, str]:
     """Return two numbers with as many digits as it takes to see that they differ."""
     if all(math.isfinite(x) and x == round(x) and abs(x) < READABLE_INTEGER for x in (a, b)):
         return f"{a:.0f}", f"{b:.0f}"
