@@ -1,6 +1,7 @@
 """What runs on every rank in the tests of this chapter."""
 
 import contextlib
+import copy
 import os
 import secrets
 import signal
@@ -12,7 +13,16 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from course_env.rank_programs import WriteWatch, attempt, call_each, make_group, share_memory, stands_aside, tensors_in
+from course_env.rank_programs import (
+    WriteWatch,
+    attempt,
+    call_each,
+    make_group,
+    same,
+    share_memory,
+    stands_aside,
+    tensors_in,
+)
 
 
 def dist_envs(student, *, environments):
@@ -145,7 +155,9 @@ def stuck_ranks(secret, world_size, num_stuck):
     return [(secret + i) % world_size for i in range(num_stuck)]
 
 
-def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False, **options):
+def call_launch(
+    student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False, **options
+):
     """Launch one of the functions above, perhaps after a launch that fails, and say what came of it.
 
     Either `results` is a list, or `error` is the name of what was raised and `text` what it says. `signed` holds for
@@ -159,7 +171,9 @@ def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_me
     with tempfile.TemporaryDirectory() as folder:
         try:
             fn = globals()[function]
-            outcome["results"] = student.launch(fn, num_ranks, (folder, *args), ctx=start_method, timeout=timeout, **options)
+            outcome["results"] = student.launch(
+                fn, num_ranks, (folder, *args), ctx=start_method, timeout=timeout, **options
+            )
         except (student.RemoteError, TimeoutError, ValueError) as error:
             outcome |= {"error": type(error).__name__, "text": str(error)}
             if isinstance(error, student.RemoteError):
@@ -228,6 +242,13 @@ def unknown_op(student, *, function, x, arguments=()):
 def in_sequence(student, *, program, cases):
     """Run one of the programs above once per case, and return what every run ended with."""
     return {"ys": [globals()[program](student, **case)["y"] for case in cases]}
+
+
+def find_deadlock_twice(student, *, programs):
+    """Ask about the same lists twice."""
+    before = copy.deepcopy(programs)
+    first, second = student.find_deadlock(programs), student.find_deadlock(programs)
+    return {"first": first, "second": second, "observed": {"written": [not same(before, programs)]}}
 
 
 def split_in_sequence(student, *, colors, keys):

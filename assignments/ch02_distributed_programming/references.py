@@ -21,7 +21,11 @@ def assert_bytes(comm, due):
         if count != wanted:
             kind = Mistake.MORE_COMMUNICATION if count > wanted else Mistake.CHECK
             wider = wanted and count in (2 * wanted, 4 * wanted, 8 * wanted)
-            guess = f", {count / wanted} times as many: do elements travel in a wider dtype than they have?" if wider else "."
+            guess = (
+                f", {count / wanted} times as many: do elements travel in a wider dtype than they have?"
+                if wider
+                else "."
+            )
             raise AssertionError(f"{kind}\nRank {rank} sent {count} bytes, and {wanted} are due{guess}")
 
 

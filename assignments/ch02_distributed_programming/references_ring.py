@@ -26,7 +26,9 @@ def assert_ring_traffic(comm, world_size, num_hops, numel, dtype=torch.float64):
         assert op.peer == due, f"Rank {op.rank} sent to rank {op.peer}. It may send to the next rank only, rank {due}."
     assert_messages(comm, (num_hops,) * world_size, (num_hops,) * world_size)
     for op in comm.ops("send"):
-        assert op.inputs == (numel,), f"Rank {op.rank} sent {op.inputs[0]} elements at once. Each message holds {numel}."
+        assert op.inputs == (numel,), (
+            f"Rank {op.rank} sent {op.inputs[0]} elements at once. Each message holds {numel}."
+        )
     assert_bytes(comm, (num_hops * numel * dtype.itemsize,) * world_size)
     remedy = "Let every rank start its send before it waits for what it receives."
     assert_rounds(comm, 2 * num_hops, remedy)

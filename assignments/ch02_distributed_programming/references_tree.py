@@ -27,7 +27,7 @@ def assert_tree_traffic(comm, num_ranks, numel, dtype=torch.float64):
 
 
 def assert_sends(comm, numels, dtype=torch.float64):
-    """All ranks together sent messages of these numbers of elements, in any order, each element in its own dtype."""
+    """Fail unless all ranks together sent messages of these numbers of elements, in any order, each element in its own dtype."""
     sent = sorted(op.inputs[0] for op in comm.ops("send"))
     assert sent == sorted(numels), f"All ranks together sent messages of {sent} elements, and due are {sorted(numels)}."
     count, due = int(sum(comm.bytes_sent_per_rank())), sum(numels) * dtype.itemsize
@@ -38,19 +38,19 @@ def assert_sends(comm, numels, dtype=torch.float64):
 
 
 def assert_no_more_than(counts, most, verb):
-    """No rank sent, or received, more messages than allowed, by rank."""
+    """Fail if a rank sent, or received, more messages than allowed, by rank."""
     for rank, count in enumerate(counts):
         assert count <= most, f"Rank {rank} {verb} {count} messages, and {most} are allowed: ceil(log2 N)."
 
 
 def assert_exactly(counts, due, verb):
-    """Every rank sent, or received, as many messages as are due, by rank."""
+    """Fail unless every rank sent, or received, as many messages as are due, by rank."""
     for rank, (count, wanted) in enumerate(zip(counts, due, strict=True)):
         assert count == wanted, f"Rank {rank} {verb} {count} messages, and {wanted} are due."
 
 
 def assert_scattered(comm, root, numels):
-    """The root sent every other rank one message with the number of elements that `numels` has for it."""
+    """Fail unless the root sent every other rank one message with the number of elements that `numels` has for it."""
     for op in comm.ops("send"):
         assert op.rank == root, f"Rank {op.rank} sent to rank {op.peer}. In a scatter only the root sends, rank {root}."
     sent = sorted((op.peer, op.inputs[0]) for op in comm.ops("send"))
@@ -60,14 +60,14 @@ def assert_scattered(comm, root, numels):
 
 
 def assert_gathered(comm, root, numel):
-    """Every message has `numel` elements and goes to the root."""
+    """Fail unless every message has `numel` elements and goes to the root."""
     for op in comm.ops("send"):
         assert op.peer == root, f"Rank {op.rank} sent to rank {op.peer}. In a gather every rank sends to rank {root}."
         assert op.inputs == (numel,), f"Rank {op.rank} sent {op.inputs[0]} elements, and its x has {numel}."
 
 
 def assert_chunks_left_alone(launch, world_size, layout):
-    """A scatter from rank 0 returns new tensors and leaves the chunks, their list and `like` as they were."""
+    """Fail unless a scatter from rank 0 returns new tensors and leaves chunks, their list and `like` as they were."""
     chunks = one_per_rank(world_size, 4, 5)
     given = [chunks] + [None] * (world_size - 1)
     like = [torch.full((4, 5), 7.0, dtype=torch.float64)] * world_size

@@ -107,7 +107,7 @@ def test_scatter_ships_no_foreign_chunk(launch, numel):
     assert_matches(run["y"], PerRank(chunks))
     run.comm.assert_only("send", "recv")
     run.comm.assert_waited_for()
-    assert_scattered(run.comm, 2, {peer: numel for peer in (0, 1, 3)})
+    assert_scattered(run.comm, 2, dict.fromkeys((0, 1, 3), numel))
 
 
 @exercise("tree_collectives", aspect="property")

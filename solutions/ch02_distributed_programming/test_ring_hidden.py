@@ -130,7 +130,9 @@ def test_a_ring_in_a_sub_group(launch, numel, chunk):
     following = {3: 0, 0: 2, 2: 3}
     for op in comm.ops("send"):
         due = following[op.rank]
-        assert op.peer == due, f"Rank {op.rank} sent to rank {op.peer}. In the group 3, 0, 2 the next rank is rank {due}."
+        assert op.peer == due, (
+            f"Rank {op.rank} sent to rank {op.peer}. In the group 3, 0, 2 the next rank is rank {due}."
+        )
 
 
 @exercise("ring_all_reduce", aspect="property")

@@ -14,7 +14,7 @@ from assignments.ch02_distributed_programming.references_tree import (
     one_per_rank,
     only_on,
 )
-from grader.harness import PerRank, assert_arguments_kept, assert_matches, exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 eight_and_four_ranks = pytest.mark.parametrize(
     ("world_size", "root", "shape"), [(8, 3, (4, 5)), (4, 1, (131, 101))], ids=["eight", "four"]
@@ -148,7 +148,13 @@ def test_chunks_follow_the_order_of_the_group(launch):
 @pytest.mark.parametrize("layout", ["scaled", "transposed"])
 def test_any_shape_dtype_and_stride(launch, layout, program, root):
     """Tensors with strides, single numbers, empty tensors and integers are treated like any other tensor."""
-    kinds = [((4, 5), torch.float64), ((), torch.float64), ((3, 0), torch.float64), ((6,), torch.int64), ((5,), torch.int16)]
+    kinds = [
+        ((4, 5), torch.float64),
+        ((), torch.float64),
+        ((3, 0), torch.float64),
+        ((6,), torch.int64),
+        ((5,), torch.int16),
+    ]
     cases = [one_per_rank(3, *shape, dtype=dtype) for shape, dtype in kinds]
     arguments = [[{"x": x, root: 1, "layout": layout} for x in xs] for xs in zip(*cases, strict=True)]
     run = launch(programs.in_sequence, 3, per_rank={"cases": arguments}, shared={"program": program.__name__})
