@@ -10,8 +10,15 @@ ZOMBIE = "\nState:\tZ"
 
 def descendants(pid: int) -> set[int]:
     """Return the process ids of all descendants of `pid`, whichever thread started them."""
-    children = {int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in _words(task)}
+    children = {int(child) for task in _tasks(pid) for child in _words(task / "children")}
     return children | {grandchild for child in children for grandchild in descendants(child)}
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended
+        return []
 
 
 def _words(path: Path) -> list[str]:

@@ -9,6 +9,7 @@ from grader.batch.intake.find import Submission
 from grader.course.catalog import Chapter, Course
 from grader.course.judging.own_time import OWN_TIME_S
 from grader.course.judging.running_judges import RunningJudges
+from grader.course.judging.warm_judges import WarmJudges
 from grader.harness.protocol.wall import Wall
 
 JUDGE_LIMIT_S = 600.0
@@ -37,6 +38,9 @@ class Batch:
 
     agents: Path | None = None
     """The folder in which the agents of a job find each other, if ranks are spread over its tasks."""
+
+    all_tests: bool = False
+    """Run tests even where others have decided the score: all that follow a failure of their aspect."""
 
     judge_limit_s: float = JUDGE_LIMIT_S
     """How long a judge may run. Every launch has its own deadline; this one is for a judge that is itself at fault."""
@@ -74,7 +78,14 @@ class Batch:
 
 
 def plan_batch(
-    course: Course, chapters: tuple[Chapter, ...], *, seed: int, wall: Wall, out: Path, agents: Path | None = None
+    course: Course,
+    chapters: tuple[Chapter, ...],
+    *,
+    seed: int,
+    wall: Wall,
+    out: Path,
+    agents: Path | None = None,
+    all_tests: bool = False,
 ) -> Batch:
     """Return a batch that has not begun, with digests of the course as it is now."""
     digests = {chapter.id: course_digest(chapter) for chapter in chapters}
@@ -85,6 +96,8 @@ def plan_batch(
         wall=wall,
         out=out,
         digests=digests,
-        running_judges=RunningJudges(),
+        # The agents of a job have zygotes of their own, which no judge can lend.
+        running_judges=RunningJudges() if agents is not None else WarmJudges(course.root, wall, shared=False),
         agents=agents,
+        all_tests=all_tests,
     )

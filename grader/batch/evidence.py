@@ -11,6 +11,8 @@ from grader.batch.batch import Batch
 from grader.batch.intake.take import Intake
 from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
+from grader.course.content.attempts import untouched
+from grader.course.content.stubs import read_stub
 from grader.course.judging.judge_process import JudgeRun, SubprocessJudge, Watch
 from grader.course.judging.report import Record
 from grader.harness.mistake import Mistake
@@ -34,6 +36,9 @@ class Evidence:
     runs: int = 0
     """How often the judge was run."""
 
+    not_attempted: tuple[str, ...] = ()
+    """Ids of the exercises that are still the stub, so that none of their tests was run."""
+
     trouble: str = ""
     """How the judge ended, if it did not end as it should."""
 
@@ -44,14 +49,26 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
     Raises: CatalogError if the judge cannot grade any submission; StoppedError if the batch was told to end.
     """
     chapter = intake.chapter
-    runnable = [(chapter, exercise) for exercise in chapter.exercises if exercise.file in intake.contents]
+    stubs = () if batch.all_tests else _still_stubs(intake)
+    runnable = [
+        (chapter, exercise)
+        for exercise in chapter.exercises
+        if exercise.file in intake.contents and exercise.id not in stubs
+    ]
     if not runnable:
-        return Evidence(intake=intake)
+        return Evidence(intake=intake, not_attempted=stubs)
     for number in range(1, MAX_RUNS + 1):
         run = _run(runnable, folder, batch, watch)
         if run.is_whole:
             exit_code = run.end.exit_code
-            return Evidence(intake=intake, records=run.records, judge="ended", exit_code=exit_code, runs=number)
+            return Evidence(
+                intake=intake,
+                records=run.records,
+                judge="ended",
+                exit_code=exit_code,
+                runs=number,
+                not_attempted=stubs,
+            )
     _require_sound_course(chapter, runnable, folder, batch)
     trouble = f"{run.end} That happened in {MAX_RUNS} runs, so tests that had not finished earn nothing."
     return Evidence(
@@ -60,19 +77,31 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
         judge="cut" if run.end.cut else "died",
         exit_code=run.end.exit_code,
         runs=MAX_RUNS,
+        not_attempted=stubs,
         trouble=trouble,
+    )
+
+
+def _still_stubs(intake: Intake) -> tuple[str, ...]:
+    """Return the ids of the exercises that were handed in as they were given out."""
+    chapter = intake.chapter
+    return tuple(
+        exercise.id
+        for file, content in intake.contents.items()
+        for exercise in untouched(content, read_stub(chapter, file), chapter.exercises_in(file))
     )
 
 
 def _run(selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str) -> JudgeRun:
     agents = () if batch.agents is None else ("--agents", str(batch.agents))
+    stop = () if batch.all_tests else ("--one-failure-an-aspect",)
     judge = SubprocessJudge(
         course=batch.course,
         time_limit_s=batch.judge_limit_s,
         own_time_s=batch.own_time_s,
         wall=batch.wall,
         seed=batch.seed,
-        options=(*agents, *options),
+        options=(*agents, *stop, *options),
         judges=batch.running_judges,
         watch=watch,
     )

@@ -65,14 +65,18 @@ def _exercise(exercise: ResultOfExercise, told: ToldOnce) -> Iterator[str]:
     """Yield what is wrong with an exercise: with its file, then by each public test, then what is told of hidden ones."""
     yield f"### `{exercise.exercise}`"
     public = [test for test in exercise.tests if not test.hidden]
-    failed = [test for test in public if test.outcome is not Outcome.PASSED]
+    failed = [test for test in public if test.outcome not in {Outcome.PASSED, Outcome.NOT_RUN}]
     of_the_file = [test.explanation for test in failed if test.mistake in OF_THE_FILE]
     yield from (_block([text]) for text in told.texts(of_the_file, exercise.exercise))
     for test in failed:
         if test.mistake not in OF_THE_FILE:
             yield _block([f"{test.test.rpartition('::')[2]} {test.outcome.words}", test.claim, test.explanation])
+    num_not_run = sum(test.outcome is Outcome.NOT_RUN for test in public)
     # Where no public test could look at the file, no hidden one could, and its claim would say nothing.
-    if len(of_the_file) < len(public) or not public:
+    if len(of_the_file) < len(public) - num_not_run or not public:
+        if num_not_run:
+            tests = "1 more test was" if num_not_run == 1 else f"{num_not_run} more tests were"
+            yield _block([f"{tests} not run, because a test of the same aspect has failed."])
         yield from map(_block, _hidden(exercise))
     if all(test.outcome is Outcome.PASSED for test in exercise.tests):
         yield _block([exercise.explanation])

@@ -46,7 +46,7 @@ class ResultOfTest(_ResultStruct, frozen=True):
     @property
     def has_failed(self) -> bool:
         """Whether the code under test did not do what the test asks; it may have crashed, say."""
-        return self.outcome not in {Outcome.PASSED, Outcome.NOT_GRADABLE}
+        return self.outcome not in {Outcome.PASSED, Outcome.NOT_GRADABLE, Outcome.NOT_RUN}
 
     @property
     def for_student(self) -> str:
@@ -55,7 +55,7 @@ class ResultOfTest(_ResultStruct, frozen=True):
         Student code runs inside hidden tests and can put what it finds there into any message. So of a hidden test the
         student reads no text that was made while it ran: the claim is the author's, the kind of mistake is from a closed list.
         """
-        if not self.hidden or self.outcome is Outcome.PASSED:
+        if not self.hidden or self.outcome in {Outcome.PASSED, Outcome.NOT_RUN}:
             return self.explanation
         if not self.has_failed:
             return "Hidden tests could not be decided on this machine."

@@ -8,6 +8,7 @@ from grader.batch.batch import Batch
 from grader.batch.grading import read_files
 from grader.batch.intake.find import Submission
 from grader.batch.result import InvalidResultError, SubmissionResult, read_result, write_schema
+from grader.harness.outcome import Outcome
 from grader.harness.protocol.files import write_whole
 
 
@@ -43,4 +44,10 @@ def earlier_result(submission: Submission, batch: Batch) -> SubmissionResult | N
     then = [(chapter.chapter, chapter.course_digest, chapter.taken, chapter.left_out) for chapter in result.chapters]
     is_whole = all(chapter.judge in {"ended", "not_run"} for chapter in result.chapters)
     same_batch = (result.seed, result.wall) == (batch.seed, batch.wall)
-    return result if is_whole and now == then and same_batch else None
+    says_enough = not batch.all_tests or all(
+        test.outcome is not Outcome.NOT_RUN
+        for chapter in result.chapters
+        for exercise in chapter.exercises
+        for test in exercise.tests
+    )
+    return result if is_whole and now == then and same_batch and says_enough else None

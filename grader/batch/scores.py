@@ -28,6 +28,8 @@ def _score(exercise: Exercise, evidence: Evidence) -> ExerciseScore:
     fault = evidence.intake.faults.get(exercise.file)
     if fault is not None:
         return ExerciseScore(points=exercise.points, score=0.0, outcome=fault.outcome)
+    if exercise.id in evidence.not_attempted:
+        return ExerciseScore(points=exercise.points, score=0.0, outcome=Outcome.NOT_ATTEMPTED)
     records = _records_of(exercise, evidence)
     if not records and evidence.judge != "ended":
         return ExerciseScore(points=exercise.points, score=0.0, outcome=Outcome.CRASHED)
@@ -103,6 +105,8 @@ def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> s
     """Return why an exercise did not pass, if no test decided it."""
     if score.outcome is Outcome.PASSED:
         return ""
+    if exercise.id in evidence.not_attempted:
+        return f"Not attempted yet: TODO({exercise.id}) is still in the file."
     fault = evidence.intake.faults.get(exercise.file)
     return fault.explanation if fault else score.problem or evidence.trouble
 

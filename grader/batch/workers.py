@@ -41,6 +41,7 @@ def grade_all(
     Raises: the first error that is not a submission's fault, after all judges have ended.
     """
     write_batch_files(batch)
+    batch.running_judges.expect(len(submissions))
 
     def work(submission: Submission) -> Graded:
         earlier = earlier_result(submission, batch) if resume else None
@@ -67,3 +68,4 @@ def in_threads(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+        judges.close()

@@ -27,6 +27,7 @@ STYLES = {
     Outcome.TIMED_OUT: "yellow",
     Outcome.CRASHED: "magenta",
     Outcome.NOT_GRADABLE: "blue",
+    Outcome.NOT_RUN: "dim",
 }
 
 SYMBOLS = {
@@ -36,6 +37,7 @@ SYMBOLS = {
     Outcome.TIMED_OUT: "✗",
     Outcome.CRASHED: "✗",
     Outcome.NOT_GRADABLE: "?",
+    Outcome.NOT_RUN: "·",
 }
 
 

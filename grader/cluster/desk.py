@@ -70,6 +70,9 @@ class BatchPlan(_DeskStruct, frozen=True):
     spread: bool
     """Whether ranks run in all tasks of a job, or in the one that grades."""
 
+    all_tests: bool
+    """Whether tests run that others have decided."""
+
     judges_per_job: int
     """How many a job runs at a time."""
 

@@ -82,6 +82,7 @@ def _desk(submissions: Sequence[Submission], batch: Batch, site: Site, *, resume
         root=str(batch.course.root),
         chapters=tuple(chapter.id for chapter in batch.chapters),
         digests=dict(batch.digests),
+        all_tests=batch.all_tests,
         seed=batch.seed,
         wall=batch.wall,
         spread=site.spread,

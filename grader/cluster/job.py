@@ -80,7 +80,15 @@ def _grade_pack(pack: Pack, desk: Desk, plan: BatchPlan, crew: Path | None) -> N
 def _batch(plan: BatchPlan, crew: Path | None) -> Batch:
     course = load_course(Path(plan.root))
     chapters = tuple(course.chapter(chapter) for chapter in plan.chapters)
-    batch = plan_batch(course, chapters, seed=plan.seed, wall=plan.wall, out=Path(os.devnull), agents=crew)
+    batch = plan_batch(
+        course,
+        chapters,
+        seed=plan.seed,
+        wall=plan.wall,
+        out=Path(os.devnull),
+        agents=crew,
+        all_tests=plan.all_tests,
+    )
     if batch.digests != plan.digests:
         raise CatalogError("The course was edited after the batch was sent. Send it again without --resume.")
     return batch

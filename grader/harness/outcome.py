@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     CRASHED = "crashed"
     NOT_GRADABLE = "not_gradable"
+    NOT_RUN = "not_run"
 
     @property
     def words(self) -> str:
@@ -45,6 +46,10 @@ class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of
         super().__init__(shown(message))
         self.outcome = outcome
         self.mistake = mistake or USUAL_MISTAKES[outcome]
+
+
+class NotRun(Exception):  # noqa: N818 - a verdict, not an error of this program
+    """Another test of the same aspect has failed, so this one can change nothing."""
 
 
 class NotGradable(Exception):  # noqa: N818 - a verdict, not an error of this program

@@ -6,7 +6,7 @@ import pytest
 
 from course_env.errors import CatalogError, LaunchError
 from grader.harness.mistake import Mistake, named_mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.outcome import NotGradable, NotRun, Outcome, StudentFailure
 from grader.harness.wording import shown
 
 
@@ -31,6 +31,8 @@ def end_of(error: BaseException | None) -> TestEnd:
         case AssertionError():
             text = shown(str(error)) or "The assertion does not hold."
             return TestEnd(Outcome.FAILED, text, named_mistake(text) or Mistake.CHECK)
+        case NotRun():
+            return TestEnd(Outcome.NOT_RUN, str(error), None)
         case NotGradable() | CatalogError() | LaunchError() | pytest.skip.Exception():
             return TestEnd(Outcome.NOT_GRADABLE, shown(str(error)), None)
     text = shown(f"The test could not go on with what was returned: {type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.judging.report import Aspect
 from grader.harness.mistake import Mistake
-from grader.harness.outcome import NotGradable, Outcome, StudentFailure
+from grader.harness.outcome import NotGradable, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
@@ -252,14 +252,3 @@ def without_code(test: GradedTest, submission: Mapping[str, bytes]) -> StudentFa
     first = test.chapter.exercises_in(file)[0]
     text = f"{file} is {'empty' if file in submission else 'missing'}. Start from the stub: course reset {test.chapter.short}/{first.id}"
     return StudentFailure(text, mistake=Mistake.MISSING_NAME)
-
-
-def timed_out_before(test: GradedTest, hung: Collection[tuple[str, str]]) -> StudentFailure | None:
-    """Return why `test` need not run: another test of its kind has hung, so this one cannot change the score."""
-    if (test.exercise.id, test.aspect) in hung:
-        blocker = f"another {test.aspect} test"
-    elif (test.exercise.id, "equivalence") in hung:
-        blocker = "an equivalence test"
-    else:
-        return None
-    return StudentFailure(f"Not run: {blocker} of this exercise passed its deadline.", outcome=Outcome.TIMED_OUT)

@@ -19,6 +19,9 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--testimony", metavar="FILE", help="keep what ranks say of themselves: records, observations")
     group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
     group.addoption("--without", metavar="FILE", help="leave out the tests whose ids this JSON file lists")
+    group.addoption(
+        "--one-failure-an-aspect", action="store_true", help="run no more tests of an aspect that has failed"
+    )
     group.addoption("--report", metavar="FILE", help="write outcomes as JSON lines; not together with -n")
 
 

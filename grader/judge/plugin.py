@@ -28,8 +28,9 @@ from grader.harness.outcome import NotGradable, Outcome, StudentFailure
 from grader.harness.protocol.wall import Wall
 from grader.harness.trials.limits import lacking
 from grader.harness.trials.walls import strongest
+from grader.judge.decided import Decided
 from grader.judge.ends import TestEnd, end_of
-from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, timed_out_before, without_code
+from grader.judge.fixtures import GradedTest, Launch, Student, read_submission, without_code
 from grader.judge.launcher_pool import LauncherPool
 from grader.judge.needs import missing_need, preload
 from grader.judge.options import Hooks, add_options
@@ -83,7 +84,7 @@ class JudgePlugin:
         self._submission = Path(config.option.submission or config.rootpath / "assignments").resolve()
         self._files: dict[str, dict[str, bytes]] = {}
         self._launchers = LauncherPool(config)
-        self._hung: set[tuple[str, str]] = set()
+        self._decided = Decided(one_failure_an_aspect=config.option.one_failure_an_aspect)
         self._seconds: defaultdict[str, float] = defaultdict(float)  # by chapter, what its tests have taken
         self._course: Course | None = None
         forged = config.option.forge
@@ -182,6 +183,7 @@ class JudgePlugin:
             return
         if self._report is not None:
             self._report.write(Began(test=item.nodeid))
+        self._decided.refuse(test)
         for reason in (lacking(), *map(missing_need, test.chapter.needs)):
             if reason is not None:
                 raise NotGradable(reason)
@@ -214,14 +216,13 @@ class JudgePlugin:
     def launch(self, item: pytest.Item) -> Launch:
         """Return the launch fixture of one test.
 
-        Raises: StudentFailure if the file is missing or empty, if an earlier hang has already decided the test, or if earlier
-            tests took all the chapter's time.
+        Raises: StudentFailure if the file is missing or empty, or if earlier tests took all the chapter's time.
         """
         test = item.stash.get(GRADED, None)
         if test is None:
             raise CatalogError("`launch` and `student` are for tests under assignments/ and solutions/.")
         submission = self._submitted(test.chapter)
-        if (verdict := without_code(test, submission) or timed_out_before(test, self._hung)) is not None:
+        if (verdict := without_code(test, submission)) is not None:
             raise verdict
         if (seconds := self._seconds[test.chapter.id]) > CHAPTER_S:
             text = f"Not run: the tests of this chapter before this one have taken {seconds:.0f} s, of at most {CHAPTER_S:g}."
@@ -246,9 +247,8 @@ class JudgePlugin:
         if error is None and report.when != "call":
             return report
         end = end_of(error)
-        if end.outcome is Outcome.TIMED_OUT:
-            self._hung.add((test.exercise.id, test.aspect))
-        if end.outcome is Outcome.NOT_GRADABLE:
+        self._decided.note(test, end.outcome)
+        if end.outcome in {Outcome.NOT_GRADABLE, Outcome.NOT_RUN}:
             report.outcome = "skipped"
             report.longrepr = (str(item.path), item.location[1] or 0, end.explanation)
         elif end.outcome is not Outcome.PASSED:

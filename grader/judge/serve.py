@@ -1,7 +1,7 @@
-"""A judge that grades one submission after another, and imports torch once: `python -m grader.judge.serve WALL`.
+"""A judge that grades one submission after another, and imports torch once: `python -m grader.judge.serve WALL shared|apart`.
 
-All its submissions share a zygote, so it grades only our own, as `grade check` does. A student's submission gets a judge for
-itself.
+With "shared", all its submissions share a zygote: they must be our own, as those of `grade check` are. With "apart", each
+submission has zygotes of its own. The judge itself runs no code of any of them.
 
 Each line of standard input is a JudgeOrder; a line of standard output answers with pytest's exit code. The end of input ends it.
 """
@@ -25,6 +25,7 @@ from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.protocol.wall import Wall
 
+IN_ORDER = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
 # pytest is not the first here to import our packages; only asserts in test files need its rewriting.
 QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 
@@ -53,10 +54,24 @@ class Lent:
 
 @dataclass(kw_only=True)
 class Lender:
-    """A plugin that lends judges their launchers, so that these outlive them."""
+    """A plugin that lends judges their launchers, so that these outlive them: as long as a submission, or for ever if shared.
+
+    While one submission is graded, the zygotes for the next one import torch.
+    """
 
     wall: Wall
+    shared: bool
+    _submission: bytes = b""
+    _prepares: bool = False
     _started: dict[tuple[str, ...], ZygoteHandle] = field(default_factory=dict)
+    _ahead: dict[tuple[str, ...], ZygoteHandle] = field(default_factory=dict)
+
+    def begin(self, order: JudgeOrder) -> None:
+        """Prepare for a run; end the zygotes of another submission than this run's."""
+        if not self.shared and order.submission != self._submission:
+            _close_all(self._started)
+        self._submission = order.submission
+        self._prepares = order.another_follows
 
     def pytest_start_launcher(self, preload: Sequence[str], gpus: bool) -> Any:  # noqa: FBT001 - pytest's hooks have no other
         """Lend a launcher without GPUs."""
@@ -64,23 +79,32 @@ class Lender:
             return None
         key = tuple(preload)
         if key not in self._started:
-            self._started[key] = ZygoteHandle(wall=self.wall, preload=key)
+            ahead = self._ahead.pop(key) if key in self._ahead else None
+            self._started[key] = ahead or ZygoteHandle(wall=self.wall, preload=key)
+        if self._prepares and key not in self._ahead:
+            self._ahead[key] = ZygoteHandle(wall=self.wall, preload=key)
         return Lent(self._started[key])
 
     def close(self) -> None:
         """End them all."""
-        for zygote in self._started.values():
-            zygote.close()
+        _close_all(self._started)
+        _close_all(self._ahead)
+
+
+def _close_all(zygotes: dict[tuple[str, ...], ZygoteHandle]) -> None:
+    while zygotes:
+        zygotes.popitem()[1].close()
 
 
 def main() -> None:
     """Serve until standard input ends."""
     end_with_command()
-    lender = Lender(wall=Wall(sys.argv[1]))
+    lender = Lender(wall=Wall(sys.argv[1]), shared=sys.argv[2] == "shared")
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     try:
         for line in sys.stdin.buffer:
             order = msgspec.json.decode(line, type=JudgeOrder)
+            lender.begin(order)
             answers.write(f"{_judge(order, lender)}\n")
     finally:
         lender.close()
@@ -93,11 +117,20 @@ def _judge(order: JudgeOrder, lender: Lender) -> int:
     os.close(log)
     os.environ.update(order.settings)
     try:
-        return int(pytest.main([*QUIET, *map(os.fsdecode, order.arguments)], plugins=[lender]))
+        code = int(pytest.main([*QUIET, *map(os.fsdecode, order.arguments)], plugins=[lender]))
+        if code not in IN_ORDER:
+            _forget_tests()
+        return code
     finally:
         _forget(order.settings)
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _forget_tests() -> None:
+    """Have the next run import the tests again: one that could not be imported would be there without its tests."""
+    for name in [name for name in sys.modules if name.startswith(("assignments", "solutions"))]:
+        del sys.modules[name]
 
 
 def _forget(settings: Mapping[str, str]) -> None:

@@ -22,13 +22,13 @@ TESTS = "assignments/ch01_arithmetic/test_arithmetic.py"
 OWN_TIME_S = 1.0
 
 
-@pytest.fixture(params=["separate", "warm"])
+@pytest.fixture(params=["separate", "shared", "apart"])
 def judges(request: pytest.FixtureRequest, course: Course) -> Iterator[RunningJudges]:
     """Return judges that end after each submission, and judges that stay."""
     if request.param == "separate":
         yield RunningJudges()
     else:
-        with WarmJudges(course.root, Wall.NONE) as warm:
+        with WarmJudges(course.root, Wall.NONE, shared=request.param == "shared") as warm:
             yield warm
 
 

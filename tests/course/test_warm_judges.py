@@ -1,8 +1,10 @@
 """Judges that stay give the verdicts of judges for one submission, and none outlives what would spoil the next submission."""
 
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ Edit = Callable[[str, str, str], None]
 @pytest.fixture
 def judges(course: Course):
     """Return none yet; they start when they are needed."""
-    with WarmJudges(course.root, Wall.NONE) as warm:
+    with WarmJudges(course.root, Wall.NONE, shared=True) as warm:
         yield warm
 
 
@@ -33,7 +35,7 @@ def outcomes(judge, course, tree, names):
 
 def processes(judges):
     """Return the ids of the judges that wait."""
-    return [server.pid for server in judges._free]
+    return [server.process.pid for server in judges._free]
 
 
 def test_each_submission_is_judged_as_by_a_separate_judge(course: Course, judges: WarmJudges) -> None:
@@ -70,6 +72,25 @@ def test_a_zygote_serves_all_submissions(course: Course, judges: WarmJudges) -> 
 
     assert before
     assert before == children(server)
+
+
+def test_each_submission_has_a_zygote_of_its_own_and_the_next_one_s_starts_ahead(
+    course: Course, tmp_path: Path
+) -> None:
+    """All chapters of a submission share its zygote; the next submission gets the one that was started meanwhile."""
+    folders = [shutil.copytree(course.root / "solutions", tmp_path / name) for name in ("one", "two")]
+    with WarmJudges(course.root, Wall.NONE, shared=False) as judges:
+        judges.expect(2)
+        judge = SubprocessJudge(course=course, wall=Wall.NONE, judges=judges)
+
+        judge(folders[0], course.select(["ch01/gcd"]))
+        (server,) = processes(judges)
+        own, ahead = sorted(children(server), key=int)
+        judge(folders[0], course.select(["ch01/tally"]))
+        assert {own, ahead} == set(children(server))
+
+        judge(folders[1], course.select(["ch01/gcd"]))
+        assert [ahead] == children(server)
 
 
 def children(pid):

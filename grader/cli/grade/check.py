@@ -38,7 +38,11 @@ def grade_check(options: Namespace) -> int:
     console = make_console()
     chapters = list(dict.fromkeys(chapter for chapter, _ in course.select(options.chapters)))
     wall = wall_for_own_code(console)
-    with WarmJudges(course.root, wall) as judges, stopped_by_signals(judges), console.status("checking") as status:
+    with (
+        WarmJudges(course.root, wall, shared=True) as judges,
+        stopped_by_signals(judges),
+        console.status("checking") as status,
+    ):
         # One seed for all runs, because what the solution's ranks say is handed in for a mutant's.
         judge = SubprocessJudge(course=course, wall=wall, judges=judges, seed=secrets.randbelow(1 << 31))
         found = check(chapters, judge, announce=status.update, workers=default_workers(), write_told=options.write_told)

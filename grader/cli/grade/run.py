@@ -87,6 +87,9 @@ def add_run(parser: ArgumentParser) -> None:
         "--max-jobs", type=_at_least_one, default=64, metavar="N", help="with --on: jobs at a time (default: 64)"
     )
     parser.add_argument("--resume", action="store_true", help="keep results whose files and tests have not changed")
+    parser.add_argument(
+        "--all-tests", action="store_true", help="run every test, even where one of its aspect has failed before"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the batch that printed this seed")
     parser.add_argument(
         "--wall",
@@ -119,7 +122,7 @@ def grade_run(options: Namespace) -> int:
         wall = wall_for_submissions(console, options.wall, trusted=options.trust_submissions)
     else:
         wall = wall_elsewhere(console, options.wall)
-    batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out)
+    batch = plan_batch(course, chapters, seed=_seed(options, out), wall=wall, out=out, all_tests=options.all_tests)
     venue = venue_for(options, hand_ins.submissions, batch)
     _make(out)
     with only_one(out):

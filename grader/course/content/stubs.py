@@ -17,7 +17,7 @@ def chapter_stubs(chapter: Chapter) -> dict[str, str]:
 
     Raises: CatalogError if a solution is missing, or no stub can be made of it.
     """
-    return {file: _read_and_generate(chapter, file) for file in chapter.files}
+    return {file: read_stub(chapter, file) for file in chapter.files}
 
 
 def generate_stub(source: str, exercises: Sequence[Exercise], *, where: str) -> str:
@@ -40,10 +40,13 @@ def generate_stub(source: str, exercises: Sequence[Exercise], *, where: str) -> 
     return stub
 
 
-def _read_and_generate(chapter: Chapter, file: str) -> str:
-    path = chapter.solution / file
+def read_stub(chapter: Chapter, file: str) -> str:
+    """Return the text of one student file as it was given out.
+
+    Raises: CatalogError if its solution is missing, or no stub can be made of it.
+    """
     where = f"solutions/{chapter.id}/{file}"
-    return generate_stub(read_staff_file(path, where), chapter.exercises_in(file), where=where)
+    return generate_stub(read_staff_file(chapter.solution / file, where), chapter.exercises_in(file), where=where)
 
 
 def read_staff_file(path: Path, where: str) -> str:

@@ -220,7 +220,7 @@ class SubprocessJudge:
         if finished:
             done.write_bytes(msgspec.json.encode(finished))
             arguments = ["--without", str(done), *arguments]
-        end = self._run_pytest(arguments, report, log, deadline, num_done=len(finished))
+        end = self._run_pytest(arguments, submission, report, log, deadline, num_done=len(finished))
         return _gone_on(before, report, end, self.own_time_s)
 
     def _arguments(self, submission: Path, selected: Sequence[Selected], report: Path) -> list[str]:
@@ -241,10 +241,11 @@ class SubprocessJudge:
         return [*public_test_files(chapter), *hidden] or [chapter.folder]
 
     def _run_pytest(
-        self, arguments: Sequence[str], report: Path, log: Path, deadline: float, *, num_done: int
+        self, arguments: Sequence[str], submission: Path, report: Path, log: Path, deadline: float, *, num_done: int
     ) -> JudgeEnd:
         settings = {} if self.seed is None else {SEED_VARIABLE: str(self.seed)}
-        with self.judges.start(arguments, cwd=self.course.root, log=log, settings=settings) as process:
+        started = self.judges.start(arguments, submission=submission, cwd=self.course.root, log=log, settings=settings)
+        with started as process:
             why = self._wait(process, report, deadline, num_done)
         if self.judges.stopped:
             raise StoppedError("Stopped.")

@@ -58,9 +58,17 @@ class RunningJudges:
 
     @contextmanager
     def start(
-        self, arguments: Sequence[str], *, cwd: Path, log: Path, settings: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        *,
+        submission: Path,  # noqa: ARG002 - this judge ends with it
+        cwd: Path,
+        log: Path,
+        settings: Mapping[str, str],
     ) -> Iterator[JudgeProcess]:
-        """Run pytest with `settings` in its environment; at the end of the block, it and all that it started have ended.
+        """Run pytest on a submission with `settings` in its environment.
+
+        At the end of the block, it and all that it started have ended.
 
         Raises: StoppedError if stop() was called.
         """
@@ -84,6 +92,12 @@ class RunningJudges:
             end_session(process)
             with self._lock:
                 self._processes.discard(process)
+
+    def expect(self, count: int) -> None:
+        """Say how many submissions are going to be graded, for judges that prepare for the next one."""
+
+    def close(self) -> None:
+        """End the judges that wait for another submission. Here none does."""
 
     def stop(self) -> None:
         """Tell every judge to end, and let no other start. The threads that wait for the judges kill those that do not end."""

@@ -28,6 +28,7 @@ def plan(root):
         seed=1,
         wall=Wall.NONE,
         spread=False,
+        all_tests=False,
         judges_per_job=1,
         submissions={name: Handed(path=f"/{name}", digest="d") for name in ("ann", "ben")},
     )
