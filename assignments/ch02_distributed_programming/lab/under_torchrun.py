@@ -121,10 +121,10 @@ def ring(student: ModuleType, device: torch.device) -> Iterable[bool]:
     members = list(range(0, num_ranks, 2))
     group = dist.new_group(members)
     if dist.get_rank() in members:
-        row, total = x[0, : len(members)], x[0, : len(members)].clone()
-        dist.all_reduce(total, group=group)
+        row, summed = x[0, : len(members)], x[0, : len(members)].clone()
+        dist.all_reduce(summed, group=group)
         whole = student.ring_all_gather(student.ring_reduce_scatter(row, group), group)
-        yield torch.allclose(whole, total, atol=1e-6)
+        yield torch.allclose(whole, summed, atol=1e-6)
 
 
 def split(student: ModuleType, device: torch.device) -> Iterable[bool]:
@@ -133,9 +133,9 @@ def split(student: ModuleType, device: torch.device) -> Iterable[bool]:
     due = list(range(rank % 2, dist.get_world_size(), 2))
     group = student.split_by_color(rank % 2, -rank)
     yield dist.get_process_group_ranks(group) == due[::-1]
-    total = torch.tensor(rank, device=device)
-    dist.all_reduce(total, group=group)
-    yield int(total) == sum(due)
+    summed = torch.tensor(rank, device=device)
+    dist.all_reduce(summed, group=group)
+    yield int(summed) == sum(due)
 
 
 CHECKS: dict[str, Check] = {
