@@ -82,6 +82,7 @@ class Mistake(StrEnum):
     PEER = "communication with itself, or with a rank outside the group"
     LIBRARY = "a library's class that does the exercise's work"
     NO_GRAPH = "a value without its graph, on which backward cannot be called"
+    STRIDES = "memory with strides where it must be contiguous"
     INPLACE = "a write to what backward still needs"
     NOT_RUN = "not run, because tests before it took too long"
     DEADLINE = "not done by its deadline"

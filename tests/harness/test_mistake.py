@@ -96,6 +96,7 @@ ENDS = {
     Mistake.PEER: "dist.isend(torch.ones(2), group_dst=rank)",
     Mistake.NO_GRAPH: "torch.ones(1).backward()",
     Mistake.INPLACE: "x = torch.ones(2, requires_grad=True).exp(); y = x * x; x.mul_(2); y.sum().backward()",
+    Mistake.STRIDES: "torch.ones(2, 3).t().view(-1)",
     Mistake.DTYPE: "dist.all_reduce(torch.ones(2, dtype=torch.int16))",
     Mistake.MISMATCH: "dist.recv(torch.ones(2, dtype=torch.int32), 0) if rank else dist.send(torch.ones(2), 1)",
 }

@@ -150,8 +150,11 @@ def _is_ours(name: str) -> bool:
     return any(name == ours or name.startswith(f"{ours}.") for ours in OURS)
 
 
-class LibraryClassError(RuntimeError):
-    """Student code asks a library for what it should write itself."""
+class LibraryClassError(NotImplementedError):
+    """Student code asks a library for what it should write itself.
+
+    No program takes it for the answer to a call, as it may do with other errors.
+    """
 
 
 def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:

@@ -35,6 +35,16 @@ EXPLAINED: tuple[tuple[str, str, Mistake], ...] = (
         Mistake.NO_GRAPH,
     ),
     (
+        "view size is not compatible with input tensor's size and stride",
+        "A tensor that is transposed or cut out of another has strides, and view() copies nothing. reshape() copies where it must.",
+        Mistake.STRIDES,
+    ),
+    (
+        "tensor has to be contiguous",
+        "Only contiguous memory is sent or received: pass x.contiguous(), or a new tensor.",
+        Mistake.STRIDES,
+    ),
+    (
         "is not part of group",
         "A root, or the other end of a message, is a member of the group: src and dst by global rank, group_src by its own.",
         Mistake.PEER,
