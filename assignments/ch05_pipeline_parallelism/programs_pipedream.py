@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from course_env.rank_programs import WriteWatch, attempt, share_memory, tensors_in
+from course_env.rank_programs import attempt
 
 
 def train(student, *, weights, batches, lr, mode):
@@ -29,14 +29,16 @@ def train(student, *, weights, batches, lr, mode):
         factor = factors.pop(0) if factors else 0.0
         return [factor * gradient for gradient in torch.autograd.grad(loss, leaves)]
 
-    watch = WriteWatch(tensors_in([weights, batches]))
     at_end, versions = student.pipedream_train(weights, batches, gradients, lr, mode)
-    shares = share_memory(at_end, weights) if all(isinstance(one, torch.Tensor) for one in at_end) else False
+    results = [one.clone() for one in at_end]
+    for one in at_end:  # whoever shares memory with it changes, too
+        one.fill_(9.0)
     return {
-        "weights": at_end,
+        "weights": results,
         "versions": versions,
         "calls_left": len(factors),
-        "observed": {"alive": alive, "written": watch.written(), "shares_memory": shares},
+        "given": [*weights, *(tensor for batch in batches for tensor in batch[:2])],
+        "observed": {"alive": alive},
     }
 
 

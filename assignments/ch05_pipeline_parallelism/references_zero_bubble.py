@@ -2,7 +2,11 @@
 
 import torch
 
+from assignments.ch05_pipeline_parallelism import programs_zero_bubble as programs
 from assignments.ch05_pipeline_parallelism.references import assert_is_schedule, in_flight, schedules_of, text_of
+
+from grader.harness import assert_matches
+from grader.harness.compare.arguments import assert_unchanged
 
 
 def layer(*leading, d_in=5, d_out=3):
@@ -15,6 +19,17 @@ def by_autograd(gy, w, x):
     """Return the gradients of x and w that autograd computes."""
     w, x = w.clone().requires_grad_(), x.clone().requires_grad_()
     return torch.autograd.grad(torch.nn.functional.linear(x, w), (x, w), gy)
+
+
+def assert_gradients(launch, layers):
+    """Assert that both parts of backward give autograd's gradients for these layers, and leave alone what they are given."""
+    run = launch(programs.backward_in_two_parts, 1, shared={"layers": layers}, process_group=False)
+    due = [by_autograd(*one) for one in layers]
+    inputs, weights = [one for one, _ in due], [one for _, one in due]
+    assert_matches(run["weights"], weights, what="linear_backward_weight")
+    assert_unchanged(run["given"], layers, "gy, w or x")
+    assert_matches(run["inputs"], inputs, what="linear_backward_input")
+    assert_matches(run["weights_again"], weights, what="linear_backward_weight, called again")
 
 
 def assert_keeps_one_f_one_b(launch, sizes, order_of):

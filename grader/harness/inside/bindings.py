@@ -150,9 +150,16 @@ def _is_ours(name: str) -> bool:
     return any(name == ours or name.startswith(f"{ours}.") for ours in OURS)
 
 
+class LibraryClassError(NotImplementedError):
+    """Student code asks a library for what it should write itself.
+
+    No program takes it for the answer to a call, as it may do with other errors.
+    """
+
+
 def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
+        raise LibraryClassError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
 
     return refuse
 
