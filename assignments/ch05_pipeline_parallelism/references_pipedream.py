@@ -52,4 +52,4 @@ def assert_trains(launch, mode, p, num_batches, *, version_of, versions):
         )
     assert run["calls_left"][0] == 0, "grad_fn must be called once for each batch."
     given = [*weights, *(tensor for batch in batches for tensor in batch[:2])]
-    assert_unchanged(run["given"], given, "an argument, or memory that the result shares with it,")
+    assert_unchanged(run["given"], given, "weights or batches (or the result shares their memory)")
