@@ -5,6 +5,7 @@ from itertools import pairwise
 import torch
 
 from assignments.ch05_pipeline_parallelism import programs_pipedream as programs
+from course_env.rank_programs import same
 from grader.harness import assert_matches
 from grader.harness.compare.arguments import assert_unchanged
 from grader.harness.mistake import Mistake
@@ -41,8 +42,14 @@ def assert_trains(launch, mode, p, num_batches, *, version_of, versions):
     shared = {"weights": weights, "batches": batches, "lr": 0.3, "mode": mode}
     run = launch(programs.train, 1, shared=shared, process_group=False)
     due = with_versions(weights, batches, 0.3, version_of)
-    newest = with_versions(weights, batches, 0.3, lambda t, _: t)
-    mistakes = {} if mode == "flush" else {"gradients at the newest weights": newest}
+    others = {
+        "gradients at the newest weights": lambda t, _: t,
+        "gradients at weights that are one update too old": lambda t, s: version_of(t, s) - 1,
+        "the last stage behind and the first up to date: it is the other way round": lambda t, s: t - s,
+        "each stage with the delay of stashing": lambda t, s: t - (p - 1 - s),
+    }
+    mistakes = {name: with_versions(weights, batches, 0.3, other) for name, other in others.items()}
+    mistakes = {name: values for name, values in mistakes.items() if not same(values, due)}
     assert_matches(run["weights"], due, previous=weights, mistakes=mistakes, what=f"the weights after mode={mode!r}")
     assert_matches(run["versions"], versions, what=f"the versions held by each stage with mode={mode!r}")
     for stage, alive in enumerate(run.observed("alive")[0]):

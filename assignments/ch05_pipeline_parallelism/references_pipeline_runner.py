@@ -1,6 +1,7 @@
 """Baselines and assertions that the public and the hidden tests of pipeline_runner.py share."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 import torch
 
@@ -11,6 +12,21 @@ from grader.harness import PerRank, assert_matches
 from grader.harness.mistake import Mistake
 
 MEMORY_MARGIN_KB = 15 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one run comes to, and what it comes to with some mistakes.
+
+    losses: of each micro-batch
+    grads: of each stage by name; last_grads: those of the last micro-batch alone
+    with_other_targets: the losses, each with the target of the micro-batch before
+    """
+
+    losses: list
+    grads: list
+    last_grads: list
+    with_other_targets: list
 
 
 class Preset:
@@ -63,7 +79,7 @@ def moments(runs, factors):
 
 
 def one_process(model, values, runs, *, factors=None, frozen=(), dtype=torch.float64):
-    """Run the whole model in one process; return for each run the losses, and the gradients of each stage."""
+    """Run the whole model in one process; return what each run comes to."""
     torch.set_num_threads(1)  # the matrices are small, and on a busy machine threads wait for each other
     clock = None if factors is None else Preset({})
     stages = [programs.make_stage(model, number, clock) for number in range(len(values))]
@@ -76,7 +92,7 @@ def one_process(model, values, runs, *, factors=None, frozen=(), dtype=torch.flo
         if run.get("clear", True):
             for stage in stages:
                 stage.zero_grad()
-        losses = []
+        losses, outputs, before = [], [], None
         for i, (x, y) in enumerate(zip(run["inputs"], run["targets"], strict=True)):
             output = x
             for s, stage in enumerate(stages):
@@ -84,8 +100,17 @@ def one_process(model, values, runs, *, factors=None, frozen=(), dtype=torch.flo
                     stage.clock = Preset(moments(runs, factors)[number][i, s])
                 output = stage(output)
             losses.append(loss_of(output, y))
+            outputs.append(output.detach())
+            before = [gradients_of(stage) for stage in stages]
             (losses[-1] / len(run["inputs"])).backward()
-        results.append(([loss.detach() for loss in losses], [gradients_of(stage) for stage in stages]))
+        grads = [gradients_of(stage) for stage in stages]
+        result = Result(
+            losses=[loss.detach() for loss in losses],
+            grads=grads,
+            last_grads=_less(grads, before),
+            with_other_targets=[loss_of(output, run["targets"][i - 1]) for i, output in enumerate(outputs)],
+        )
+        results.append(result)
     return results
 
 
@@ -118,22 +143,58 @@ def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=No
 
 def assert_runs(run, results, p, *, members=None, rtol=None):
     """Assert that the rank of the last stage has the losses, and every rank the gradients of its stages."""
-    members = list(range(p)) if members is None else members
-    world_size = len(run["losses"])
-    losses, grads, sums = [None] * world_size, [None] * world_size, [None] * world_size
-    for d, rank in enumerate(members):
-        losses[rank] = [one if d == p - 1 else [] for one, _ in results]
-        mine = [{str(s): stage for s, stage in enumerate(stages) if s % p == d} for _, stages in results]
-        grads[rank] = mine
-        sums[rank] = [_times(one, len(some)) for one, (some, _) in zip(mine, results, strict=True)]
-    assert_matches(run["losses"], PerRank(losses), rtol=rtol, what="losses")
-    mistakes = {"the gradients of the sum of the losses, not of their mean": PerRank(sums)}
-    several = any(len(some) > 1 for some, _ in results)
-    assert_matches(run["grads"], PerRank(grads), rtol=rtol, mistakes=mistakes if several else None, what="grads")
+    spread = _Spread(len(run["losses"]), list(range(p)) if members is None else members)
+    several = any(len(one.losses) > 1 for one in results)
+    losses = {
+        "losses divided by m: return them as loss_fn computed them": [
+            [x / len(one.losses) for x in one.losses] for one in results
+        ],
+        "losses with the targets of other micro-batches": [one.with_other_targets for one in results],
+    }
+    due = spread.of_the_last([one.losses for one in results])
+    mistakes = {name: spread.of_the_last(values) for name, values in losses.items()} if several else None
+    assert_matches(run["losses"], due, rtol=rtol, mistakes=mistakes, what="losses")
+    grads = {
+        "the gradients of the sum of the losses, not of their mean": [
+            _times(one.grads, len(one.losses)) for one in results
+        ],
+        "the gradients of the last micro-batch alone: they must add up": [one.last_grads for one in results],
+    }
+    mistakes = {name: spread.by_stage(values) for name, values in grads.items()} if several else None
+    due = spread.by_stage([one.grads for one in results])
+    assert_matches(run["grads"], due, rtol=rtol, mistakes=mistakes, what="grads")
+
+
+class _Spread:
+    """From what one process has to what each rank should have; ranks that are no members have None."""
+
+    def __init__(self, world_size, members):
+        self._world_size, self._members = world_size, members
+
+    def of_the_last(self, values):
+        """Return for each run the values on the last member, and empty lists on the others."""
+        last = self._members[-1]
+        ranks = [values if rank == last else [[] for _ in values] for rank in range(self._world_size)]
+        return PerRank(one if rank in self._members else None for rank, one in enumerate(ranks))
+
+    def by_stage(self, values):
+        """Return for each run, on every member, the gradients of its own stages by their number."""
+        ranks, p = [None] * self._world_size, len(self._members)
+        for d, rank in enumerate(self._members):
+            ranks[rank] = [{str(s): stage for s, stage in enumerate(stages) if s % p == d} for stages in values]
+        return PerRank(ranks)
 
 
 def _times(grads, factor):
-    return {s: {n: None if g is None else g * factor for n, g in stage.items()} for s, stage in grads.items()}
+    return [{name: None if grad is None else grad * factor for name, grad in stage.items()} for stage in grads]
+
+
+def _less(grads, others):
+    """Return the difference of gradients, where None counts as zeros."""
+    return [
+        {n: g if g is None or other[n] is None else g - other[n] for n, g in stage.items()}
+        for stage, other in zip(grads, others, strict=True)
+    ]
 
 
 def assert_order(run, runs, p, members=None):

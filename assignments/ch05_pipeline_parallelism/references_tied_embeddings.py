@@ -8,6 +8,9 @@ from grader.harness import PerRank, assert_matches
 from grader.harness.mistake import Mistake
 
 VOCAB, WIDTH = 7, 3
+MISTAKES = {
+    "at_start": ("each copy with the values that it had before", "both copies with the values of the last stage")
+}
 
 
 def launch_training(launch, pipelines, *, world_size, num_steps=3, without_grad=()):
@@ -25,8 +28,11 @@ def launch_training(launch, pipelines, *, world_size, num_steps=3, without_grad=
     due = [{"at_start": None, "grads": None, "after": None} for _ in range(world_size)]
     for ranks in pipelines:
         found = one_process([values[rank] for rank in ranks], steps[ranks[0]], without_grad)
+        kept, of_the_last = MISTAKES["at_start"]
         for rank, one in zip(ranks, found, strict=True):
             due[rank] = one
+            if rank in {ranks[0], ranks[-1]}:
+                one[f"at_start {kept}"], one[f"at_start {of_the_last}"] = values[rank], values[ranks[-1]]
     return run, due
 
 
@@ -67,7 +73,10 @@ def _of(stage, p, weight, between):
 def assert_tied(run, due):
     """Assert that every rank began, had gradients and ended as the model in one process that has one weight."""
     for what in ("at_start", "grads", "after"):
-        assert_matches(run[what], PerRank(one[what] for one in due), what=what)
+        mistakes = {
+            name: PerRank(one.get(f"{what} {name}", one[what]) for one in due) for name in MISTAKES.get(what, ())
+        }
+        assert_matches(run[what], PerRank(one[what] for one in due), mistakes=mistakes, what=what)
     assert all(run["same_parameter"]), "The weight must stay the same parameter: write into it, and do not replace it."
 
 
