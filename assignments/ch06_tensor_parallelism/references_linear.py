@@ -81,7 +81,22 @@ def assert_right(run, module, kind, size, xs, dys, *, varying_x=False, varying_y
     }
     what = {"parameters": "parameters after load_full", "ys": "y", "x_grads": "gradient of x", "grads": "gradients"}
     for name, expected in due.items():
-        assert_matches(PerRank(found[name]), PerRank(expected), what=what[name])
+        mistakes = {}
+        if name == "x_grads" and size > 1:
+            words = "summed over the ranks once more, where each has the whole gradient already"
+            mistakes = {words: PerRank([size * one for one in grads] for grads in expected)}
+        if name == "ys" and kind == "row" and module.bias is not None and size > 1:
+            words = "the bias is added by every rank before the sum, so it is in there N times"
+            mistakes = {words: PerRank([y + (size - 1) * module.bias.detach() for y in ys] for ys in expected)}
+        if name == "grads" and kind == "row" and module.bias is not None and size > 1:
+            mistakes = {
+                f"the gradient of the bias is {word}": PerRank(one | {"bias": factor * one["bias"]} for one in expected)
+                for word, factor in (
+                    ("summed over the ranks, where each has the whole of it already", size),
+                    ("divided by N: every rank's bias is the whole bias", 1 / size),
+                )
+            }
+        assert_matches(PerRank(found[name]), PerRank(expected), what=what[name], mistakes=mistakes or None)
 
 
 def assert_traffic(comm, due, passes=1):

@@ -6,6 +6,13 @@ from grader.harness import PerRank, assert_matches, assert_unchanged
 
 NAMES = ("copy_to_tp", "reduce_from_tp", "scatter_to_tp", "gather_from_tp")
 
+MISTAKES = {
+    "reduce_from_tp": "summed over the ranks, where each has the whole gradient already",
+    "gather_from_tp": "summed over the ranks, where each has the whole gradient already",
+    "scatter_to_tp": "N times too large, as if the parts' gradients were summed and not put side by side",
+}
+"""What makes a gradient N times too large."""
+
 
 def case(op, world_size, shape=(3, 12), dim=-1, *, transposed=False):
     """Return one case of `programs.operators` for each rank, with x and dy of the types that the operator asks for.
@@ -62,10 +69,15 @@ def assert_right(run, cases_per_rank, groups=None):
             due |= dict(zip(members, one_process([cases_per_rank[rank][number] for rank in members]), strict=True))
         found = PerRank(results[number] for results in run["results"])
         for name in ("y", "x_grad"):
+            right = [due[rank][name] for rank in sorted(due)]
+            size = len(groups[0])
+            mistakes = {MISTAKES[first["op"]]: PerRank(size * one for one in right)} if first["op"] in MISTAKES else {}
+            mistakes |= {"divided by N, where the sum is due": PerRank(one / size for one in right)}
             assert_matches(
                 PerRank(one[name] for one in found),
-                PerRank(due[rank][name] for rank in sorted(due)),
+                PerRank(right),
                 what=f"{name} of {first['op']}",
+                mistakes=mistakes if size > 1 and name == "x_grad" else None,
             )
         assert_unchanged(
             PerRank(one["dy"] for one in found),

@@ -63,3 +63,14 @@ def test_tokens_outside_of_the_vocabulary(launch):
     for at, words in ((0, "token 6 of 6"), (2, "token -1")):
         assert_raised([errors[at] for errors in run["errors"]], f"The lookup of {words}")
     assert_matches(PerRank(ys[1] for ys in run["ys"]), table[good], what="rows of good tokens")
+
+
+@exercise("vocab_embedding", aspect="robustness")
+def test_two_groups_side_by_side(launch):
+    """Ranks 3 and 1 share one table, ranks 0 and 2 another."""
+    groups, tables = [[3, 1], [0, 2]], [torch.randn(4, 2, dtype=torch.float64) for _ in range(2)]
+    batches = [[batch(4, 2, 6)] for _ in range(2)]
+    per_rank = {"table": [tables[of] for of in (1, 0, 1, 0)], "batches": [batches[of] for of in (1, 0, 1, 0)]}
+    run = launch(programs.look_up, 4, per_rank=per_rank, shared={"groups": groups})
+    for number, members in enumerate(groups):
+        assert_right(run, tables[number], batches[number], 2, members)

@@ -115,9 +115,52 @@ def test_the_default_generator_is_left_alone(launch):
 @exercise("parallel_linear", aspect="robustness")
 def test_sizes_that_do_not_divide_are_refused(launch):
     """Constructors raise ValueError if the dim that is cut cannot be cut evenly; the other dim does not matter."""
-    layers = [["column", [6, 7]], ["column", [7, 6]], ["row", [7, 6]], ["row", [6, 7]], ["mlp", [6, 8]], ["mlp", [7, 6]]]
+    layers = [
+        ["column", [6, 7]],
+        ["column", [7, 6]],
+        ["row", [7, 6]],
+        ["row", [6, 7]],
+        ["mlp", [6, 8]],
+        ["mlp", [7, 6]],
+    ]
     run = launch(programs.constructions, 3, shared={"layers": layers})
     for at, call in ((0, "ColumnParallelLinear(6, 7)"), (2, "RowParallelLinear(7, 6)"), (4, "ParallelMLP(6, 8)")):
         assert_raised([errors[at] for errors in run["errors"]], f"{call} on 3 ranks")
     shapes = [[[2, 7], [2]], [[7, 2], [7]], [[2, 7], [2], [7, 2], [7]]]
     assert_matches(run["made"], [None, shapes[0], None, shapes[1], None, shapes[2]], what="shapes of the parameters")
+
+
+@exercise("parallel_linear", aspect="robustness")
+def test_two_groups_side_by_side(launch):
+    """Ranks 2 and 0 hold one MLP, ranks 1 and 3 another, and neither hears of the other."""
+    groups = [[2, 0], [1, 3]]
+    modules = [mlp(3, 4), mlp(3, 4)]
+    xs, dys = [[random(2, 3)], [random(2, 3)]], [[random(2, 3)], [random(2, 3)]]
+    of = [0, 1, 0, 1]
+    per_rank = {
+        "xs": [xs[number] for number in of],
+        "dys": [dys[number] for number in of],
+        "whole": [whole_of(modules[number]) for number in of],
+    }
+    run = launch(programs.passes, 4, per_rank=per_rank, shared={"kind": "mlp", "sizes": [3, 4], "groups": groups})
+    for number, members in enumerate(groups):
+        assert_right(run, modules[number], "mlp", 2, xs[number], dys[number], members=members)
+
+
+@exercise("parallel_linear", aspect="robustness")
+@pytest.mark.parametrize("kind", ["column", "row"])
+def test_other_weights_are_refused(launch, kind):
+    """load_full raises ValueError for another shape, a missing bias or one too many, and the layer stays as it was."""
+    weight, bias = random(4, 6), random(4)
+    cut = {"column": (0, 0), "row": (1, None)}[kind]
+    with_bias = [weight, bias]
+    tries = [[weight.mT.contiguous(), bias], [random(2, 6), random(2)], [random(4, 6), random(5)], [random(4, 6)]]
+    shared = {"kind": kind, "sizes": [6, 4], "options": {}, "whole": with_bias, "tries": [*tries, with_bias]}
+    run = launch(programs.loads, 2, shared=shared)
+    for at, words in enumerate(("of shape (6, 4)", "of shape (2, 6)", "with a bias of shape (5,)", "without a bias")):
+        assert_raised([errors[at] for errors in run["errors"]], f"load_full of a weight {words}, where (4, 6) is due,")
+    assert_matches(
+        PerRank(errors[4] for errors in run["errors"]), "", what="what load_full raises for the right shapes"
+    )
+    due = [{"weight": w, "bias": b} for w, b in zip(shard(weight, cut[0], 2), shard(bias, cut[1], 2), strict=True)]
+    assert_matches(run["parameters"], PerRank(due), what="parameters after load_full was refused")

@@ -14,9 +14,7 @@ def test_other_vocabularies(launch):
     pads = [(v, m, t) for v in range(1, 30, 3) for m in (1, 4) for t in (1, 2, 5)]
     calls = [{"vocab_size": v, "multiple": m, "tp": t} for v, m, t in pads]
     due = [next(n for n in range(v, v + m * t) if n % (m * t) == 0) for v, m, t in pads]
-    assert_each_returns(
-        launch(call_each, 1, shared={"function": "pad_vocab", "calls": calls}), "pad_vocab", calls, due
-    )
+    assert_each_returns(launch(call_each, 1, shared={"function": "pad_vocab", "calls": calls}), "pad_vocab", calls, due)
     calls = [{"vocab_size": 3 * t, "rank": r, "tp": t} for t in (1, 2, 5) for r in range(t)]
     due = [(3 * call["rank"], 3 * call["rank"] + 3) for call in calls]
     run = launch(call_each, 1, shared={"function": "vocab_range", "calls": calls})
@@ -38,17 +36,6 @@ def test_a_large_table_stays_where_it_is(launch):
     run = launch(programs.look_up, 2, shared={"table": table, "batches": batches})
     assert_right(run, table, batches, 2)
     assert_traffic(run.comm, 40)
-
-
-@exercise("vocab_embedding", aspect="robustness")
-def test_two_groups_side_by_side(launch):
-    """Ranks 3 and 1 share one table, ranks 0 and 2 another."""
-    groups, tables = [[3, 1], [0, 2]], [torch.randn(4, 2, dtype=torch.float64) for _ in range(2)]
-    batches = [[batch(4, 2, 6)] for _ in range(2)]
-    per_rank = {"table": [tables[of] for of in (1, 0, 1, 0)], "batches": [batches[of] for of in (1, 0, 1, 0)]}
-    run = launch(programs.look_up, 4, per_rank=per_rank, shared={"groups": groups})
-    for number, members in enumerate(groups):
-        assert_right(run, tables[number], batches[number], 2, members)
 
 
 @exercise("vocab_embedding", aspect="robustness")

@@ -64,28 +64,13 @@ def test_each_layer_communicates_once_a_direction(launch, kind, options, due):
 
 
 @exercise("parallel_linear", aspect="robustness")
-def test_two_groups_side_by_side(launch):
-    """Ranks 2 and 0 hold one MLP, ranks 1 and 3 another, and neither hears of the other."""
-    groups = [[2, 0], [1, 3]]
-    modules = [mlp(3, 4), mlp(3, 4)]
-    xs, dys = [[random(2, 3)], [random(2, 3)]], [[random(2, 3)], [random(2, 3)]]
-    of = [0, 1, 0, 1]
-    per_rank = {
-        "xs": [xs[number] for number in of],
-        "dys": [dys[number] for number in of],
-        "whole": [whole_of(modules[number]) for number in of],
-    }
-    run = launch(programs.passes, 4, per_rank=per_rank, shared={"kind": "mlp", "sizes": [3, 4], "groups": groups})
-    for number, members in enumerate(groups):
-        assert_right(run, modules[number], "mlp", 2, xs[number], dys[number], members=members)
-
-
-@exercise("parallel_linear", aspect="robustness")
 def test_one_rank_is_an_mlp(launch):
     """On one rank ParallelMLP is the MLP."""
     module, xs, dys = mlp(3, 5), [random(4, 3)], [random(4, 3)]
     shared = {"kind": "mlp", "sizes": [3, 5], "whole": whole_of(module)}
-    assert_right(launch(programs.passes, 1, per_rank=given("mlp", 1, xs, dys), shared=shared), module, "mlp", 1, xs, dys)
+    assert_right(
+        launch(programs.passes, 1, per_rank=given("mlp", 1, xs, dys), shared=shared), module, "mlp", 1, xs, dys
+    )
 
 
 @exercise("parallel_linear", aspect="robustness")
@@ -95,23 +80,6 @@ def test_what_is_not_contiguous(launch):
     shared = {"kind": "column", "sizes": [6, 4], "whole": whole_of(module), "options": {"gather_output": True}}
     run = launch(programs.passes, 2, per_rank=given("column", 2, xs, dys), shared=shared)
     assert_right(run, module, "column", 2, xs, dys)
-
-
-@exercise("parallel_linear", aspect="robustness")
-@pytest.mark.parametrize("kind", ["column", "row"])
-def test_other_weights_are_refused(launch, kind):
-    """load_full raises ValueError for another shape, a missing bias or one too many, and the layer stays as it was."""
-    weight, bias = random(4, 6), random(4)
-    cut = {"column": (0, 0), "row": (1, None)}[kind]
-    with_bias = [weight, bias]
-    tries = [[weight.mT.contiguous(), bias], [random(2, 6), random(2)], [random(4, 6), random(5)], [random(4, 6)]]
-    shared = {"kind": kind, "sizes": [6, 4], "options": {}, "whole": with_bias, "tries": [*tries, with_bias]}
-    run = launch(programs.loads, 2, shared=shared)
-    for at, words in enumerate(("of shape (6, 4)", "of shape (2, 6)", "with a bias of shape (5,)", "without a bias")):
-        assert_raised([errors[at] for errors in run["errors"]], f"load_full of a weight {words}, where (4, 6) is due,")
-    assert_matches(PerRank(errors[4] for errors in run["errors"]), "", what="what load_full raises for the right shapes")
-    due = [{"weight": w, "bias": b} for w, b in zip(shard(weight, cut[0], 2), shard(bias, cut[1], 2), strict=True)]
-    assert_matches(run["parameters"], PerRank(due), what="parameters after load_full was refused")
 
 
 @exercise("parallel_linear", aspect="robustness")
