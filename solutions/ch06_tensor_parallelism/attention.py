@@ -123,14 +123,14 @@ class ParallelSelfAttention(nn.Module):
 
     ### BEGIN SOLUTION
     def _rows(self, whole: Tensor) -> Tensor:
-        """Return this rank's rows of a whole qkv weight or bias."""
+        # This rank's rows of a whole qkv weight or bias.
         heads = whole.unflatten(0, (self.n_head + 2 * self.n_kv_head, self.d_head))
         q, k, v = heads.split([self.n_head, self.n_kv_head, self.n_kv_head])
         own = [part[held.start : held.stop] for part, held in ((q, self.heads), (k, self.kv_heads), (v, self.kv_heads))]
         return torch.cat(own).flatten(0, 1)
 
     def _qkv(self) -> tuple[Tensor, Tensor]:
-        """Return the weight and bias to compute with; gradients of a head that ranks share are summed over them."""
+        # Weight and bias to compute with: a cast sums the gradients of a head that ranks share.
         if dist.get_world_size(self.group) <= self.n_kv_head:
             return self.qkv_weight, self.qkv_bias
         both = torch.cat([self.qkv_weight, self.qkv_bias.unsqueeze(1)], 1)
