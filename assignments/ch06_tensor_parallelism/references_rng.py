@@ -46,6 +46,7 @@ def launch_script(launch, programs, actions, size, *, seed=11, groups=None, rank
     per_rank = {"default_seed": [100 + rank for rank in range(size)]}
     per_rank["actions"] = list(actions) if isinstance(actions, PerRank) else [actions] * size
     run = launch(programs.script, size, per_rank=per_rank, shared={"seed": seed, "groups": groups})
+    assert run.comm.count() == 0, "Streams agree because their seeds do: nothing needs to be communicated."
     ranks = ranks or range(size)
     due = [
         expected(seed, 100 + at, rank, one)
