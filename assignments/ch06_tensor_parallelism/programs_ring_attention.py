@@ -40,22 +40,37 @@ def forward(student, *, q, k, v, options):
         return {"y": student.ring_attention(q, k, v, **options)}
 
 
-def long_sequence(student, *, tokens, heads, seed, only_inputs=False):
-    """Attend over a long sequence with one key head, forward and backward; return sums that need all of it.
+def saved(student, *, case):
+    """Take one case forward and back as `attend` does, and observe how many bytes forward keeps for backward."""
+    sizes = {}
 
-    With `only_inputs` it takes no memory but that of what is given to the student, and of a first product and its gradient.
+    def note(tensor):
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        leaves = [case[name].clone().requires_grad_() for name in "qkv"]
+        y = student.ring_attention(*leaves, **case["options"])
+    kept = sum(sizes.values())
+    y.backward(case["dy"])
+    result = {"y": y.detach(), "grads": [leaf.grad for leaf in leaves]}
+    result["arguments"] = [*(leaf.detach() for leaf in leaves), case["dy"]]
+    return {"results": [result], "observed": {"kept": kept}}
+
+
+def long_sequence(student, *, tokens, heads, seed, only_inputs=False):
+    """Attend over a long sequence with one key head, without gradients; return the sum of squares of the result.
+
+    With `only_inputs` it takes no memory but that of what is given to the student, and of a first product.
     """
     numbers = torch.Generator().manual_seed(seed)
     q, k, v = (torch.randn(1, count, tokens, 2, dtype=torch.float64, generator=numbers) for count in (heads, 1, 1))
-    leaves = [one.requires_grad_() for one in (q, k, v)]
-    if only_inputs:
-        few = [leaf[:, :, :16] for leaf in leaves]
-        ((few[0] @ few[1].mT).softmax(-1) @ few[2]).square().sum().backward()
-        dist.barrier()
-        return {"sums": None}
-    y = student.ring_attention(*leaves, causal=True, layout="zigzag")
-    y.square().sum().backward()
-    return {"sums": [y.detach().square().sum(), *(leaf.grad.square().sum() for leaf in leaves)]}
+    with torch.no_grad():
+        if only_inputs:
+            ((q[:, :, :16] @ k[:, :, :16].mT).softmax(-1) @ v[:, :, :16]).square().sum()
+            dist.barrier()
+            return {"sum": None}
+        return {"sum": student.ring_attention(q, k, v, causal=True, layout="zigzag").square().sum()}
 
 
 def refusals(student, *, q, k, v, calls):
