@@ -15,9 +15,10 @@ Recompute = Literal["none", "selective", "full"]
 def train_flops(cfg: GPTConfig, batch: int, seq: int, *, recompute: Recompute = "none") -> int:
     """Return the operations of one forward and backward pass of TinyGPT over `batch` sequences of `seq` tokens.
 
-    Exactly what `torch.utils.flop_counter.FlopCounterMode` counts for `course_env.tiny_gpt.TinyGPT`. Attention is computed
-    for all pairs of positions: the mask hides the future, it saves nothing. Looking up an embedding is no matrix product.
-    For each matrix product forward, backward has two: the gradients of both factors.
+    Exactly what `torch.utils.flop_counter.FlopCounterMode` counts for `course_env.tiny_gpt.TinyGPT`, as an int; computed from
+    the sizes in `cfg`, so that no model is made and no counter runs. Attention is computed for all pairs of positions: the
+    mask hides the future, it saves nothing. Looking up an embedding is no matrix product. For each matrix product forward,
+    backward has two: the gradients of both factors.
 
     recompute: what is computed a second time in the backward pass
         none: nothing
@@ -32,9 +33,10 @@ def train_flops(cfg: GPTConfig, batch: int, seq: int, *, recompute: Recompute = 
 
 
 def approx_6nd(n_params: int, n_tokens: int) -> int:
-    """Return the rule of thumb 6 N D: two operations per parameter and token forward, four backward.
+    """Return the rule of thumb 6 N D as an int: two operations per parameter and token forward, four backward.
 
-    It leaves out attention's products of activations with each other, and counts parameters that are only looked up.
+    It leaves out attention's products of activations with each other, and counts parameters that are only looked up:
+    positions, and a token embedding that is not the output head as well.
     """
     # TODO(train_flops): write this part, and delete the line below.
     raise NotImplementedError("TODO(train_flops)")

@@ -1,15 +1,26 @@
-"""Baselines and assertions that the tests of this chapter share."""
-
-import functools
+"""Configurations that the tests of this chapter share, and the order in which mistakes are tried."""
 
 import torch
-from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
-from torch.utils.flop_counter import FlopCounterMode
 
 from course_env.gpt_config import GPTConfig
-from course_env.tiny_gpt import TinyGPT
 
 SMALL = GPTConfig(vocab_size=40, n_layer=3, n_head=4, d_model=16, max_seq=8)
+
+OTHERS = (
+    GPTConfig(
+        vocab_size=57,
+        n_layer=2,
+        n_head=6,
+        n_kv_head=2,
+        d_model=36,
+        d_ff=60,
+        max_seq=11,
+        tie_embeddings=False,
+        bias=False,
+    ),
+    GPTConfig(vocab_size=31, n_layer=1, n_head=8, n_kv_head=2, d_model=32, d_ff=24, max_seq=9),
+)
+"""Shapes of which few sizes are alike: shared key heads, narrow feed-forward blocks."""
 
 
 def draw(*choices):
@@ -34,17 +45,13 @@ def draw_config():
     )
 
 
-def counted(cfg, batch, seq, recompute="none"):
-    """Return what PyTorch counts while a model is really trained for a step, with its own checkpointing."""
-    with torch.device("meta"):
-        model, tokens = TinyGPT(cfg), torch.zeros(batch, seq, dtype=torch.int64)
-    for block in model.blocks:
-        part, name = {"none": (block, None), "selective": (block.attention, "core"), "full": (block, "forward")}[
-            recompute
-        ]
-        if name is not None:
-            setattr(part, name, functools.partial(checkpoint, getattr(part, name), use_reentrant=False))
-    # Otherwise the last product of a block would not be repeated: nobody needs its result twice.
-    with set_checkpoint_early_stop(False), FlopCounterMode(display=False) as counter:
-        model(tokens).sum().backward()
-    return counter.get_total_flops()
+def telling(wrong, expected):
+    """Return the mistakes that change what a test sees, those first that change the fewest calls: they say most.
+
+    wrong: for each mistake, what it makes of each call
+    """
+    changed = {
+        name: sum(value != right for value, right in zip(values, expected, strict=True))
+        for name, values in wrong.items()
+    }
+    return {name: wrong[name] for name in sorted(wrong, key=changed.get) if changed[name]}

@@ -10,6 +10,7 @@ def training_days(
 ) -> float:
     """Return the days that it takes to train `n_params` parameters on `n_tokens` tokens.
 
+    Attention's products of activations are left out, as in the rule of thumb 6 N D. A day has 86,400 seconds.
     flops_per_gpu: operations per second that one accelerator really achieves, recomputed ones included
     recompute: activations are recomputed in full, so that each token takes 8 operations per parameter instead of 6
 
@@ -21,13 +22,16 @@ def training_days(
 
 
 def mfu(tokens_per_s: float, cfg: GPTConfig, seq: int, n_gpus: int, peak: float) -> float:
-    """Return the model FLOPs utilisation: the share of the peak that the model itself needs at this speed, a number from 0 to 1.
+    """Return the model FLOPs utilisation: the share of the peak that the model itself needs at this speed.
 
+    A share, not a percentage: 0.45, not 45.
     tokens_per_s: tokens that all accelerators together train on in a second
     peak: operations per second that one accelerator could do at most
 
     What the model needs for a token is train_flops(cfg, 1, seq) / seq of exercise `train_flops`, nothing recomputed: mfu
-    compares how fast models are trained, whatever tricks were used.
+    compares how fast models are trained, whatever tricks were used. As there, no model is made.
+
+    Raises: ValueError for a seq that `train_flops` refuses.
     """
     # TODO(training_time): write this part, and delete the line below.
     raise NotImplementedError("TODO(training_time)")
@@ -45,6 +49,8 @@ def hfu(
     """Return the hardware FLOPs utilisation: like `mfu`, but operations that are done twice are counted twice.
 
     recompute: as in exercise `train_flops`
+
+    Raises: ValueError for a seq or a recompute that `train_flops` refuses.
     """
     # TODO(training_time): write this part, and delete the line below.
     raise NotImplementedError("TODO(training_time)")

@@ -1,6 +1,7 @@
 """What runs on every rank in the tests of this chapter."""
 
 import contextlib
+import copy
 import os
 import secrets
 import signal
@@ -12,12 +13,22 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from course_env.rank_programs import WriteWatch, attempt, call_each, make_group, share_memory, stands_aside, tensors_in
+from course_env.rank_programs import (
+    WriteWatch,
+    attempt,
+    call_each,
+    make_group,
+    same,
+    share_memory,
+    stands_aside,
+    tensors_in,
+)
 
 
 def dist_envs(student, *, environments):
     """Read a DistEnv out of each environment, while this process's own environment says something else."""
     os.environ |= {"RANK": "77", "LOCAL_RANK": "7", "WORLD_SIZE": "78", "MASTER_ADDR": "nowhere", "SLURM_PROCID": "66"}
+    os.environ |= {"SLURM_LOCALID": "6", "SLURM_NTASKS": "67", "SLURM_JOB_ID": "5"}
     return call_each(student, function="dist_env_from_slurm", calls=[{"env": one} for one in environments])
 
 
@@ -47,6 +58,18 @@ def last_rank_first(rank, world_size, folder):
     """Return after a pause, which is the longer the lower the rank is."""
     time.sleep(0.1 * (world_size - rank))
     return sign_in(folder, rank)
+
+
+def backend_in_use(rank, world_size, folder):
+    """Return this rank's secret and the backends of the default group, by device."""
+    return [sign_in(folder, rank), dist.get_backend_config()]
+
+
+def one_after_another(rank, world_size, folder):
+    """Return on rank r after 1 + 2 r seconds."""
+    secret = sign_in(folder, rank)
+    time.sleep(1 + 2 * rank)
+    return secret
 
 
 def large_tensor(rank, world_size, folder, numel):
@@ -133,7 +156,7 @@ def stuck_ranks(secret, world_size, num_stuck):
     return [(secret + i) % world_size for i in range(num_stuck)]
 
 
-def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_method="fork", after_a_failure=False):
+def call_launch(student, *, function, num_ranks, args=(), after_a_failure=False, **options):
     """Launch one of the functions above, perhaps after a launch that fails, and say what came of it.
 
     Either `results` is a list, or `error` is the name of what was raised and `text` what it says. `signed` holds for
@@ -142,12 +165,12 @@ def call_launch(student, *, function, num_ranks, args=(), timeout=60.0, start_me
     environment = dict(os.environ)
     if after_a_failure:
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(student.RemoteError):
-            student.launch(raise_on, 3, (folder, 1), ctx=start_method, timeout=timeout)
+            student.launch(raise_on, 3, (folder, 1), **options)
     outcome = {"results": None, "error": "", "rank": None, "text": ""}
     with tempfile.TemporaryDirectory() as folder:
         try:
             fn = globals()[function]
-            outcome["results"] = student.launch(fn, num_ranks, (folder, *args), ctx=start_method, timeout=timeout)
+            outcome["results"] = student.launch(fn, num_ranks, (folder, *args), **options)
         except (student.RemoteError, TimeoutError, ValueError) as error:
             outcome |= {"error": type(error).__name__, "text": str(error)}
             if isinstance(error, student.RemoteError):
@@ -165,45 +188,46 @@ def _signature(file):
 NOT_CALLED = {"y": None, "x": None}
 
 
-def ring_shift(student, *, x, shift=1, members=None, strided=False, late_s=0.0):
-    """Shift x round the ring, after a pause of `late_s`."""
+def ring_shift(student, *, x, shift=1, members=None, layout=None, late_s=0.0):
+    """Shift x round the ring, after a pause of `late_s`; report the result's elements in the order of its memory as well."""
     time.sleep(late_s)
-    return _call(student.ring_shift, x, shift, members=members, strided=strided)
+    ended = _call(student.ring_shift, x, shift, members=members, layout=layout)
+    return ended | {"memory": _elements_in_memory(ended["y"])}
 
 
-def tree_broadcast(student, *, x, src, members=None, strided=False):
+def tree_broadcast(student, *, x, src, members=None, layout=None):
     """Broadcast x from global rank `src`."""
-    return _call(student.tree_broadcast, x, src, members=members, strided=strided)
+    return _call(student.tree_broadcast, x, src, members=members, layout=layout)
 
 
-def tree_reduce(student, *, x, dst, op="sum", members=None, strided=False):
+def tree_reduce(student, *, x, dst, op="sum", members=None, layout=None):
     """Reduce x to global rank `dst`."""
-    return _call(student.tree_reduce, x, dst, members=members, strided=strided, op=op)
+    return _call(student.tree_reduce, x, dst, members=members, layout=layout, op=op)
 
 
-def p2p_scatter(student, *, chunks, like, src, members=None, strided=False):
+def p2p_scatter(student, *, chunks, like, src, members=None, layout=None):
     """Scatter the chunks of global rank `src`; on the other ranks `chunks` is None."""
-    return _call(student.p2p_scatter, chunks, src, members=members, strided=strided, like=like)
+    return _call(student.p2p_scatter, chunks, src, members=members, layout=layout, like=like)
 
 
-def p2p_gather(student, *, x, dst, members=None, strided=False):
+def p2p_gather(student, *, x, dst, members=None, layout=None):
     """Gather x on global rank `dst`."""
-    return _call(student.p2p_gather, x, dst, members=members, strided=strided)
+    return _call(student.p2p_gather, x, dst, members=members, layout=layout)
 
 
-def ring_reduce_scatter(student, *, x, op="sum", members=None, strided=False):
+def ring_reduce_scatter(student, *, x, op="sum", members=None, layout=None):
     """Reduce x over the group and keep this rank's chunk."""
-    return _call(student.ring_reduce_scatter, x, members=members, strided=strided, op=op)
+    return _call(student.ring_reduce_scatter, x, members=members, layout=layout, op=op)
 
 
-def ring_all_gather(student, *, x, members=None, strided=False):
+def ring_all_gather(student, *, x, members=None, layout=None):
     """Collect the x of all ranks on every rank."""
-    return _call(student.ring_all_gather, x, members=members, strided=strided)
+    return _call(student.ring_all_gather, x, members=members, layout=layout)
 
 
-def ring_all_reduce(student, *, x, op="sum", members=None, strided=False):
+def ring_all_reduce(student, *, x, op="sum", members=None, layout=None):
     """Reduce x over the group, for every rank."""
-    return _call(student.ring_all_reduce, x, members=members, strided=strided, op=op)
+    return _call(student.ring_all_reduce, x, members=members, layout=layout, op=op)
 
 
 def unknown_op(student, *, function, x, arguments=()):
@@ -215,6 +239,14 @@ def unknown_op(student, *, function, x, arguments=()):
 def in_sequence(student, *, program, cases):
     """Run one of the programs above once per case, and return what every run ended with."""
     return {"ys": [globals()[program](student, **case)["y"] for case in cases]}
+
+
+def find_deadlock_twice(student, *, programs):
+    """Ask about the same lists twice."""
+    before = copy.deepcopy(programs)
+    first = student.find_deadlock(programs)
+    second, _ = attempt(lambda: student.find_deadlock(programs))
+    return {"first": first, "second": second, "observed": {"written": [not same(before, programs)]}}
 
 
 def split_in_sequence(student, *, colors, keys):
@@ -237,7 +269,12 @@ def split_members(student, *, color, key, members):
     return {"part": _introduce(student.split_by_color(color, key, group))}
 
 
-def _call(function, x, *arguments, members, strided, **options):
+def split_members_as_they_are(student, *, color, key, members):
+    """Split the group of `members`; the other ranks pass color -1 and what `dist.new_group` gave them."""
+    return {"part": _introduce(student.split_by_color(color, key, make_group(members)))}
+
+
+def _call(function, x, *arguments, members, layout, **options):
     """Call the student's function in the group of `members` (None: all ranks); report its result and what it did to x.
 
     The members' ranks in the group follow the order of `members`.
@@ -245,29 +282,46 @@ def _call(function, x, *arguments, members, strided, **options):
     group = make_group(members)
     if stands_aside(group):
         return NOT_CALLED
-    if strided:
-        x = _strided(x)
+    x = _laid_out(x, layout)
+    callers_own = list(x) if isinstance(x, list) else []
     inputs = tensors_in([x, options])
     watch = WriteWatch(inputs)
     y = function(x, *arguments, group, **options)
-    return {
-        "y": y,
-        "x": x,
-        "observed": {"written": watch.written(), "shares_memory": share_memory(tensors_in(y), inputs)},
-    }
+    observed = {"written": watch.written(), "shares_memory": share_memory(tensors_in(y), inputs)}
+    for tensor in callers_own:
+        tensor.neg_()  # a list that does not follow, or a result that does, does not hold the tensors that it should
+    return {"y": y, "x": x, "observed": observed}
 
 
-def _strided(value):
-    """Return tensors of the same values whose elements are not neighbours in memory."""
-    if isinstance(value, torch.Tensor):
-        return torch.stack([value, torch.zeros_like(value)], dim=-1)[..., 0]
-    return [_strided(tensor) for tensor in value] if isinstance(value, list) else value
+def _laid_out(value, layout):
+    """Return tensors of the same values with another layout in memory.
+
+    layout: "scaled" if no element is its neighbour's neighbour, "transposed" if the first dim is the one whose elements are
+        (a tensor with one dim is scaled then as well), None for tensors as they are
+    """
+    if isinstance(value, list):
+        return [_laid_out(tensor, layout) for tensor in value]
+    if layout is None or value is None:
+        return value
+    if layout == "transposed" and value.ndim > 1:
+        backwards = tuple(reversed(range(value.ndim)))
+        return value.permute(backwards).contiguous().permute(backwards)
+    return torch.stack([value, torch.zeros_like(value)], dim=-1)[..., 0]
+
+
+def _elements_in_memory(y):
+    """Return as many elements as y has from where it begins in memory, one after another; None if there are not as many."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        return torch.as_strided(y, (y.numel(),), (1,), y.storage_offset()).clone()
+    return None
 
 
 def _introduce(group):
     """Return the members of a new group as torch lists them, and as they meet when they communicate."""
     if group is None:
         return None
+    if stands_aside(group):
+        return "dist.GroupMember.NON_GROUP_MEMBER"
     rank = torch.tensor([dist.get_rank()])
     met = [torch.zeros_like(rank) for _ in range(dist.get_world_size(group))]
     dist.all_gather(met, rank, group=group)

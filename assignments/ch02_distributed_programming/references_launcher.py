@@ -6,8 +6,9 @@ from assignments.ch02_distributed_programming import programs
 from grader.harness import PerRank, assert_matches
 
 
-def start(launch, function, num_ranks, *args, num_callers=1, timeout_s=None, **options):
-    """Call the student's launcher in processes of their own, which may have children."""
+def start(launch, function, num_ranks, *args, num_callers=1, timeout_s=None, ctx="fork", timeout=60.0, **options):
+    """Call the student's launcher in processes of their own, which may have children; None leaves an option out."""
+    options |= {name: value for name, value in (("ctx", ctx), ("timeout", timeout)) if value is not None}
     shared = {"function": function, "num_ranks": num_ranks, "args": args, **options}
     return launch(
         programs.call_launch, num_callers, shared=shared, process_group=False, needs=("children",), timeout_s=timeout_s
@@ -46,7 +47,7 @@ def assert_remote_error(run, rank, *reasons):
     assert_matches(run["error"], "RemoteError", what="the exception's type")
     assert_matches(run["rank"], rank, what="the exception's rank")
     for reason in reasons:
-        assert reason in run["text"][0], f"The exception's reason must hold {reason!r}, but it is: {run['text'][0]}"
+        assert reason in run["text"][0], f"The exception's reason must hold {reason!r}, and it is: {run['text'][0]}"
     assert_no_trace(run)
 
 
@@ -54,9 +55,14 @@ def assert_timeout(run, num_ranks, num_stuck):
     """Fail unless launch raised a TimeoutError that names the ranks which hang, and left no trace."""
     assert_matches(run["error"], "TimeoutError", what="the exception's type")
     stuck = programs.stuck_ranks(secret_of(run, 0), num_ranks, num_stuck)
-    named = {int(number) for number in re.findall(r"(?<![\d.])\d+(?!\.?\d)", run["text"][0])}
-    assert named >= {*stuck}, f"TimeoutError must name the ranks {sorted(stuck)}, but it says: {run['text'][0]}"
+    assert_timeout_names(run, {*stuck})
     assert_no_trace(run)
+
+
+def assert_timeout_names(run, ranks):
+    """Fail unless the text of the TimeoutError names these ranks."""
+    named = {int(number) for number in re.findall(r"(?<![\d.])\d+(?!\.?\d)", run["text"][0])}
+    assert named >= ranks, f"TimeoutError must name the ranks {sorted(ranks)}, and it says: {run['text'][0]}"
 
 
 def assert_no_trace(run):

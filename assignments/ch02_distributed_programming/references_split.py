@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from grader.harness import assert_matches
+
 
 def as_seen_by(members, rank):
     """Return what `rank` must see of its new group: the members in order, and its own place among them.
@@ -10,6 +12,18 @@ def as_seen_by(members, rank):
     broadcast from group rank 0 delivers.
     """
     return {"members": members, "group_rank": members.index(rank), "met": members, "first": members[0]}
+
+
+def assert_parts(parts, expected):
+    """Compare what every rank sees of its new group with what it must see; None for a rank that joins nothing."""
+    for rank, (part, due) in enumerate(zip(parts, expected, strict=True)):
+        assert not (due is None and isinstance(part, str)), (
+            f"Rank {rank} has color -1 and got {part}, torch's mark for who is not a member of a group. Return None."
+        )
+        assert due is not None or part is None, (
+            f"Rank {rank} has color -1 and got a group of ranks {part['members']}. A rank that joins nothing gets None."
+        )
+    assert_matches(parts, expected)
 
 
 def assert_made_together(comm, splits):

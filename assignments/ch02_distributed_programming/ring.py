@@ -32,8 +32,8 @@ def ring_reduce_scatter(x: Tensor, group: ProcessGroup | None = None, *, op: str
 
     Shapes: x is 1-D with any n, also 0 or fewer than N, and any stride; n and the floating-point dtype are the same on
         every rank. The result is 1-D, has x's dtype and is a new tensor; x stays as it was.
-    Communicates: N - 1 sends and N - 1 receives per rank, each of c elements: pad a short chunk. For n = 0 it does
-        not matter whether empty messages are sent. N = 1 sends nothing.
+    Communicates: N - 1 sends and N - 1 receives per rank, each of c elements of x's dtype: pad a short chunk. For n = 0
+        it does not matter whether empty messages are sent. N = 1 sends nothing.
     Raises: ValueError on every rank, before any message, if `op` is none of the three.
     Source: Patarasuk and Yuan 2009, Bandwidth optimal all-reduce algorithms, doi:10.1016/j.jpdc.2008.09.002, section 3
     """
@@ -46,8 +46,8 @@ def ring_all_gather(x: Tensor, group: ProcessGroup | None = None) -> Tensor:
 
     Shapes: x is 1-D with any n, also 0, and any stride; n and the dtype are the same on every rank. The result has
         N * n elements and x's dtype, and is a new tensor; x stays as it was.
-    Communicates: N - 1 sends and N - 1 receives per rank, each of n elements (n = 0: empty messages or none). N = 1
-        sends nothing.
+    Communicates: N - 1 sends and N - 1 receives per rank, each of n elements of x's dtype (n = 0: empty messages or
+        none). N = 1 sends nothing.
     """
     # TODO(ring_all_reduce): write this part, and delete the line below.
     raise NotImplementedError("TODO(ring_all_reduce)")
@@ -62,8 +62,8 @@ def ring_all_reduce(x: Tensor, group: ProcessGroup | None = None, *, op: str = "
     Shapes: x has any shape (0-d and empty too) and any strides; shape and floating-point dtype are the same on every
         rank. The result has x's shape and dtype and is a new tensor; x stays as it was. Chunks are cut from x's
         elements in row-major order.
-    Communicates: 2 (N - 1) sends and as many receives per rank, each of ceil(n / N) elements for n = x.numel() (n = 0:
-        empty messages or none). N = 1 sends nothing.
+    Communicates: 2 (N - 1) sends and as many receives per rank, each of ceil(n / N) elements of x's dtype for
+        n = x.numel() (n = 0: empty messages or none). N = 1 sends nothing.
     Raises: ValueError on every rank, before any message, if `op` is none of the three.
     """
     # TODO(ring_all_reduce): write this part, and delete the line below.

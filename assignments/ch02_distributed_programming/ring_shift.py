@@ -18,11 +18,11 @@ def ring_shift(x: Tensor, shift: int = 1, group: ProcessGroup | None = None) -> 
     and may be any integer: zero, negative, or larger than N. `group=None` is the group of all ranks. Only the ranks of
     `group` call this, and their ranks in the group need not be their global ranks.
 
-    Shapes: x has any shape (0-d and empty too) and any strides; shape and dtype are the same on every rank. The result
-        has x's shape and dtype, is contiguous, and is a new tensor that shares no memory with x; x stays as it was.
-    Communicates: with send and receive only, blocking or not: one send of x and one receive per rank. Nothing at all if
-        `shift` is a multiple of N (so also for N = 1): the result is then a copy of x. If x is empty, it does not matter
-        whether empty messages are sent. Every isend and irecv is waited for before the function returns.
+    Shapes: x has any shape (0-d and empty too), any dtype and any strides; shape and dtype are the same on every rank. The
+        result has x's shape and dtype, is contiguous, and is a new tensor that shares no memory with x; x stays as it was.
+    Communicates: with send and receive only, blocking or not: one send of x in its dtype and one receive per rank. Nothing
+        at all if `shift` is a multiple of N (so also for N = 1): the result is then a copy of x. If x is empty, it does not
+        matter whether empty messages are sent. Every isend and irecv is waited for before the function returns.
     Source: MPI Forum 2021, MPI: A Message-Passing Interface Standard, version 4.0, section 3.10 (send-receive)
     """
     # TODO(ring_shift): write this part, and delete the line below.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_env.rank_programs import call_each
-from grader.harness import assert_matches, exercise
+from grader.harness import assert_each_raises, assert_each_returns, assert_returns, exercise
 
 # For n = 4 and n = 5: all messages, rounds, and into how many pieces the buffer is cut.
 BY_HAND = {
@@ -33,8 +33,18 @@ def test_messages_and_bytes_of_all_ranks(launch):
     sizes = drawn_sizes()
     calls = [{"algo": algo, "n": n, "nbytes": size} for (algo, n), size in zip(BY_HAND, sizes, strict=True)]
     run = launch(call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
-    for call, size, (messages, _, pieces), found in zip(calls, sizes, BY_HAND.values(), run["values"][0], strict=True):
-        assert found == (messages, messages * -(-size // pieces)), f"messages_and_bytes(**{call}) is {found}"
+    due = list(zip(sizes, BY_HAND.values(), strict=True))
+    expected = [(messages, messages * -(-size // pieces)) for size, (messages, _, pieces) in due]
+    mistakes = {
+        "the bytes of chunks that are rounded down, where the last ones are padded": [
+            (messages, messages * (size // pieces)) for size, (messages, _, pieces) in due
+        ],
+        "what one rank sends, where all ranks together are counted": [
+            (messages // n, messages // n * -(-size // pieces))
+            for (_, n), (size, (messages, _, pieces)) in zip(BY_HAND, due, strict=True)
+        ],
+    }
+    assert_each_returns(run, "messages_and_bytes", calls, expected, mistakes=mistakes)
 
 
 @exercise("cost_model", aspect="equivalence")
@@ -46,9 +56,21 @@ def test_the_time_is_one_message_per_round(launch):
         for (algo, n), size in zip(BY_HAND, sizes, strict=True)
     ]
     run = launch(call_each, 1, shared={"function": "allreduce_time", "calls": calls}, process_group=False)
-    for call, size, (_, rounds, pieces), found in zip(calls, sizes, BY_HAND.values(), run["values"][0], strict=True):
-        expected = rounds * (alpha + beta * -(-size // pieces))
-        assert found == pytest.approx(expected, rel=1e-9), f"allreduce_time(**{call}) is {found}"
+    due = list(zip(sizes, BY_HAND.values(), strict=True))
+    expected = [rounds * (alpha + beta * -(-size // pieces)) for size, (_, rounds, pieces) in due]
+    mistakes = {
+        "the time of all messages one after another, where those of one round travel side by side": [
+            messages * (alpha + beta * -(-size // pieces)) for size, (messages, _, pieces) in due
+        ],
+        "chunks are rounded down, where the last ones are padded": [
+            rounds * (alpha + beta * (size // pieces)) for size, (_, rounds, pieces) in due
+        ],
+        "the root handles its messages at once, where it handles one at a time": [
+            (2 if algo == "root" else rounds) * (alpha + beta * -(-size // pieces))
+            for (algo, _), (size, (_, rounds, pieces)) in zip(BY_HAND, due, strict=True)
+        ],
+    }
+    assert_each_returns(run, "allreduce_time", calls, expected, mistakes=mistakes)
 
 
 @exercise("cost_model", aspect="property")
@@ -57,7 +79,16 @@ def test_the_time_is_one_message_per_round(launch):
 )
 def test_the_best_algorithm_depends_on_the_size(student, nbytes, best):
     """Few rounds win while latency counts, few bytes win when bandwidth does."""
-    assert student.best_algo(8, nbytes, alpha=ALPHA, beta=BETA) == best
+    assert_returns(student.best_algo, {"n": 8, "nbytes": nbytes, "alpha": ALPHA, "beta": BETA}, best)
+
+
+@exercise("cost_model", aspect="property")
+def test_among_equals_the_first_algorithm_is_best(student):
+    """On two ranks all_to_all and recursive_doubling are one and the same exchange; alone, all algorithms cost nothing."""
+    cost = {"nbytes": 100, "alpha": ALPHA, "beta": BETA}
+    why = "among equally fast algorithms the first in ALGORITHMS is due"
+    assert_returns(student.best_algo, {"n": 2, **cost}, "all_to_all", why=why)
+    assert_returns(student.best_algo, {"n": 1, **cost}, "root", why=why)
 
 
 @exercise("cost_model", aspect="property")
@@ -71,23 +102,31 @@ def test_the_best_algorithm_depends_on_the_size(student, nbytes, best):
 )
 def test_the_crossover_is_found_to_the_byte(student, algo_a, algo_b, expected):
     """The crossover is the first size at which the second algorithm is strictly faster, None if there is none."""
-    assert student.crossover_bytes(algo_a, algo_b, 8, alpha=ALPHA, beta=BETA) == expected
+    mistakes = {
+        "the size at which both take the same time, where the second must be strictly faster": 440_000,
+        "a multiple of n, as if only those sizes were asked about": 440_008,
+    }
+    arguments = {"algo_a": algo_a, "algo_b": algo_b, "n": 8, "alpha": ALPHA, "beta": BETA}
+    assert_returns(student.crossover_bytes, arguments, expected, mistakes=mistakes)
 
 
 @exercise("cost_model", aspect="robustness")
 def test_one_rank_alone_sends_nothing(student):
     """With one rank there is no message, and no time passes."""
-    assert_matches(student.messages_and_bytes("ring", 1, 100), (0, 0))
-    assert student.allreduce_time("recursive_doubling", 1, 100, alpha=ALPHA, beta=BETA) == 0
+    for algo in sorted({algo for algo, _ in BY_HAND}):
+        assert_returns(student.messages_and_bytes, {"algo": algo, "n": 1, "nbytes": 100}, (0, 0))
+        cost = {"alpha": ALPHA, "beta": BETA}
+        assert_returns(student.allreduce_time, {"algo": algo, "n": 1, "nbytes": 100, **cost}, 0.0)
 
 
 @exercise("cost_model", aspect="robustness")
 def test_impossible_arguments_are_refused(launch):
-    """An unknown algorithm, a world without ranks and a negative size raise ValueError."""
+    """An unknown algorithm, a world without ranks and a negative size raise ValueError; one rank and no byte are fine."""
     calls = [
         {"algo": "butterfly", "n": 4, "nbytes": 8},
         {"algo": "ring", "n": 0, "nbytes": 8},
         {"algo": "ring", "n": 4, "nbytes": -1},
+        {"algo": "ring", "n": 1, "nbytes": 0},
     ]
     run = launch(call_each, 1, shared={"function": "messages_and_bytes", "calls": calls}, process_group=False)
-    assert all(run["errors"][0]), f"Errors of the three calls: {run['errors'][0]}"
+    assert_each_raises(run, "messages_and_bytes", calls, ["ValueError"] * 3 + [""])

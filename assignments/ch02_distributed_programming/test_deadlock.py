@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from assignments.ch02_distributed_programming import programs
 from course_env.communication import Coll, Deadlock, IRecv, ISend, Recv, Send, Wait
 from course_env.rank_programs import call_each
-from grader.harness import assert_matches, exercise
+from grader.harness import assert_arguments_kept, assert_each_raises, assert_matches, exercise
 
 BOTH = (0, 1)
 CASES = {
@@ -103,11 +104,25 @@ def test_messages_do_not_overtake(student):
 @exercise("find_deadlock", aspect="robustness")
 def test_meaningless_operations_are_refused(launch):
     """A rank that does not exist, a Wait for no request, and a Coll without its caller raise ValueError."""
-    meaningless = [
-        [[Send(dst=2)], []],
-        [[ISend(dst=1), Wait(request=1)], [Recv(src=0)]],
-        [[Coll(name="barrier", ranks=(1,))], [Coll(name="barrier", ranks=(1,))]],
-    ]
-    calls = [{"programs": ranks} for ranks in meaningless]
+    meaningless = {
+        "a send to a rank that does not exist": [[Send(dst=2)], []],
+        "a Wait for itself": [[ISend(dst=1), Wait(request=1)], [Recv(src=0)]],
+        "a Wait for a blocking send": [[Send(dst=1), Wait(request=0)], [Recv(src=0)]],
+        "a Wait for a blocking receive": [[Send(dst=1)], [Recv(src=0), Wait(request=0)]],
+        "a Coll without its caller": [[Coll(name="barrier", ranks=(1,))], [Coll(name="barrier", ranks=(1,))]],
+    }
+    fine = [[ISend(dst=1), Wait(request=0)], [Recv(src=0)]]
+    calls = [{"programs": ranks} for ranks in (*meaningless.values(), fine)]
     run = launch(call_each, 1, shared={"function": "find_deadlock", "calls": calls}, process_group=False)
-    assert all(run["errors"][0]), f"Errors of the three calls: {run['errors'][0]}"
+    assert_each_raises(run, "find_deadlock", calls, ["ValueError"] * len(meaningless) + [""])
+
+
+@exercise("find_deadlock", aspect="robustness")
+def test_the_programs_are_not_changed(launch):
+    """The caller's lists hold the same operations afterwards: asked about them once more, the answer is the same."""
+    for case in ("tags cross", "both wait for the send at once", "a receive that nobody serves"):
+        ranks, blocked = CASES[case]
+        run = launch(programs.find_deadlock_twice, 1, shared={"programs": ranks}, process_group=False)
+        assert_arguments_kept(run, "programs")
+        assert_matches(run["first"], Deadlock(blocked=blocked))
+        assert_matches(run["second"], Deadlock(blocked=blocked), what="the answer to a second call with the same lists")

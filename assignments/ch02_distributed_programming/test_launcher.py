@@ -15,10 +15,11 @@ from assignments.ch02_distributed_programming.references_launcher import (
     assert_remote_error,
     assert_results,
     assert_timeout,
+    assert_timeout_names,
     secret_of,
     start,
 )
-from grader.harness import exercise
+from grader.harness import assert_matches, exercise
 
 
 @exercise("launch", aspect="equivalence")
@@ -40,6 +41,13 @@ def test_each_rank_knows_its_place(launch):
             for r in range(2)
         ],
     )
+
+
+@exercise("launch", aspect="equivalence")
+def test_the_backend_is_the_one_that_was_asked_for(launch):
+    """The default process group has the backend that was passed, here gloo for tensors on the CPU and nothing else."""
+    run = start(launch, "backend_in_use", 2, backend="cpu:gloo")
+    assert_results(run, lambda secrets: [[secret, "cpu:gloo"] for secret in secrets])
 
 
 @exercise("launch", aspect="equivalence")
@@ -68,6 +76,14 @@ def test_the_cause_is_reported_and_not_its_victims(launch):
 def test_a_hang_ends_with_the_timeout(launch):
     """A rank that never returns makes launch raise TimeoutError. Its process ends even though it ignores SIGTERM."""
     assert_timeout(start(launch, "hang_on_some", 2, 1, timeout=1.5), 2, 1)
+
+
+@exercise("launch", aspect="property")
+def test_all_ranks_have_one_deadline(launch):
+    """The timeout runs from the call on, and no rank gets time of its own because another one has returned."""
+    run = start(launch, "one_after_another", 2, timeout=2.0)  # after 1 and 3 seconds
+    assert_matches(run["error"], "TimeoutError", what="the exception's type, where rank 1 returns after the deadline,")
+    assert_timeout_names(run, {1})
 
 
 @exercise("launch", aspect="property")
@@ -105,5 +121,13 @@ def test_a_rank_that_ends_without_a_result_is_an_error(launch, how, code, reason
 @exercise("launch", aspect="robustness")
 def test_the_fork_server_works_too(launch):
     """With the start method "forkserver" the ranks begin in fresh processes, and everything else is the same."""
-    run = start(launch, "sum_of_secrets", 2, start_method="forkserver", timeout_s=60)
+    run = start(launch, "sum_of_secrets", 2, ctx="forkserver", timeout_s=60)
     assert_results(run, lambda secrets: [[r, 2, secrets[r], sum(secrets)] for r in range(2)])
+
+
+@exercise("launch", aspect="robustness")
+@pytest.mark.parametrize("world_size", [0, -1])
+def test_no_ranks_are_refused(launch, world_size):
+    """A launch of fewer than one rank raises ValueError."""
+    run = start(launch, "nothing", world_size)
+    assert_matches(run["error"], "ValueError", what=f"the exception's type, where launch got world_size={world_size},")

@@ -8,7 +8,7 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from course_env.rank_programs import call_each
 from course_env.topology import DistEnv
-from grader.harness import assert_matches, exercise
+from grader.harness import assert_each_returns, assert_matches, assert_returns, exercise
 
 # What scontrol show hostnames prints for each.
 NODELISTS = {
@@ -20,6 +20,7 @@ NODELISTS = {
     "node[8-11]": ["node8", "node9", "node10", "node11"],
     "node[08-11]": ["node08", "node09", "node10", "node11"],
     "a[1-2]b[3-4]": ["a1b3", "a1b4", "a2b3", "a2b4"],
+    "n[2,1-2],n1": ["n2", "n1", "n2", "n1"],
 }
 
 
@@ -49,7 +50,7 @@ def slurm_rank(rank, *, job=54321, nodes=(10, 17)):
 @pytest.mark.parametrize("nodelist", NODELISTS)
 def test_a_node_list_becomes_host_names(student, nodelist):
     """A compact node list expands to the host names that Slurm itself prints, in its order."""
-    assert_matches(student.expand_nodelist(nodelist), NODELISTS[nodelist])
+    assert_returns(student.expand_nodelist, {"s": nodelist}, NODELISTS[nodelist])
 
 
 @exercise("slurm_env", aspect="equivalence")
@@ -62,8 +63,8 @@ def test_drawn_ranges(launch):
         calls.append({"s": f"gpu[{first:0{width}d}-{last:0{width}d}]"})
         expected.append([f"gpu{number:0{width}d}" for number in range(first, last + 1)])
     run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
-    assert_matches(run["errors"], [""] * len(calls), what="the errors")
-    assert_matches(run["values"], expected, what="the host names")
+    mistakes = {"zeros on the left are lost": [[f"gpu{int(name[3:])}" for name in names] for names in expected]}
+    assert_each_returns(run, "expand_nodelist", calls, expected, mistakes=mistakes)
 
 
 @exercise("slurm_env", aspect="equivalence")
@@ -116,8 +117,8 @@ def test_malformed_node_lists_are_refused(launch):
     calls = [{"s": nodelist} for nodelist in malformed]
     run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
-        assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
-        assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"
+        assert error, f"expand_nodelist({nodelist!r}) returned {value}, and should raise ValueError."
+        assert nodelist in error, f"The error must quote the list {nodelist!r}, and it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -128,7 +129,18 @@ def test_what_is_no_whole_number_is_refused(launch, text):
     run = launch(programs.dist_envs, 1, shared={"environments": [environment]}, process_group=False)
     (error,), (value,) = run["errors"][0], run["values"][0]
     assert error, f"SLURM_NTASKS={text!r} was read as {value} instead of raising ValueError"
-    assert "SLURM_NTASKS" in error, f"The error must name SLURM_NTASKS, but it is: {error}"
+    assert "SLURM_NTASKS" in error, f"The error must name SLURM_NTASKS, and it is: {error}"
+
+
+@exercise("slurm_env", aspect="robustness")
+@pytest.mark.parametrize("missing", ["SLURM_LOCALID", "SLURM_JOB_ID"])
+def test_a_missing_variable_is_named(launch, missing):
+    """Nothing stands in for a variable that `env` lacks, not even this process's own environment; the error names it."""
+    environment = {name: text for name, text in slurm_rank(2).items() if name != missing}
+    run = launch(programs.dist_envs, 1, shared={"environments": [environment]}, process_group=False)
+    (error,), (value,) = run["errors"][0], run["values"][0]
+    assert error, f"Without {missing} the answer was {value}, and ValueError is due."
+    assert missing in error, f"The error must name {missing}, and it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -137,4 +149,4 @@ def test_an_environment_without_a_launcher_is_refused(launch):
     run = launch(programs.dist_envs, 1, shared={"environments": [{"HOME": "/home/ada"}]}, process_group=False)
     (error,) = run["errors"][0]
     for name in (r"(?<!_)RANK", "SLURM_PROCID"):
-        assert re.search(name, error), f"The error must name RANK and SLURM_PROCID, but it is: {error}"
+        assert re.search(name, error), f"The error must name RANK and SLURM_PROCID, and it is: {error}"

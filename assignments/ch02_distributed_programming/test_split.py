@@ -3,7 +3,12 @@
 import pytest
 
 from assignments.ch02_distributed_programming import programs
-from assignments.ch02_distributed_programming.references_split import as_seen_by, assert_made_together, new_groups
+from assignments.ch02_distributed_programming.references_split import (
+    as_seen_by,
+    assert_made_together,
+    assert_parts,
+    new_groups,
+)
 from grader.harness import PerRank, assert_matches, exercise
 
 
@@ -25,14 +30,14 @@ def split(launch, colors, keys):
 def test_ranks_of_one_color_are_together(launch, colors):
     """Ranks with the same color form a group, in the order of their ranks if all keys are equal."""
     keys = [0] * len(colors)
-    assert_matches(split(launch, colors, keys), everybodys_part(colors, keys))
+    assert_parts(split(launch, colors, keys), everybodys_part(colors, keys))
 
 
 @exercise("split_by_color", aspect="equivalence")
 def test_the_key_orders_the_group(launch):
     """The rank with the smallest key becomes group rank 0."""
     colors, keys = [0, 1, 0, 0], [30, 5, 10, 20]
-    assert_matches(split(launch, colors, keys), everybodys_part(colors, keys))
+    assert_parts(split(launch, colors, keys), everybodys_part(colors, keys))
 
 
 @exercise("split_by_color", aspect="property")
@@ -53,7 +58,7 @@ def test_overlapping_groups_live_side_by_side(launch):
 def test_color_minus_one_joins_nothing(launch):
     """A rank with color -1 gets None and does not hold up the others."""
     colors, keys = [0, -1, 0], [0, 0, 0]
-    assert_matches(split(launch, colors, keys), everybodys_part(colors, keys))
+    assert_parts(split(launch, colors, keys), everybodys_part(colors, keys))
 
 
 @exercise("split_by_color", aspect="robustness")
@@ -62,4 +67,14 @@ def test_a_sub_group_can_be_split(launch):
     given = {"color": [0, 0, 1, 0], "key": [0, 2, 0, 1]}
     run = launch(programs.split_members, 4, per_rank=given, shared={"members": [1, 2, 3]})
     expected = [None, as_seen_by([3, 1], 1), as_seen_by([2], 2), as_seen_by([3, 1], 3)]
-    assert_matches(run["part"], PerRank(expected))
+    assert_parts(run["part"], PerRank(expected))
+
+
+@exercise("split_by_color", aspect="robustness")
+@pytest.mark.parametrize("color", [0, 3])
+def test_who_joins_nothing_may_pass_anything(launch, color):
+    """With color -1 the group does not matter: a rank outside passes what `dist.new_group` gave it, and any key."""
+    given = {"color": [-1, color, color, color], "key": [-7, 2, 1, 0]}
+    run = launch(programs.split_members_as_they_are, 4, per_rank=given, shared={"members": [1, 2, 3]})
+    expected = [None, *(as_seen_by([3, 2, 1], rank) for rank in (1, 2, 3))]
+    assert_parts(run["part"], PerRank(expected))

@@ -10,7 +10,7 @@ def partition_layers(costs: Sequence[int], stages: int) -> list[int]:
     stages: each gets at least one layer, and layers stay in order
 
     Among equally good answers it is the one with the fewest layers in the first stage, then in the second, and so on.
-    Sixty layers on sixteen stages take well under a second.
+    Sixty layers on sixteen stages take well under a second. costs stays as it was.
 
     Raises: ValueError for stages < 1, and for more stages than layers.
     Source: Narayanan et al. 2019, PipeDream: Generalized Pipeline Parallelism for DNN Training, doi:10.1145/3341301.3359646, section 3.1

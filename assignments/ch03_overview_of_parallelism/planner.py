@@ -18,8 +18,11 @@ def plan_layouts(
 ) -> list[Layout]:
     """Return every layout that can run, the fastest first.
 
-    memory, seconds: what the fullest accelerator holds under a layout, and how long a step takes; asked for possible
-        layouts only, and each only once
+    n_gpus, gpus_per_node: accelerators in all, and in each node; global_batch: sequences of a step
+    mem_bytes: what one accelerator has, at least 1
+    memory: what the fullest accelerator holds under a layout; asked for possible layouts only, for each once
+    seconds: how long a step takes, as a trial run would show; asked only for layouts that can run, for each once. For one that
+        does not fit it raises.
 
     A layout is possible if
     * tp * pp * dp = n_gpus,

@@ -4,34 +4,28 @@ from functools import partial
 
 import torch.distributed as dist
 
-from course_env.rank_programs import attempt, share_memory
+from course_env.rank_programs import attempt
 
 
-def shard(student, *, x, dim, rank, world, mode, by_columns):
-    """Cut this rank's piece out of x; also whether it shares x's memory, and whether it is contiguous.
+def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs, strict=False):
+    """Plan with costs from a table of (layout, bytes, seconds); note which other layouts were asked about, and which twice.
 
-    by_columns: let x, a matrix, lie in memory column by column
+    seconds of a layout that does not fit raises, as running it would.
+    strict: from the first question about another layout, or the second about one, nothing fits and the slowest is the fastest
     """
-    if by_columns:
-        x = x.t().contiguous().t()
-    piece = student.shard(x, dim, rank, world, mode)
-    observed = {"shares_memory": share_memory([piece], [x]), "contiguous": piece.is_contiguous()}
-    return {"piece": piece, "x": x, "observed": observed}
-
-
-def unshard(student, *, pieces, dim):
-    """Put pieces together again."""
-    return {"whole": student.unshard(pieces, dim)}
-
-
-def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs):
-    """Plan with costs from a table of (layout, bytes, seconds); count questions about other layouts, and repeated ones."""
     table = {layout: (num_bytes, seconds) for layout, num_bytes, seconds in costs}
     asked = {"memory": [], "seconds": []}
 
     def ask(what, layout):
         asked[what].append(layout)
-        return table.get(layout, (0, 0.0))[what == "seconds"]
+        num_bytes, seconds = table.get(layout, (0, 0.0))
+        if strict and not all(len(one) == len(set(one)) and set(one) <= set(table) for one in asked.values()):
+            num_bytes, seconds = mem_bytes + 1, -seconds
+        elif what == "seconds" and num_bytes > mem_bytes:
+            raise RuntimeError(
+                f"seconds was asked about a layout that takes {num_bytes} of {mem_bytes} bytes: {layout}"
+            )
+        return {"memory": num_bytes, "seconds": seconds}[what]
 
     plans = student.plan_layouts(
         cfg,
@@ -42,9 +36,16 @@ def plan(student, *, cfg, n_gpus, gpus_per_node, mem_bytes, global_batch, costs)
         memory=lambda layout: ask("memory", layout),
         seconds=lambda layout: ask("seconds", layout),
     )
-    unknown = sum(layout not in table for layouts in asked.values() for layout in layouts)
-    twice = sum(len(layouts) - len(set(layouts)) for layouts in asked.values())
-    return {"plans": list(plans), "observed": {"unknown": unknown, "twice": twice}}
+    observed = {
+        "unknown": [layout for layouts in asked.values() for layout in layouts if layout not in table],
+        "twice": {what: len(layouts) - len(set(layouts)) for what, layouts in asked.items()},
+    }
+    return {"plans": plans, "observed": observed}
+
+
+def partition(student, *, costs, stages):
+    """Split layers into stages; return the costs as well, as they are after the call."""
+    return {"counts": student.partition_layers(costs, stages), "costs": costs}
 
 
 def average(student, *, x):
@@ -56,9 +57,10 @@ def average(student, *, x):
 
 
 def refused_plans(student, *, cfg, calls):
-    """Plan with each dict of sizes; return the ValueErrors."""
+    """Plan with each dict of sizes; return the plans and the ValueErrors, as `call_each` does."""
 
     def plan_with(sizes):
         return student.plan_layouts(cfg, mem_bytes=1, memory=lambda _: 0, seconds=lambda _: 0.0, **sizes)
 
-    return {"errors": [attempt(partial(plan_with, sizes))[1] for sizes in calls]}
+    ends = [attempt(partial(plan_with, sizes)) for sizes in calls]
+    return {"values": [value for value, _ in ends], "errors": [error for _, error in ends]}

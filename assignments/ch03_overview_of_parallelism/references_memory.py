@@ -1,61 +1,53 @@
-"""Baselines and assertions that the public and the hidden tests of memory.py share."""
-
-from dataclasses import replace
-
-import torch
+"""Assertions that the public and the hidden tests of memory.py share."""
 
 from course_env.layout import MemReport
 from course_env.rank_programs import call_each
-from course_env.tiny_gpt import TinyGPT
+from grader.harness.mistake import Mistake
 
-# A linear layer splits its rows (outputs) and with them its bias, or its columns (inputs); the vocabulary is split by rows.
-SPLIT = (
-    *("token_embedding.weight", "head.weight", "qkv.weight", "qkv.bias", "up.weight", "up.bias"),
-    *("output.weight", "down.weight"),
-)
-
-
-def is_on(name, cfg, layout, stage):
-    """Whether a stage holds the parameter of this name."""
-    first = stage == 0
-    last = stage + 1 == layout.pp
-    if name.startswith("blocks."):
-        return int(name.split(".")[1]) // (cfg.n_layer // layout.pp) == stage
-    is_tied_head = name == "token_embedding.weight" and cfg.tie_embeddings
-    return first if name.endswith("embedding.weight") and not (is_tied_head and last) else last
-
-
-def parameters_of(cfg, layout, stage):
-    """Return how many parameters one rank of a stage holds of a model that is really made, cut and split."""
-    padded = -(-cfg.vocab_size // layout.tp) * layout.tp
-    with torch.device("meta"):
-        model = TinyGPT(replace(cfg, vocab_size=padded))
-    named = [(name, p) for name, p in model.named_parameters() if is_on(name, cfg, layout, stage)]
-    return sum(p.numel() // (layout.tp if name.endswith(SPLIT) else 1) for name, p in named)
-
-
-def due(cfg, layout, stage, per_layer):
-    """Return the report due, if a layer keeps `per_layer` bytes of activations of a micro-batch."""
-    n = parameters_of(cfg, layout, stage)
-    piece = -(-n // layout.dp)
-    in_flight = layout.n_micro
-    if layout.schedule != "gpipe":
-        in_flight = min(in_flight, layout.pp - stage)
-    return MemReport(
-        parameters=2 * (piece if layout.zero == 3 else n),
-        gradients=2 * (piece if layout.zero >= 2 else n),
-        optimizer=12 * (piece if layout.zero >= 1 else n),
-        activations=per_layer * in_flight * cfg.n_layer // layout.pp,
-    )
+PARTS = ("parameters", "gradients", "optimizer", "activations")
 
 
 def assert_reports(launch, cases):
-    """Each part of each report is what it should be."""
-    calls = [{"cfg": cfg, "layout": layout, "stage": stage} for cfg, layout, stage, _ in cases]
+    """Each part of each report is what it should be.
+
+    A case is a config, a layout, a stage, the MemReport due, and by part what mistakes would give, each with its words.
+    """
+    calls = [{"cfg": cfg, "layout": layout, "stage": stage} for cfg, layout, stage, *_ in cases]
     run = launch(call_each, 1, shared={"function": "memory_per_gpu", "calls": calls}, process_group=False)
-    for case, found in zip(cases, run["values"][0], strict=True):
-        told = f"memory_per_gpu(..., {case[1]}, stage={case[2]})"
-        assert isinstance(found, MemReport), f"{told} is no MemReport: {found}"
-        for part in ("parameters", "gradients", "optimizer", "activations"):
-            wrong, right = getattr(found, part), getattr(due(*case), part)
-            assert wrong == right, f"{told}: {part} take {wrong:,} bytes, and {right:,} are due"
+    for (_, layout, stage, due, *signs), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
+        kind, problem = _wrong_with(found, error, due, signs[0] if signs else {})
+        if problem:
+            raise AssertionError(f"{kind}\nmemory_per_gpu(..., {layout_text(layout)}, stage={stage}){problem}")
+
+
+def _wrong_with(found, error, due, signs):
+    """Return the kind of mistake of a report and what is wrong with it, or twice ""."""
+    if error:
+        return Mistake.EXCEPTION, f" raised {error}, where an answer is due"
+    if not isinstance(found, MemReport):
+        return Mistake.TYPE, f" returned {found!r}, where a MemReport is due"
+    for part in PARTS:
+        wrong, right = getattr(found, part), getattr(due, part)
+        if not isinstance(wrong, int):
+            return Mistake.TYPE, f": {part} are {wrong!r}, where a whole number of bytes is due"
+        if wrong != right:
+            words = signs.get((part, wrong)) or _factor(wrong, right)
+            return Mistake.VALUES, f": {part} take {wrong:,} bytes, and {right:,} are due{words and ': ' + words}"
+    return "", ""
+
+
+def layout_text(layout):
+    """Return a layout as one writes it, without what is as it always is."""
+    parts = ("tp", "pp", "dp", "zero", "micro_batch", "n_micro", "schedule", "sp", "recompute")
+    usual = (1, 1, 1, 0, 1, 1, "1f1b", False, "none")
+    given = [(part, getattr(layout, part)) for part in parts]
+    return f"Layout({', '.join(f'{part}={value!r}' for (part, value), one in zip(given, usual, strict=True) if value != one)})"
+
+
+def _factor(wrong, right):
+    if wrong and right and wrong != right:
+        if wrong % right == 0:
+            return f"{wrong // right} times too much"
+        if right % wrong == 0:
+            return f"a factor of {right // wrong} is missing"
+    return ""

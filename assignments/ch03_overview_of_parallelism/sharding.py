@@ -25,8 +25,11 @@ def shard_sizes(n: int, world: int, mode: Mode = "chunk") -> list[int]:
 def shard(x: Tensor, dim: int, rank: int, world: int, mode: Mode = "chunk") -> Tensor:
     """Return rank `rank`'s piece of x along dimension `dim`, of `shard_sizes(x.shape[dim], world, mode)[rank]` entries.
 
-    Shapes: x of any number of dimensions but none; dim may be negative. The piece is contiguous and shares no memory with x,
-        which can then be freed. A rank that gets no entries gets an empty tensor, all other dimensions as in x.
+    Shapes: x of any number of dimensions but none, and of any strides; dim may be negative. A rank that gets no entries gets an
+        empty tensor, all other dimensions as in x.
+
+    The piece has x's dtype, is contiguous, and is a plain tensor without a graph, even if x is an `nn.Parameter`. It shares no
+    memory with x, and nothing leads from it to x: who drops x frees it. x stays as it was.
 
     Raises: ValueError for a rank outside 0 to world - 1, and what `shard_sizes` raises.
     """
@@ -35,6 +38,9 @@ def shard(x: Tensor, dim: int, rank: int, world: int, mode: Mode = "chunk") -> T
 
 
 def unshard(shards: Sequence[Tensor], dim: int) -> Tensor:
-    """Return the tensor whose pieces along `dim` are `shards`, in rank order; it shares no memory with them."""
+    """Return the tensor whose pieces along `dim` are `shards`, in rank order.
+
+    Some pieces may be empty, and there may be a single one. The result shares no memory with any piece, and they stay as they were.
+    """
     # TODO(shard): write this part, and delete the line below.
     raise NotImplementedError("TODO(shard)")

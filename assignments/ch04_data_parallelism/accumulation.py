@@ -27,7 +27,8 @@ def accumulate_step(
 
     The graph of a micro-batch is freed before the next one's forward: memory does not grow with their number.
 
-    Shapes: a micro-batch is (x, y) with equally many rows. The result is a tensor of no dimension, without a graph.
+    Shapes: a micro-batch is (x, y) with equally many rows. The list and its tensors stay as they were. The result is a
+        tensor of no dimension, without a graph.
     Communicates: what one backward outside no_sync() does, not more.
     Raises: ValueError if there are no micro-batches.
     Source: Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training, arXiv:2006.15704, section 3.2.4

@@ -38,6 +38,7 @@ class BucketedDDP(nn.Module):
     before any other parameter's gradient is. The last bucket's may also be issued in finish_grad_sync, and so may
     those that wait for a parameter which this rank did not use. Nothing is waited for before finish_grad_sync.
 
+    Memory: nothing of a step is kept after the next one; memory does not grow with the number of steps.
     Communicates: __init__ as NaiveDDP. Per step one asynchronous all-reduce for each bucket, of its gradients and
         nothing else, over the buckets of all trainable parameters, used or not. To agree on which were used, at
         most one more all-reduce per step, in finish_grad_sync after all buckets', of at most 8 bytes per parameter.
@@ -69,9 +70,10 @@ class BucketedDDP(nn.Module):
     def finish_grad_sync(self) -> None:
         """Issue what has not been issued, wait for all of it, and leave in every `.grad` the average over the ranks.
 
-        Every rank calls this once per step, after at most one backward pass outside no_sync(). What is averaged is `.grad`
-        as it is when its bucket is issued, None counting as zeros: also of a parameter that only a pass inside no_sync()
-        has used, and also if there was no pass outside at all.
+        Every rank calls this once per step, after at most one backward pass outside no_sync(), the last of the step. What
+        is averaged is `.grad` as it is when its bucket is issued, None counting as zeros: also of a parameter that only a
+        pass inside no_sync() has used, and also if there was no pass outside, or no pass at all. Steps of all these kinds
+        may follow one another.
         """
         # TODO(bucketed_ddp): write this part, and delete the line below.
         raise NotImplementedError("TODO(bucketed_ddp)")

@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from course_env.meters import LiveActivations
-from course_env.rank_programs import attempt, make_group, stands_aside
+from course_env.rank_programs import WriteWatch, attempt, make_group, stands_aside, tensors_in
 from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
 
 
@@ -30,14 +30,26 @@ def accumulate(student, *, model, values, steps, factors, members=None, with_sta
         for parameter in ddp.parameters():
             parameter.grad = torch.ones_like(parameter)
     micro_batches = [[tuple(one) for one in step] for step in steps]
+    listed, watch = [list(step) for step in micro_batches], WriteWatch(tensors_in(steps))
     with LiveActivations(module) as live:
         losses = [student.accumulate_step(ddp, step, loss_of, optimizer) for step in micro_batches]
     has_graph = any(getattr(loss, "requires_grad", False) for loss in losses)
     return {
-        "losses": [torch.as_tensor(loss).detach().double() for loss in losses],
+        "losses": [loss.detach().double() if isinstance(loss, torch.Tensor) else loss for loss in losses],
         "at_end": tensors_of(module),
-        "observed": {"calls": calls, "peak_passes": live.peak_passes, "has_graph": has_graph},
+        "observed": {
+            "calls": calls,
+            "peak_passes": live.peak_passes,
+            "has_graph": has_graph,
+            "written": watch.written(),
+            "lists_changed": [_ids(step) for step in micro_batches] != [_ids(step) for step in listed],
+        },
     }
+
+
+def _ids(step):
+    """Return which tensors a list of micro-batches holds."""
+    return [id(tensor) for tensor in tensors_in(step)]
 
 
 def _marked_ddp(module, group, factors, note):
@@ -78,11 +90,12 @@ def one_pass(student, *, model, values, steps, members=None):
     load_tensors(module, values)
     ddp = DistributedDataParallel(module, process_group=make_group(members), broadcast_buffers=False)
     optimizer = torch.optim.SGD(ddp.parameters(), lr=LR, momentum=MOMENTUM)
+    watch = WriteWatch(tensors_in(steps))  # `accumulate` has one, which holds a copy of all of them
     for step in steps:
         for x, y in step:
             loss_of(ddp(x), y).backward()
         optimizer.step()
-    return {"done": True}
+    return {"done": not any(watch.written())}
 
 
 def accumulate_nothing(student, *, model, values):

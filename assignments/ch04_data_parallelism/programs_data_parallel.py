@@ -4,7 +4,9 @@ import threading
 from functools import partial
 from itertools import combinations
 
-from course_env.rank_programs import attempt, share_memory
+import torch
+
+from course_env.rank_programs import WriteWatch, attempt, share_memory
 from course_env.toy_models import build_model, gradients_of, load_tensors, loss_of, tensors_of
 
 MEETING_S = 1.0
@@ -32,28 +34,45 @@ def data_parallel_step(student, *, model, values, x, y, n_replicas, loss_inside,
             ) from None
 
     module.register_forward_pre_hook(look)
+    watch = WriteWatch([x, y])
     loss, gathered = student.data_parallel_step(module, x, y, loss_of, n_replicas, loss_inside=loss_inside)
+    written = watch.written()
     return {
         "loss": loss.detach(),
         "gathered": gathered,
         "grads": gradients_of(module),
         "tensors": tensors_of(module),
         "shard_rows": sorted((rows for _, rows in seen), reverse=True),
-        "observed": {"shares_memory": _any_share_memory([module, *(replica for replica, _ in seen)])},
+        "observed": {
+            "replicas_share_memory": _any_share_memory([module, *(replica for replica, _ in seen)]),
+            "written": written,
+        },
     }
 
 
-def failing_data_parallel_step(student, *, model, x, y, n_replicas, bad_rows):
-    """Do one step in which the replica with `bad_rows` rows raises; return the error that reaches the caller."""
-    module = build_model(model)
+def failing_data_parallel_step(student, *, model, values, x, y, n_replicas, bad_rows, good_replicas):
+    """Do one step in which the replicas that get these rows of x raise, the last of them first; then a good step.
+
+    Return the error that reaches the caller, and the loss of the step with `good_replicas` in which none raises.
+    """
+    module, planted = build_model(model), [x[row].clone() for row in bad_rows]
+    load_tensors(module, values)
+    raised = [threading.Event() for _ in planted]
 
     def fail(_, args):
-        if len(args[0]) == bad_rows:
-            raise ZeroDivisionError("planted in one replica")
+        for number, row in enumerate(planted):
+            if any(torch.equal(row, one) for one in args[0]):
+                if number + 1 < len(planted):
+                    raised[number + 1].wait(MEETING_S)
+                raised[number].set()
+                raise ZeroDivisionError(f"planted in the replica that got row {bad_rows[number]}")
 
-    module.register_forward_pre_hook(fail)
+    hook = module.register_forward_pre_hook(fail)
     step = partial(student.data_parallel_step, module, x, y, loss_of, n_replicas)
-    return {"error": attempt(step, (ZeroDivisionError, ValueError))[1]}
+    error = attempt(step, (ZeroDivisionError, ValueError))[1]
+    hook.remove()
+    loss, _ = student.data_parallel_step(module, x, y, loss_of, good_replicas)
+    return {"error": error, "loss": loss.detach()}
 
 
 def _any_share_memory(modules):

@@ -13,7 +13,7 @@ from course_env.toy_models import LR, MOMENTUM, build_model, gradients_of, load_
 REFUSED = {DistributedDataParallel: "a DDP of your own"}
 
 # What a rank outside the group reports: it never uses the student's class.
-NOT_A_MEMBER = {"at_start": None, "grads": None, "at_end": None, "same_parameters": None}
+NOT_A_MEMBER = {"at_start": None, "in_place": None, "grads": None, "at_end": None, "same_parameters": None}
 
 # Marks in the record of an overlap test: the gradient of trainable parameter i is ready (its number is i), and these.
 FIRST_EVENT = 1000
@@ -27,9 +27,13 @@ def train(student, *, model, values, steps, members=None, bucket_cap_bytes=None,
     "inside", run inside no_sync() of a DDP that has one. `grads` are those after each step's finish_grad_sync(), None
     where there is none.
     """
-    ddp, module, same_parameters = _wrapped(student, model, values, members=members, bucket_cap_bytes=bucket_cap_bytes)
-    if ddp is None:
+    group = make_group(members)
+    if stands_aside(group):
         return NOT_A_MEMBER
+    module = _built(model, values)
+    aliases = _aliases(module)
+    ddp, same_parameters = _wrapped(student, module, group, bucket_cap_bytes)
+    in_place = {name: alias.clone() for name, alias in aliases.items()}
     optimizer = torch.optim.SGD(ddp.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=weight_decay)
     at_start, grads = tensors_of(module), []
     for passes in steps:
@@ -38,38 +42,64 @@ def train(student, *, model, values, steps, members=None, bucket_cap_bytes=None,
         ddp.finish_grad_sync()
         grads.append(gradients_of(module))
         optimizer.step()
-    return {"at_start": at_start, "grads": grads, "at_end": tensors_of(module), "same_parameters": same_parameters}
+    return {
+        "at_start": at_start,
+        "in_place": in_place,
+        "grads": grads,
+        "at_end": tensors_of(module),
+        "same_parameters": same_parameters,
+    }
 
 
-def record_overlap(student, *, model, values, passes, bucket_cap_bytes, members=None):
-    """Do one step, and leave a mark in the record wherever a gradient has become ready.
-
-    A mark is an all-reduce in a group of this rank alone, of as many elements as its number says, plus one.
-    """
-    own_groups = [dist.new_group([rank]) for rank in range(dist.get_world_size())]
-    own_group = own_groups[dist.get_rank()]
-    ddp, module, _ = _wrapped(
-        student, model, values, members=members, bucket_cap_bytes=bucket_cap_bytes, mark_in=own_group
-    )
-    if ddp is None:
-        return NOT_A_MEMBER
-    _backward_all(ddp, passes)
-    _mark(own_group, PASS_ENDED)
-    ddp.finish_grad_sync()
-    _mark(own_group, FINISHED)
+def train_long(student, *, model, values, one, num_steps, bucket_cap_bytes):
+    """Take `num_steps` steps without an optimizer, each on the batch `one`; return the gradients of the last."""
+    module = _built(model, values)
+    ddp, _ = _wrapped(student, module, None, bucket_cap_bytes)
+    for _ in range(num_steps):
+        module.zero_grad()
+        _backward_all(ddp, [one])
+        ddp.finish_grad_sync()
     return {"grads": gradients_of(module)}
 
 
-def leave_no_sync(student, *, model, values, passes, bucket_cap_bytes):
+def train_long_alone(student, *, model, values, one, num_steps):
+    """Do what `train_long` does, without the student's file and without communication: for what that takes of memory."""
+    del student
+    module = _built(model, values)
+    for _ in range(num_steps):
+        module.zero_grad()
+        loss_of(module(one["x"]), one["y"]).backward()
+    return {"done": True}
+
+
+def record_overlap(student, *, model, values, passes, bucket_cap_bytes, marks, members=None):
+    """Do one step, and leave a mark in the record wherever a gradient has become ready.
+
+    A mark is a message to the next rank of the group, of as many elements as its number says, plus one. `marks` are the
+    numbers of all that this rank gets.
+    """
+    group = make_group(members)
+    if stands_aside(group):
+        return NOT_A_MEMBER
+    module, marker = _built(model, values), _Marker(members, marks)
+    marker.watch(module)
+    ddp, _ = _wrapped(student, module, group, bucket_cap_bytes)
+    _backward_all(ddp, passes)
+    marker.mark(PASS_ENDED)
+    ddp.finish_grad_sync()
+    marker.mark(FINISHED)
+    marker.finish()
+    return {"grads": gradients_of(module)}
+
+
+def leave_no_sync(student, *, model, values, passes, bucket_cap_bytes, marks):
     """Leave no_sync() by an exception, then nest it, with a pass between the two ends; then do a pass outside.
 
     Leaves marks as `record_overlap` does; `grads` are what the last pass and finish_grad_sync() leave.
     """
-    own_groups = [dist.new_group([rank]) for rank in range(dist.get_world_size())]
-    own_group = own_groups[dist.get_rank()]
-    ddp, module, _ = _wrapped(
-        student, model, values, members=None, bucket_cap_bytes=bucket_cap_bytes, mark_in=own_group
-    )
+    module, marker = _built(model, values), _Marker(None, marks)
+    marker.watch(module)
+    ddp, _ = _wrapped(student, module, None, bucket_cap_bytes)
     with contextlib.suppress(ZeroDivisionError), ddp.no_sync():
         raise ZeroDivisionError
     with ddp.no_sync():
@@ -77,8 +107,9 @@ def leave_no_sync(student, *, model, values, passes, bucket_cap_bytes):
             pass
         _backward_all(ddp, passes[:1])
     _backward_all(ddp, passes[1:])
-    _mark(own_group, PASS_ENDED)
+    marker.mark(PASS_ENDED)
     ddp.finish_grad_sync()
+    marker.finish()
     return {"grads": gradients_of(module)}
 
 
@@ -87,23 +118,56 @@ def bad_cap(student, *, caps):
     return {"errors": [attempt(partial(student.BucketedDDP, build_model("mlp"), cap))[1] for cap in caps]}
 
 
-def _wrapped(student, model, values, *, members, bucket_cap_bytes, mark_in=None):
-    """Return the student's DDP of a model with these values, the model, and whether it kept the model's parameters."""
-    group = make_group(members)
-    if stands_aside(group):
-        return None, None, None
+class _Marker:
+    """Sends marks to the next rank of the group, and gets those of the one before it.
+
+    A mark that was not sent, or that somebody else sent, leaves a rank waiting or a message over.
+    """
+
+    def __init__(self, members, marks):
+        ranks = list(range(dist.get_world_size())) if members is None else members
+        place = ranks.index(dist.get_rank())
+        self.next_rank, before = ranks[(place + 1) % len(ranks)], ranks[place - 1]
+        # One tag for each mark: its sender's order is the record's business, and not the receiver's.
+        self.works = [dist.irecv(torch.empty(number + 1), before, tag=number) for number in marks]
+
+    def watch(self, module):
+        """Mark every gradient when it is ready. Call it before the student's hooks are there, which act upon it."""
+        for number, parameter in enumerate(p for p in module.parameters() if p.requires_grad):
+            parameter.register_post_accumulate_grad_hook(lambda _, number=number: self.mark(number))
+
+    def mark(self, number):
+        """Send a mark."""
+        self.works.append(dist.isend(torch.zeros(number + 1), self.next_rank, tag=number))
+
+    def finish(self):
+        """Wait until all marks are sent and received."""
+        for work in self.works:
+            work.wait()
+
+
+def _built(model, values):
+    """Return a new model with these values."""
     module = build_model(model)
     load_tensors(module, values)
+    return module
+
+
+def _aliases(module):
+    """Return for every parameter and buffer a tensor that shares its memory, as a view or an optimizer would."""
+    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: tensor.detach() for name, tensor in named.items()}
+
+
+def _wrapped(student, module, group, bucket_cap_bytes):
+    """Return the student's DDP of a module, and whether it kept the module and its parameters."""
     parameters = list(module.parameters())
-    if mark_in is not None:  # before the student's hooks, so that a gradient is marked before it is acted upon
-        for number, parameter in enumerate(p for p in parameters if p.requires_grad):
-            parameter.register_post_accumulate_grad_hook(lambda _, number=number: _mark(mark_in, number))
     if bucket_cap_bytes is None:
         ddp = student.NaiveDDP(module, group)
     else:
         ddp = student.BucketedDDP(module, bucket_cap_bytes, group)
     kept = {id(parameter) for parameter in ddp.parameters()} == {id(parameter) for parameter in parameters}
-    return ddp, module, kept and ddp.module is module
+    return ddp, kept and ddp.module is module
 
 
 def _backward_all(ddp, passes):
@@ -111,7 +175,3 @@ def _backward_all(ddp, passes):
     for number, one in enumerate(passes, 1):
         with no_sync() if number < len(passes) or "inside" in one else contextlib.nullcontext():
             loss_of(ddp(one["x"], **one.get("options", {})), one["y"]).backward()
-
-
-def _mark(group, number):
-    dist.all_reduce(torch.zeros(number + 1), group=group)

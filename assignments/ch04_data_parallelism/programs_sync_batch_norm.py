@@ -72,7 +72,9 @@ def fresh_sync_batch_norm(student, *, num_features):
     return {"state": dict(norm.state_dict()), "loaded": dict(other.state_dict()), "trainable": trainable}
 
 
-def failing_sync_batch_norm(student, *, num_features, x):
-    """Return the ValueError that a SyncBatchNorm1d raises on x, and its buffers afterwards."""
-    norm = student.SyncBatchNorm1d(num_features).to(x.dtype)
-    return {"error": attempt(partial(norm, x))[1], "buffers": dict(norm.named_buffers())}
+def failing_sync_batch_norm(student, *, num_features, x, good=None, training=True):
+    """Return the ValueError that a SyncBatchNorm1d raises on x, its buffers afterwards, and what it then gives for `good`."""
+    norm = student.SyncBatchNorm1d(num_features).to(x.dtype).train(training)
+    error = attempt(partial(norm, x))[1]
+    buffers = {name: buffer.clone() for name, buffer in norm.named_buffers()}
+    return {"error": error, "buffers": buffers, "y": None if good is None else norm.eval()(good).detach()}

@@ -7,8 +7,13 @@ from course_env.rank_programs import WriteWatch, group_among
 from course_env.toy_models import build_model, gradients_of, load_tensors
 
 
-def token_loss(student, *, logits, targets, groups=None, options=None, with_grad=True):
-    """Call dp_token_loss in this rank's group and go backward; a barrier stands between the two in the record."""
+def token_loss(student, *, logits, targets, groups=None, options=None, with_grad=True, transposed=False):
+    """Call dp_token_loss in this rank's group and go backward; a barrier stands between the two in the record.
+
+    transposed: hold logits as (s, b, V) and targets as (s, b) in memory, as a model that works on sequences first does
+    """
+    if transposed:
+        logits, targets = (tensor.transpose(0, 1).contiguous().transpose(0, 1) for tensor in (logits, targets))
     watch = WriteWatch([logits, targets])
     leaf = logits.requires_grad_(with_grad)
     loss = student.dp_token_loss(leaf, targets, group_among(groups), **(options or {}))

@@ -44,14 +44,15 @@ def steps_for(world_size, model, num_steps=3, rows=2):
 
 
 def one_process(model, values, steps, weight_decay=0.0):
-    """Train one module on the batches of all ranks together; return what a rank of `programs_ddp.train` should return.
+    """Train one module on the batches of all ranks together; return what every rank of `programs_ddp.train` should return.
 
     steps: for each rank its steps, of one pass each and equally many rows.
     """
     together = [
         [{name: torch.cat([one[0][name] for one in step]) for name in ("x", "y")}] for step in zip(*steps, strict=True)
     ]
-    return replicas(model, values, [together], weight_decay)[0]
+    own_grads = replicas(model, values, steps, weight_decay)[0]["own_grads"]
+    return replicas(model, values, [together], weight_decay)[0] | {"own_grads": own_grads}
 
 
 def replicas(model, values, steps, weight_decay=0.0):
@@ -62,23 +63,25 @@ def replicas(model, values, steps, weight_decay=0.0):
     modules = [build_model(model) for _ in steps]
     for module in modules:
         load_tensors(module, values)
-    grads, velocity = [], {}
+    grads, own_grads, velocity = [], [], {}
     for step in zip(*steps, strict=True):
         for module, passes in zip(modules, step, strict=True):
             module.zero_grad()
             for one in passes:
                 loss_of(module(one["x"], **one.get("options", {})), one["y"]).backward()
-        grads.append(_average(modules))
+        own_grads.append([gradients_of(module) for module in modules])
+        grads.append(_average(own_grads[-1]))
         for module in modules:
             _sgd(module, grads[-1], velocity.setdefault(module, {}), weight_decay)
-    return [{"at_start": values, "grads": grads, "at_end": tensors_of(module)} for module in modules]
+    return [
+        {"at_start": values, "grads": grads, "at_end": tensors_of(module), "own_grads": own_grads} for module in modules
+    ]
 
 
-def _average(modules):
-    """Return the average gradients by name, None where no module has one."""
-    every = [gradients_of(module) for module in modules]
+def _average(every):
+    """Return the average of the ranks' gradients by name, None where no rank has one."""
     there = {name: [grads[name] for grads in every if grads[name] is not None] for name in every[0]}
-    return {name: sum(grads) / len(modules) if grads else None for name, grads in there.items()}
+    return {name: sum(grads) / len(every) if grads else None for name, grads in there.items()}
 
 
 def _sgd(module, grads, velocity, weight_decay):
@@ -91,11 +94,122 @@ def _sgd(module, grads, velocity, weight_decay):
 
 
 def assert_trains_like(run, expected):
-    """Assert that a run began with the expected values, had the expected gradients in each step, and ended as expected."""
-    for what in ("at_start", "grads", "at_end"):
-        assert_matches(run[what], PerRank(None if one is None else one[what] for one in expected), what=what)
+    """Assert that a run began with the expected values, had the expected gradients in each step, and ended as expected.
+
+    expected: for each rank what `replicas` or `one_process` returned for it, None for a rank that takes no part
+    """
+    due = {
+        what: PerRank(None if one is None else one[what] for one in expected)
+        for what in ("at_start", "grads", "at_end")
+    }
+    assert_matches(run["at_start"], due["at_start"], what="at_start")
+    _assert_in_place(run, due["at_start"])
+    _assert_not_divided_by_users(run, expected)
+    _assert_averaged(run, expected)
+    _assert_of_this_step(run, expected)
+    assert_matches(run["grads"], due["grads"], what="grads")
+    assert_matches(run["at_end"], due["at_end"], what="at_end")
     kept = [same for same in run["same_parameters"] if same is not None]
     assert all(kept), "ddp.module must be the module that was passed in, and its parameters the same objects as before."
+
+
+def _assert_in_place(run, due):
+    """Assert that what shared the memory of a parameter or buffer from before the start sees the broadcast values, too."""
+    for rank, (aliases, values) in enumerate(zip(run["in_place"], due, strict=True)):
+        moved = [name for name in aliases or () if not torch.equal(aliases[name].cpu(), values[name].cpu())]
+        if moved:
+            raise AssertionError(
+                f"Rank {rank}: {moved[0]} was not written in place: it has the right values, in new memory. What shared the "
+                "old, such as a caller's view, goes on with the old values. Broadcast into the tensor that is there."
+            )
+
+
+def _assert_averaged(run, expected):
+    """Assert that no rank ends its first step with gradients of its own batch, where those of the others count too."""
+    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
+        if not due or not due["grads"]:
+            continue
+        wrong = [
+            name for name, grad in due["grads"][0].items() if grad is not None and not _close(found[0][name], grad)
+        ]
+        if wrong and _are_of_one_rank(found[0], due, wrong):
+            raise AssertionError(
+                f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() the gradient of {wrong[0]} is that of one rank's "
+                "own batch. Is it .grad that is all-reduced, and does .grad hold what comes of it?"
+            )
+        if wrong and _are_of_one_rank(found[0], due, wrong, divided=True):
+            raise AssertionError(
+                f"{Mistake.NOT_REDUCED}\nRank {rank}: after finish_grad_sync() the gradient of {wrong[0]} is that of one rank's "
+                "own batch, divided by the number of ranks. Is the sum over the ranks waited for before it is read?"
+            )
+
+
+def _assert_of_this_step(run, expected):
+    """Assert that no step leaves the averages of the step before."""
+    for rank, (found, due) in enumerate(zip(run["grads"], expected, strict=True)):
+        for step in range(1, len(due["grads"]) if due else 0):
+            before, now = due["grads"][step - 1], due["grads"][step]
+            there = [name for name in now if now[name] is not None and before[name] is not None]
+            stale = [name for name in there if _close(found[step][name], before[name])]
+            if stale and not _close(now[stale[0]], before[stale[0]]):
+                raise AssertionError(
+                    f"{Mistake.STALE}\nRank {rank}: the gradient of {stale[0]} in step {step} is the average of the step before. "
+                    "This step's was not all-reduced: what does finish_grad_sync() take for done already?"
+                )
+
+
+def _are_of_one_rank(found, due, names, *, divided=False):
+    """Whether these gradients are those of one rank's batch."""
+    every = due["own_grads"][0]
+    divisor = len(every) if divided else 1
+    return any(
+        all(own[name] is not None and _close(found[name], own[name] / divisor) for name in names) for own in every
+    )
+
+
+def _assert_not_divided_by_users(run, expected):
+    """Assert that no gradient is the sum over the ranks divided by the number of those that have one, where these are fewer."""
+    members = [(found, due) for found, due in zip(run["grads"], expected, strict=True) if due]
+    for step, every in enumerate(members[0][1]["own_grads"]):
+        for name, average in members[0][1]["grads"][step].items():
+            users = sum(own[name] is not None for own in every)
+            if 0 < users < len(every) and all(
+                _close(found[step][name], average * len(every) / users) for found, _ in members
+            ):
+                raise AssertionError(
+                    f"{Mistake.SCALE}\nThe gradient of {name} in step {step} is the sum over the ranks divided by {users}, the "
+                    f"number of ranks that used it. Divide by {len(every)}, the number of ranks in the group: for a rank that "
+                    "did not use it the gradient is zero."
+                )
+
+
+def _close(one, other):
+    """Whether two values are tensors that agree up to rounding."""
+    if not isinstance(one, torch.Tensor) or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.allclose(one.cpu(), other.cpu(), rtol=1e-9, atol=1e-12)
+
+
+def assert_not_known(found, due, known):
+    """Assert that values are not those of a known mistake: on every rank, and not all of them right.
+
+    found, due: of each rank, None where it takes no part
+    known: what is wrong, in words, and the values of each rank
+    """
+    ranks = [rank for rank, one in enumerate(due) if one is not None]
+    for what, wrong in known.items():
+        differs = any(not _agree(wrong[rank], due[rank]) for rank in ranks)
+        if differs and all(_agree(found[rank], wrong[rank]) for rank in ranks):
+            raise AssertionError(f"{Mistake.VALUES}\n{what}")
+
+
+def _agree(one, other):
+    """Whether two numbers, tensors or dicts of them agree up to rounding."""
+    if isinstance(other, dict):
+        return isinstance(one, dict) and one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in other)
+    if isinstance(other, float):
+        return isinstance(one, float) and abs(one - other) <= 1e-9 * abs(other)
+    return one is other or _close(one, other)
 
 
 def trainable_bytes(model):

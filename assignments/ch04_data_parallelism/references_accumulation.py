@@ -3,9 +3,10 @@
 import torch
 
 from assignments.ch04_data_parallelism import programs_accumulation as programs
-from assignments.ch04_data_parallelism.references import batch
+from assignments.ch04_data_parallelism.references import assert_not_known, batch, random_values
 from course_env.toy_models import LR, MOMENTUM, build_model, load_tensors, loss_of, tensors_of
-from grader.harness import PerRank, assert_matches
+from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 # "wide" keeps 4 KB of each row, so that these rows of a micro-batch keep 64 MiB until its backward.
 LARGE = 16_000
@@ -42,20 +43,25 @@ def launch_steps(launch, steps, model, values, **shared):
     return run, factors
 
 
-def accumulated(model, values, steps, factors):
+def accumulated(model, values, steps, factors, *, weigh=None, start_grads=None):
     """Train one module as the ranks must; return its parameters and buffers at the end, and each rank's losses.
 
     steps, factors: for each rank that takes part
+    weigh, start_grads: for what mistakes give. `weigh` is the weight of a micro-batch, from its rows and those of all;
+        with `start_grads` gradients begin with this number, and are never set back.
     """
     module = build_model(model)
     load_tensors(module, values)
     optimizer = torch.optim.SGD(module.parameters(), lr=LR, momentum=MOMENTUM)
     left = [{name: iter(numbers) for name, numbers in one.items()} for one in factors]
     losses = [[] for _ in steps]
+    for parameter in module.parameters() if start_grads is not None else ():
+        parameter.grad = torch.full_like(parameter, start_grads)
     for number, step in enumerate(zip(*steps, strict=True)):
-        optimizer.zero_grad()
+        if start_grads is None:
+            optimizer.zero_grad()
         for rank, micro_batches in enumerate(step):
-            loss = _mean_loss(module, micro_batches, left[rank])
+            loss = _mean_loss(module, micro_batches, left[rank], weigh or (lambda own, every: own / sum(every)))
             (loss / len(steps)).backward()
             losses[rank].append(loss.detach())
         for parameter in module.parameters():
@@ -65,25 +71,79 @@ def accumulated(model, values, steps, factors):
     return tensors_of(module), losses
 
 
-def _mean_loss(module, micro_batches, left):
+def _mean_loss(module, micro_batches, left, weigh):
     """Return the mean loss over a rank's rows; the last pass is outside no_sync()."""
     *inside, last = micro_batches
     passes = [*((x, y, next(left["inside"])) for x, y in inside), (*last, next(left["outside"]))]
-    rows_of_rank = sum(len(rows) for rows, _, _ in passes)
-    return sum(loss_of(module(x) * factor, y) * (len(x) / rows_of_rank) for x, y, factor in passes)
+    every = [len(rows) for rows, _, _ in passes]
+    return sum(loss_of(module(x) * factor, y) * weigh(len(x), every) for x, y, factor in passes)
 
 
 def assert_trained(run, model, values, steps, factors):
     """Assert that every rank ended where one process ends that trains on all rows of all ranks, with the right losses."""
     at_end, losses = accumulated(model, values, steps, factors)
+    _assert_no_known_mistake(run, at_end, (model, values, steps, factors))
     assert_matches(run["at_end"], at_end, previous=values, what="at_end")
     assert_matches(run["losses"], PerRank(losses), what="losses")
+    assert_arguments_kept(run, "the tensors of micro_batches")
+    if any(run.observed("lists_changed")):
+        raise AssertionError(
+            f"{Mistake.WROTE_TO_ARGUMENT}\nThe list micro_batches does not hold what it held before: it is the caller's, who may "
+            "want to go through it again."
+        )
+
+
+def _assert_no_known_mistake(run, at_end, arguments):
+    """Assert that parameters are not what a known mistake leaves; for one in the order of calls, say what was called."""
+    steps = arguments[2]
+    known = {
+        "Every micro-batch counted the same, however many rows it has: weigh its mean loss with its share of the rows.": (
+            accumulated(*arguments, weigh=lambda _, every: 1 / len(every))
+        ),
+        "The mean losses of the micro-batches were added up: the gradient is that of the mean over all rows.": (
+            accumulated(*arguments, weigh=lambda *_: 1.0)
+        ),
+        "Gradients from before a step were counted in: set them back when it begins.": (
+            accumulated(*arguments, start_grads=0.0)
+        ),
+        "Gradients from before the step were counted in: set them back when it begins.": (
+            accumulated(*arguments, start_grads=1.0)
+        ),
+    }
+    size = len(steps)
+    assert_not_known(run["at_end"], [at_end] * size, {what: [end] * size for what, (end, _) in known.items()})
+    for rank, (of_rank, ends) in enumerate(zip(steps, run["at_end"], strict=True)):
+        due = [call for step in of_rank for call in calls_of(len(step))]
+        called = run.observed("calls")[rank]
+        if called != due and not _near(ends, at_end):
+            raise AssertionError(
+                f"{Mistake.VALUES}\nRank {rank} ended with wrong parameters. It called {', '.join(called)}. "
+                f"Due are {', '.join(due)}. A forward pass decides whether the backward after it communicates."
+            )
+
+
+def _near(ends, at_end):
+    return isinstance(ends, dict) and all(torch.allclose(ends[name], at_end[name], rtol=1e-9) for name in at_end)
+
+
+def assert_refuses_nothing(launch):
+    """Assert that no micro-batches are a ValueError on both ranks, and change no parameter."""
+    values = random_values("mlp")
+    run = launch(programs.accumulate_nothing, 2, shared={"model": "mlp", "values": values})
+    for rank, error in enumerate(run["error"]):
+        if not error.startswith("ValueError"):
+            raise AssertionError(f"{Mistake.DID_NOT_RAISE}\nRank {rank} raised no ValueError for micro_batches=[].")
+    assert_matches(run["at_end"], values, what="parameters and buffers after the error", rtol=0.0, atol=0.0)
 
 
 def assert_one_sync(run, num_micro_batches, num_steps):
     """All passes but the last of each step run inside no_sync(), then finish_grad_sync() and the optimizer's step."""
-    calls = ["pass inside no_sync"] * (num_micro_batches - 1) + ["pass", "finish_grad_sync", "step"]
-    assert_matches(run.observed("calls"), calls * num_steps, what="the order of calls")
+    assert_matches(run.observed("calls"), calls_of(num_micro_batches) * num_steps, what="the order of calls")
+
+
+def calls_of(num_micro_batches):
+    """Return the calls of a step, in order."""
+    return ["pass inside no_sync"] * (num_micro_batches - 1) + ["pass", "finish_grad_sync", "step"]
 
 
 def assert_flat_memory(launch, run, steps, model, values):

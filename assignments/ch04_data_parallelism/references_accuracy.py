@@ -3,7 +3,9 @@
 import torch
 
 from assignments.ch04_data_parallelism import programs_accuracy as programs
+from assignments.ch04_data_parallelism.references import assert_not_known
 from grader.harness import assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 NUM_CLASSES = 4
 
@@ -35,9 +37,30 @@ def share_of_right(given):
     return int((pred[valid] == label[valid]).sum()) / int(valid.sum())
 
 
+def _mistaken(given):
+    """Return the accuracies that known mistakes give, for each rank."""
+    ranks = list(zip(given["pred"], given["label"], given["valid_mask"], strict=True))
+    right = [int(((pred == label) & valid).sum()) for pred, label, valid in ranks]
+    right_anywhere = [int((pred == label).sum()) for pred, label, _ in ranks]
+    valid = [int(valid.sum()) for _, _, valid in ranks]
+    every = [pred.numel() for pred, _, _ in ranks]
+    own = [one / max(1, count) for one, count in zip(right, valid, strict=True)]
+    of_all = {
+        "The accuracies of the ranks were averaged, however many examples each has.": sum(own) / len(own),
+        "Padding was counted, among the right predictions and among all.": sum(right_anywhere) / max(1, sum(every)),
+        "Padding was counted among all predictions.": sum(right) / max(1, sum(every)),
+        "Padding was counted among the right predictions.": sum(right_anywhere) / max(1, sum(valid)),
+    }
+    return {"Each rank has the accuracy of its own examples.": own} | {
+        what: [value] * len(ranks) for what, value in of_all.items()
+    }
+
+
 def assert_right(run, given):
     """Every rank has the same float, that of one process, and the arguments are as they were."""
-    assert_matches(run["accuracy"], share_of_right(given), what="accuracy")
+    due = share_of_right(given)
+    assert_not_known(run["accuracy"], [due] * len(given["pred"]), _mistaken(given))
+    assert_matches(run["accuracy"], due, what="accuracy")
     assert_arguments_kept(run, "pred", "label", "valid_mask")
 
 
@@ -62,7 +85,11 @@ def assert_refused(launch, pred, label, valid_mask):
     shared = {"bad": [pred, label, valid_mask]}
     run = launch(programs.failing_accuracy, 2, shared=shared, per_rank={"good": good})
     for rank, error in enumerate(run["error"]):
-        assert error.startswith("ValueError: "), f"Rank {rank} raised no ValueError."
-        assert len(error) > len("ValueError: "), f"Rank {rank} raised a ValueError that says nothing."
+        shapes = ", ".join(str(tuple(one.shape)) for one in (pred, label, valid_mask))
+        what = f"pred, label and valid_mask of shapes {shapes}, {int(valid_mask.sum())} positions of them valid on each rank"
+        if not error.startswith("ValueError: "):
+            raise AssertionError(f"{Mistake.DID_NOT_RAISE}\nRank {rank} raised no ValueError for {what}.")
+        if error == "ValueError: ":
+            raise AssertionError(f"{Mistake.CHECK}\nRank {rank} raised a ValueError that says nothing for {what}.")
     assert_matches(run["accuracy"], share_of_right(given), what="accuracy")
     return run

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from assignments.ch04_data_parallelism.references import assert_not_known
 from course_env.gpt_config import GPTConfig
 from grader.harness import PerRank, assert_arguments_kept, assert_matches
 
@@ -48,9 +49,46 @@ def cross_entropy_sum(logits, targets, ignore_index=IGNORED):
 def assert_right(run, logits, targets, ignore_index=IGNORED, groups=None):
     """Loss and gradient are right on every rank, and the arguments are as they were."""
     losses, grads = losses_and_gradients(logits, targets, ignore_index, groups)
+    assert_not_known(run["loss"], losses, _mistaken(logits, targets, ignore_index, groups))
     assert_matches(run["loss"], losses, what="loss")
     assert_matches(run["grad"], grads, what="gradient of the logits")
     assert_arguments_kept(run, "logits", "targets")
+
+
+def _mistaken(logits, targets, ignore_index, groups):
+    """Return the losses that known mistakes give, for each rank."""
+    size, groups = len(targets), groups or [range(len(targets))]
+    sums = [cross_entropy_sum(*pair, ignore_index) for pair in zip(logits, targets, strict=True)]
+    valid = [int((one != ignore_index).sum()) for one in targets]
+    tokens = [one.numel() for one in targets]
+    group_of = [next(members for members in groups if rank in members) for rank in range(size)]
+    in_group = [sum(valid[rank] for rank in members) for members in group_of]
+    asked = (
+        "" if ignore_index == IGNORED else f" Is a token valid if its target is not {ignore_index}, or by another rule?"
+    )
+    every = range(size)
+
+    def losses(factor, count):
+        return [sums[rank] * factor(rank) / max(1, count(rank)) for rank in every]
+
+    def of_group(rank):
+        return len(group_of[rank])
+
+    of_all_tokens = losses(of_group, lambda rank: sum(tokens[member] for member in group_of[rank]))
+    summed = [sum(sums[member] for member in group_of[rank]) / max(1, in_group[rank]) for rank in every]
+    return {
+        f"All tokens were counted as valid, also those with the target {ignore_index}.{asked}": of_all_tokens,
+        "Each rank returned the mean over its own valid tokens.": losses(lambda _: 1, lambda rank: valid[rank]),
+        "The factor N is missing: averaging over the ranks divides by N.": losses(lambda _: 1, lambda r: in_group[r]),
+        "N is the number of all ranks, and not that of the group.": losses(lambda _: size, lambda r: in_group[r]),
+        "The valid tokens of all ranks were counted, and not those of the group.": losses(
+            of_group, lambda _: sum(valid)
+        ),
+        "Each rank returned the mean over all ranks' tokens. Its own part of it is due, times N: DDP takes the average.": summed,
+        "The sum over the ranks was divided by N, where the factor N is due.": [
+            one / of_group(rank) for rank, one in enumerate(summed)
+        ],
+    }
 
 
 def gpt_batch(shapes, num_valid):

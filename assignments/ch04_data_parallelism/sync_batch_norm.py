@@ -36,8 +36,8 @@ class SyncBatchNorm1d(nn.Module):
     dtype: x has the dtype of the parameters, float32 or float64; so has the result.
     Communicates: in training, at most two all-reduces forward and two backward, of no more than 2 C + 1 elements together
         in each direction; nothing else.
-    Raises: ValueError in forward if x has another shape, before anything is communicated; in training, on every rank
-        and with the buffers as they were, if n is less than 2.
+    Raises: ValueError in forward, in training and after eval() alike, if x has another shape, before anything is
+        communicated; in training, on every rank and with the buffers as they were, if n is less than 2.
     Source: Ioffe and Szegedy 2015, Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift, arXiv:1502.03167, section 3.1 and algorithm 1
     """
 

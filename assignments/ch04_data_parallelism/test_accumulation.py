@@ -8,6 +8,7 @@ from assignments.ch04_data_parallelism.references_accumulation import (
     accumulated,
     assert_flat_memory,
     assert_one_sync,
+    assert_refuses_nothing,
     assert_trained,
     launch_steps,
     steps_of,
@@ -32,6 +33,14 @@ def test_the_result_is_the_mean_loss_of_the_rank(launch):
     run, factors = launch_steps(launch, steps, "mlp", values)
     assert_matches(run["losses"], PerRank(accumulated("mlp", values, steps, factors)[1]), what="losses")
     assert run.observed("has_graph") == (False, False), "The loss must come without its graph: detach() it."
+
+
+@exercise("accumulate_step", aspect="equivalence")
+def test_gradients_from_before_do_not_count(launch):
+    """Gradients that the parameters hold when the step begins are dropped."""
+    values, steps = random_values("mlp"), steps_of(2, "mlp", [2, 4], num_steps=1)
+    run, factors = launch_steps(launch, steps, "mlp", values, with_start_grads=True)
+    assert_trained(run, "mlp", values, steps, factors)
 
 
 @exercise("accumulate_step", aspect="property")
@@ -73,3 +82,9 @@ def test_a_group_of_some_of_the_ranks(launch):
     run, factors = launch_steps(launch, steps, "mlp", values, members=members)
     expected, _ = accumulated("mlp", values, [steps[3], steps[1]], [factors[3], factors[1]])
     assert_matches(run["at_end"], PerRank([None, expected, None, expected]), what="at_end")
+
+
+@exercise("accumulate_step", aspect="robustness")
+def test_no_micro_batches(launch):
+    """An empty list is a ValueError, and changes no parameter."""
+    assert_refuses_nothing(launch)

@@ -59,4 +59,13 @@ def test_shapes_that_differ_are_refused(launch):
     """Predictions of shape (n, 1) and labels of shape (n,) raise ValueError: compared, they would give n x n results."""
     pred, label = predictions(6)
     valid = torch.ones(6, dtype=torch.bool)
-    assert_refused(launch, pred.unsqueeze(1), label, valid)
+    run = assert_refused(launch, pred.unsqueeze(1), label, valid)
+    if run.comm.count() > run.comm.world_size:
+        raise AssertionError("Shapes are checked before anything is communicated.")
+
+
+@exercise("distributed_accuracy", aspect="robustness")
+def test_nothing_valid_anywhere_is_refused(launch):
+    """Without any valid position on any rank, every rank raises ValueError."""
+    pred, label = predictions(3)
+    assert_refused(launch, pred, label, torch.zeros(3, dtype=torch.bool))

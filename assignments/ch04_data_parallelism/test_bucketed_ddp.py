@@ -14,11 +14,16 @@ from assignments.ch04_data_parallelism.references import (
     steps_for,
 )
 from assignments.ch04_data_parallelism.references_bucketed_ddp import (
+    LARGE_GPT,
+    PUBLIC_CAPS,
     assert_buckets,
+    assert_flat_memory,
     assert_overlap,
     filled,
+    marks_of,
     trainable_names,
 )
+from course_env.rank_programs import error_types
 from grader.harness import PerRank, assert_matches, exercise
 
 
@@ -46,17 +51,6 @@ def test_models_with_tied_and_frozen_parameters_and_buffers(launch, model, cap):
 
 
 @exercise("bucketed_ddp", aspect="equivalence")
-def test_branches_that_ranks_use_in_another_order_or_not_at_all(launch):
-    """Averages are right even if gradients are ready in different orders on different ranks, or missing on some."""
-    values = [random_values("branchy") for _ in range(3)]
-    used = [("left", "right"), ("right", "left"), ("right",)]
-    steps = [[[batch("branchy", 2, branches=branches)] for _ in range(3)] for branches in used]
-    shared = {"model": "branchy", "bucket_cap_bytes": 200, "weight_decay": 0.1}
-    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
-    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.1))
-
-
-@exercise("bucketed_ddp", aspect="equivalence")
 def test_gradients_accumulate_inside_no_sync(launch):
     """Passes inside no_sync() and one outside give the average of all their gradients' sums."""
     values = [random_values("mlp") for _ in range(2)]
@@ -66,8 +60,19 @@ def test_gradients_accumulate_inside_no_sync(launch):
     assert_trains_like(run, replicas("mlp", values[0], steps))
 
 
+@exercise("bucketed_ddp", aspect="equivalence")
+def test_steps_whose_passes_are_all_inside_no_sync(launch):
+    """After a step with a pass outside no_sync(), one with a pass inside only and one with none are right, and the next."""
+    inside = [{**batch("mlp", 2), "inside": True} for _ in range(2)]
+    steps = [[[batch("mlp", 2)], [inside[rank]], [], [batch("mlp", 2)]] for rank in range(2)]
+    values = [random_values("mlp") for _ in range(2)]
+    shared = {"model": "mlp", "bucket_cap_bytes": 300}
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("mlp", values[0], steps))
+
+
 @exercise("bucketed_ddp", aspect="property")
-@pytest.mark.parametrize(("model", "cap"), [("stack", 600), ("stack", 1152), ("wide", 50_000), ("tied", 10**6)])
+@pytest.mark.parametrize(("model", "cap"), PUBLIC_CAPS)
 def test_one_all_reduce_for_each_bucket(launch, model, cap):
     """A step issues one asynchronous all-reduce for each bucket, in the order of the buckets."""
     values, steps = random_values(model), steps_for(2, model, num_steps=1)
@@ -84,7 +89,8 @@ def test_one_all_reduce_for_each_bucket(launch, model, cap):
 def test_communication_runs_behind_backward(launch):
     """Of four equal layers, each one's gradients are on their way before the layer below has any."""
     values, passes = random_values("stack"), [[batch("stack", 2)] for _ in range(2)]
-    shared = {"model": "stack", "values": values, "bucket_cap_bytes": 600}
+    marks = marks_of("stack", [trainable_names("stack")])
+    shared = {"model": "stack", "values": values, "bucket_cap_bytes": 600, "marks": marks}
     run = launch(programs.record_overlap, 2, per_rank={"passes": passes}, shared=shared)
     expected = replicas("stack", values, [[one] for one in passes])[0]["grads"][0]
     assert_matches(run["grads"], PerRank([expected] * 2), what="grads")
@@ -105,6 +111,39 @@ def test_no_sync_keeps_gradients_on_the_rank(launch):
     assert_buckets(run.comm, "stack", 600, members=[0, 1])
 
 
+@exercise("bucketed_ddp", aspect="property")
+def test_memory_does_not_grow_with_the_number_of_steps(launch):
+    """Sixty steps take no more memory than their passes: buffers of earlier steps are let go."""
+    values, passes = random_values(LARGE_GPT), [batch(LARGE_GPT, 1) for _ in range(2)]
+    shared = {"model": LARGE_GPT, "values": values, "num_steps": 60}
+    run = launch(programs.train_long, 2, per_rank={"one": passes}, shared=shared | {"bucket_cap_bytes": 200_000})
+    expected = replicas(LARGE_GPT, values, [[[one]] for one in passes])[0]["grads"][0]
+    assert_matches(run["grads"], PerRank([expected] * 2), what="grads")
+    assert_flat_memory(run, launch.alone(programs.train_long_alone, 2, per_rank={"one": passes}, shared=shared))
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_a_bucket_has_one_dtype(launch):
+    """Between float64 layers, a float32 layer has a bucket of its own, and gradients keep their dtypes."""
+    values, steps = random_values("mixed"), steps_for(2, "mixed", num_steps=1)
+    shared = {"model": "mixed", "values": values, "bucket_cap_bytes": 10**6}
+    run = launch(programs.train, 2, per_rank={"steps": steps}, shared=shared)
+    expected = PerRank(one["grads"] for one in replicas("mixed", values, steps))
+    assert_matches(run["grads"], expected, rtol=1e-4, atol=1e-6, what="grads")
+    assert_buckets(run.comm, "mixed", 10**6, members=[0, 1])
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_a_cap_without_room(launch):
+    """A cap below one byte is a ValueError, and a cap of one byte is not."""
+    run = launch(programs.bad_cap, 1, shared={"caps": [0, 1, 0.5, -8]})
+    assert_matches(
+        [error_types(errors) for errors in run["errors"]],
+        [["ValueError", "", "ValueError", "ValueError"]],
+        what="errors",
+    )
+
+
 @exercise("bucketed_ddp", aspect="robustness")
 def test_a_group_of_some_of_the_ranks(launch):
     """In the group of ranks 3 and 1, all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
@@ -116,3 +155,24 @@ def test_a_group_of_some_of_the_ranks(launch):
     run.comm.assert_only("broadcast", "all_reduce")
     assert_start_traffic(run.comm, values[0], members)
     assert_buckets(run.comm, "stack", 600, members)
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_branches_that_ranks_use_in_another_order_or_not_at_all(launch):
+    """Averages are right even if gradients are ready in different orders on different ranks, or missing on some."""
+    values = [random_values("branchy") for _ in range(3)]
+    used = [("left", "right"), ("right", "left"), ("right",)]
+    steps = [[[batch("branchy", 2, branches=branches)] for _ in range(3)] for branches in used]
+    shared = {"model": "branchy", "bucket_cap_bytes": 200, "weight_decay": 0.1}
+    run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.1))
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_a_rank_without_any_gradient(launch):
+    """A rank that did no backward in a step issues all buckets all the same, and gets the averages."""
+    values = [random_values("mlp") for _ in range(2)]
+    steps = [[[batch("mlp", 2)], [batch("mlp", 2)]], [[batch("mlp", 2)], []]]
+    shared = {"model": "mlp", "bucket_cap_bytes": 300}
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared=shared)
+    assert_trains_like(run, replicas("mlp", values[0], steps))

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from assignments.ch04_data_parallelism.references_data_parallel import both_kinds, step
+from assignments.ch04_data_parallelism.references_data_parallel import (
+    assert_added,
+    assert_carried,
+    assert_own_memory,
+    assert_refused,
+    assert_whole_batch,
+    both_kinds,
+    step,
+)
 from course_env.toy_models import build_model
 from grader.harness import assert_matches, exercise
 
@@ -14,8 +22,7 @@ from grader.harness import assert_matches, exercise
 def test_loss_and_gradients_are_those_of_the_whole_batch(launch, rows, n_replicas, loss_inside):
     """One step on replicas gives the loss and gradients of the module on the whole batch, 7 rows on 4 replicas included."""
     run, expected = step(launch, "mlp", rows, n_replicas, loss_inside=loss_inside)
-    assert_matches(run["loss"], expected["loss"], what="loss")
-    assert_matches(run["grads"], expected["grads"], what="grads")
+    assert_whole_batch(run, expected)
 
 
 @exercise("data_parallel_step", aspect="equivalence")
@@ -39,9 +46,7 @@ def test_replicas_share_no_memory(launch):
     """No two of the module and its replicas hold a parameter or buffer in the same memory."""
     run, expected = step(launch, "batch_norm", 8, 4, loss_inside=False)
     assert_matches(run["tensors"], expected["tensors"], what="tensors", rtol=0.0, atol=0.0)
-    assert run.observed("shares_memory") == (False,), (
-        "A replica must be a deep copy: its parameters and buffers are its own."
-    )
+    assert_own_memory(run)
 
 
 @exercise("data_parallel_step", aspect="property")
@@ -57,4 +62,24 @@ def test_gradients_add_to_what_is_there(launch):
     """Like backward(), a step adds to gradients that the module has already."""
     start = {name: torch.randn_like(p) for name, p in build_model("mlp").named_parameters()}
     run, expected = step(launch, "mlp", 6, 3, loss_inside=False, start_grads=start)
-    assert_matches(run["grads"], expected["grads"], previous=start, what="grads")
+    assert_added(run, expected, start)
+
+
+@exercise("data_parallel_step", aspect="robustness")
+def test_a_branch_that_is_not_used(launch):
+    """A parameter that no replica uses keeps the gradient that it had, None if there was none."""
+    run, expected = step(launch, "branchy", 5, 2, loss_inside=False)
+    assert_matches(run["grads"], expected["grads"], what="grads")
+
+
+@exercise("data_parallel_step", aspect="robustness")
+def test_an_exception_in_a_replica_reaches_the_caller(launch):
+    """What a replica raises in its thread is raised by the step."""
+    assert_carried(launch, 7, 4, bad_rows=[6])
+
+
+@exercise("data_parallel_step", aspect="robustness")
+@pytest.mark.parametrize("n_replicas", [0, 0.5, -1])
+def test_fewer_than_one_replica(launch, n_replicas):
+    """A number of replicas below 1 is a ValueError."""
+    assert_refused(launch, n_replicas)

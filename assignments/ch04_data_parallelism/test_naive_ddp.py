@@ -1,5 +1,7 @@
 """Public tests of exercise `naive_ddp`."""
 
+from fractions import Fraction
+
 import pytest
 
 from assignments.ch04_data_parallelism import programs_ddp as programs
@@ -14,7 +16,7 @@ from assignments.ch04_data_parallelism.references import (
     steps_for,
 )
 from assignments.ch04_data_parallelism.references_naive_ddp import assert_step_traffic
-from grader.harness import exercise
+from grader.harness import PerRank, assert_matches, exercise
 
 
 @exercise("naive_ddp", aspect="equivalence")
@@ -36,21 +38,6 @@ def test_tied_and_frozen_parameters(launch):
     values, steps = [random_values("tied") for _ in range(2)], steps_for(2, "tied")
     run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared={"model": "tied"})
     assert_trains_like(run, [one_process("tied", values[0], steps)] * 2)
-
-
-@exercise("naive_ddp", aspect="equivalence")
-def test_a_branch_that_one_rank_does_not_use(launch):
-    """Where a rank has no gradient it counts as zeros; where no rank has one, it stays None."""
-    values = [random_values("branchy") for _ in range(3)]
-    used = [("left", "right"), ("left",), ("left",)]
-    steps = [[[batch("branchy", 2, branches=branches)] for _ in range(3)] for branches in used]
-    run = launch(
-        programs.train,
-        3,
-        per_rank={"values": values, "steps": steps},
-        shared={"model": "branchy", "weight_decay": 0.1},
-    )
-    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.1))
 
 
 @exercise("naive_ddp", aspect="equivalence")
@@ -85,6 +72,16 @@ def test_a_step_all_reduces_every_gradient_once(launch, model, world_size):
     assert_step_traffic(run.comm, model, num_steps=2, members=list(range(world_size)))
 
 
+@exercise("naive_ddp", aspect="property")
+def test_a_gradient_travels_in_its_own_dtype(launch):
+    """The gradients of a float32 layer between float64 ones cost 4 bytes an element."""
+    values, steps = random_values("mixed"), steps_for(2, "mixed", num_steps=1)
+    run = launch(programs.train, 2, per_rank={"steps": steps}, shared={"model": "mixed", "values": values})
+    expected = PerRank(one["grads"] for one in replicas("mixed", values, steps))
+    assert_matches(run["grads"], expected, rtol=1e-4, atol=1e-6, what="grads")
+    assert_step_traffic(run.comm, "mixed", num_steps=1, members=[0, 1])
+
+
 @exercise("naive_ddp", aspect="robustness")
 def test_a_group_of_some_of_the_ranks(launch):
     """In the group of ranks 3 and 1, all starts as on rank 3, two gradients are averaged, and ranks 0 and 2 do nothing."""
@@ -96,3 +93,31 @@ def test_a_group_of_some_of_the_ranks(launch):
     run.comm.assert_only("broadcast", "all_reduce")
     assert_start_traffic(run.comm, values[0], members)
     assert_step_traffic(run.comm, "mlp", num_steps=2, members=members)
+
+
+@exercise("naive_ddp", aspect="robustness")
+def test_a_branch_that_one_rank_does_not_use(launch):
+    """Where a rank has no gradient it counts as zeros; where no rank has one, it stays None."""
+    values = [random_values("branchy") for _ in range(3)]
+    used = [("left", "right"), ("left",), ("left",)]
+    steps = [[[batch("branchy", 2, branches=branches)] for _ in range(3)] for branches in used]
+    run = launch(
+        programs.train,
+        3,
+        per_rank={"values": values, "steps": steps},
+        shared={"model": "branchy", "weight_decay": 0.1},
+    )
+    assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.1))
+    run.comm.assert_only("broadcast", "all_reduce")
+    run.comm.assert_waited_for()
+    # 168 of 792 bytes are of the branch "spare", which no rank uses and which may be left out.
+    assert_step_traffic(run.comm, "branchy", num_steps=3, members=[0, 1, 2], least_share=Fraction(624, 792))
+
+
+@exercise("naive_ddp", aspect="robustness")
+def test_a_rank_without_any_gradient(launch):
+    """A rank that did no backward in a step takes part all the same, and gets the averages; without any, all keep None."""
+    values, one = [random_values("mlp") for _ in range(2)], batch("mlp", 2)
+    steps = [[[one], [batch("mlp", 2)], []], [[batch("mlp", 2)], [], []]]
+    run = launch(programs.train, 2, per_rank={"values": values, "steps": steps}, shared={"model": "mlp"})
+    assert_trains_like(run, replicas("mlp", values[0], steps))

@@ -1,14 +1,16 @@
 """Public tests of exercise `shard_indices`."""
 
 import pytest
+import torch
 
 from assignments.ch04_data_parallelism.references_sampler import (
     all_ranks,
+    assert_given,
     assert_like_torch,
     assert_refused_among_others,
     run_calls,
 )
-from grader.harness import assert_matches, exercise
+from grader.harness import exercise
 
 
 @exercise("shard_indices", aspect="equivalence")
@@ -24,8 +26,8 @@ def test_the_indices_are_those_of_torch(launch, shuffle, drop_last):
 @exercise("shard_indices", aspect="equivalence")
 def test_seven_examples_on_two_ranks(launch):
     """Rank 0 reads 0, 2, 4, 6, and rank 1 reads 1, 3, 5 and, to fill up, 0 once more."""
-    run = run_calls(launch, all_ranks(7, 2, shuffle=False) + all_ranks(7, 2, shuffle=False, drop_last=True))
-    assert_matches(run["values"], [[0, 2, 4, 6], [1, 3, 5, 0], [0, 2, 4], [1, 3, 5]], what="indices")
+    calls = all_ranks(7, 2, shuffle=False) + all_ranks(7, 2, shuffle=False, drop_last=True)
+    assert_given(run_calls(launch, calls), calls, [[0, 2, 4, 6], [1, 3, 5, 0], [0, 2, 4], [1, 3, 5]])
 
 
 @exercise("shard_indices", aspect="property")
@@ -54,3 +56,15 @@ def test_every_epoch_has_another_order(launch):
 def test_a_rank_that_does_not_exist(launch):
     """A rank below 0, or not below the world size, is a ValueError."""
     assert_refused_among_others(launch, all_ranks(7, 2, shuffle=False), wrong_ranks=(-1, 2))
+    assert_refused_among_others(launch, all_ranks(3, 1, shuffle=False), wrong_ranks=(1,))
+
+
+@exercise("shard_indices", aspect="robustness")
+def test_global_random_numbers_stay_as_they_were(launch):
+    """Shuffling neither draws from torch's global generator nor seeds it."""
+    run = run_calls(launch, all_ranks(20, 4, shuffle=True, seed=3, epoch=1), global_seed=71)
+    due = torch.rand(4, generator=torch.Generator().manual_seed(71))
+    if not all(torch.equal(due, drawn) for drawn in run["next"][0]):
+        raise AssertionError(
+            "torch's global random numbers were drawn from or seeded. Use a torch.Generator of your own."
+        )

@@ -6,7 +6,10 @@ import torch
 from assignments.ch04_data_parallelism import programs_sync_batch_norm as programs
 from assignments.ch04_data_parallelism.references_sync_batch_norm import (
     assert_light,
+    assert_no_digits_lost,
+    assert_refused,
     assert_right,
+    assert_shape_is_refused,
     batches,
     in_groups,
     network,
@@ -84,3 +87,36 @@ def test_two_groups_side_by_side(launch):
     values = tensors_of(norm)
     run = launch(programs.sync_batch_norm, 4, per_rank=given, shared={"values": values, "groups": groups})
     assert_right(run, in_groups(norm, given, groups))
+
+
+@exercise("sync_batch_norm", aspect="robustness")
+def test_a_rank_without_rows(launch):
+    """A rank whose batch is empty takes part, and has an empty result."""
+    norm, given = random_norm(4), batches((3, 4), (0, 4), (2, 4))
+    run = launch(programs.sync_batch_norm, 3, per_rank=given, shared={"values": tensors_of(norm)})
+    assert_right(run, one_process(norm, given))
+
+
+@exercise("sync_batch_norm", aspect="robustness")
+def test_no_digits_are_lost_far_from_zero(launch):
+    """A batch whose mean is a million times its deviation is normalised as well as any other."""
+    norm, given = random_norm(3), batches((40, 3), (30, 3))
+    given["x"] = [x + 1e6 for x in given["x"]]
+    run = launch(programs.sync_batch_norm, 2, per_rank=given, shared={"values": tensors_of(norm)})
+    assert_no_digits_lost(run, one_process(norm, given))
+
+
+@exercise("sync_batch_norm", aspect="robustness")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(4,), (2, 5), (2, 4, 3, 3), (2, 4, 1, 4)])
+def test_other_shapes_are_refused(launch, shape, training):
+    """An x of another shape raises ValueError before any communication, in training and after eval()."""
+    assert_shape_is_refused(launch, shape, training)
+
+
+@exercise("sync_batch_norm", aspect="robustness")
+def test_a_single_row_in_all_is_refused(launch):
+    """One row on all ranks together has no variance: every rank raises ValueError, and its buffers stay."""
+    x = [torch.randn(rows, 4, dtype=torch.float64) for rows in (0, 1)]
+    run = launch(programs.failing_sync_batch_norm, 2, per_rank={"x": x}, shared={"num_features": 4})
+    assert_refused(run, "one row on all ranks together")

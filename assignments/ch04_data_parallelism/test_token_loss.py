@@ -12,6 +12,7 @@ from assignments.ch04_data_parallelism.references_token_loss import (
     batch,
     gpt_batch,
     gradients_of_the_mean,
+    losses_and_gradients,
 )
 from course_env.tiny_gpt import TinyGPT
 from course_env.toy_models import tensors_of
@@ -28,6 +29,16 @@ def test_the_average_over_ranks_is_the_mean_over_tokens(launch, world_size):
     assert_right(run, logits, targets)
     whole_batch = functional.cross_entropy(torch.cat(logits).flatten(0, 1), torch.cat(targets).flatten())
     assert_matches(torch.stack(list(run["loss"])).mean(), whole_batch, what="average of the losses")
+
+
+@exercise("dp_token_loss", aspect="equivalence")
+@pytest.mark.parametrize("ignore_index", [-1, 0, 3])
+def test_the_ignored_target_is_the_one_that_the_caller_names(launch, ignore_index):
+    """A token is valid if its target is not ignore_index, which may be a class as well."""
+    logits, targets = batch([(2, 5)] * 2, [4, 7], 6, ignore_index)
+    given = {"logits": logits, "targets": targets}
+    run = launch(programs.token_loss, 2, per_rank=given, shared={"options": {"ignore_index": ignore_index}})
+    assert_right(run, logits, targets, ignore_index)
 
 
 @exercise("dp_token_loss", aspect="equivalence")
@@ -58,6 +69,34 @@ def test_a_rank_without_valid_tokens_takes_part(launch):
 
 
 @exercise("dp_token_loss", aspect="robustness")
+def test_no_rank_has_a_valid_token(launch):
+    """If all tokens of all ranks are masked, every rank gets 0 and a gradient of zeros."""
+    logits, targets = batch([(1, 4), (2, 2)], [0, 0], 5)
+    run = launch(programs.token_loss, 2, per_rank={"logits": logits, "targets": targets})
+    assert_right(run, logits, targets)
+
+
+@exercise("dp_token_loss", aspect="robustness")
+def test_any_strides(launch):
+    """Logits and targets whose sequences come first in memory give the same loss and gradient."""
+    logits, targets = batch([(3, 4), (2, 6)], [5, 12], 7)
+    given = {"logits": logits, "targets": targets}
+    run = launch(programs.token_loss, 2, per_rank=given, shared={"transposed": True})
+    assert_right(run, logits, targets)
+
+
+@exercise("dp_token_loss", aspect="robustness")
+def test_impossible_classes(launch):
+    """A class whose logits are -inf everywhere adds nothing, and a rank without valid tokens still gets 0 and zeros."""
+    logits, targets = batch([(2, 4)] * 2, [6, 0], 5)
+    for one, labels in zip(logits, targets, strict=True):
+        one[..., 4] = -torch.inf
+        labels[labels == 4] = 3
+    run = launch(programs.token_loss, 2, per_rank={"logits": logits, "targets": targets})
+    assert_right(run, logits, targets)
+
+
+@exercise("dp_token_loss", aspect="robustness")
 def test_two_groups_side_by_side(launch):
     """Ranks 0 and 2 are one group, ranks 1 and 3 another; each takes the mean over its own tokens."""
     groups = [[0, 2], [1, 3]]
@@ -65,3 +104,16 @@ def test_two_groups_side_by_side(launch):
     given = {"logits": logits, "targets": targets}
     run = launch(programs.token_loss, 4, per_rank=given, shared={"groups": groups})
     assert_right(run, logits, targets, groups=groups)
+
+
+@exercise("dp_token_loss", aspect="robustness")
+def test_bfloat16(launch):
+    """The loss of bfloat16 logits is computed and returned in float32; its gradient has the logits' dtype."""
+    logits, targets = batch([(8, 50)] * 2, [399, 300], 9)
+    narrow = [one.bfloat16() for one in logits]
+    run = launch(programs.token_loss, 2, per_rank={"logits": narrow, "targets": targets})
+    exact, exact_grads = losses_and_gradients([one.double() for one in narrow], targets)
+    expected, _ = losses_and_gradients([one.float() for one in narrow], targets)
+    assert_matches(run["loss"], expected, exact=exact, what="loss")
+    _, rounded = losses_and_gradients(narrow, targets)
+    assert_matches(run["grad"], rounded, exact=exact_grads, what="gradient of the logits")

@@ -26,10 +26,11 @@ def dp_token_loss(
     because DDP's all-reduces wait for every rank. The same holds on every rank if there is no valid token at all.
 
     Shapes: logits (b, s, V) and targets (b, s), int64, each of 0 to V - 1 or `ignore_index`, are this rank's own; b and
-        s may differ from rank to rank, and b may be 0. The result is 0-d. Both arguments stay as they were.
+        s may differ from rank to rank, and b may be 0. Both may have any strides. Logits may be -inf where a class is
+        impossible, but not at a valid target. The result is 0-d. Both arguments stay as they were.
     dtype: float64 and float32 logits give a result of their dtype; float16 and bfloat16 logits are widened, and the result
         is float32.
-    Communicates: one all-reduce of one number, the count; nothing in backward.
+    Communicates: one all-reduce of one number of at most 8 bytes, the count; nothing in backward.
     Source: Hugging Face 2024, Fixing Gradient Accumulation, https://huggingface.co/blog/gradient_accumulation
     """
     # TODO(dp_token_loss): write this part, and delete the line below.

@@ -72,7 +72,7 @@ def train(student, *, sizes, seeds, steps, groups=None):
         loss.backward()
         with torch.no_grad():
             for parameter in mlps.parameters():
-                parameter -= LR * parameter.grad
+                parameter.sub_(LR * parameter.grad)
         losses.append(loss.detach())
     return {"at_start": at_start, "at_end": parameters_of(mlps), "losses": losses}
 

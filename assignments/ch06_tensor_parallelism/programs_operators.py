@@ -37,7 +37,7 @@ def _there_and_back(student, group, *, op, x, dy, options):
 
 
 def two_layers(student, *, x, first, second, dy, groups=None):
-    """A residual block of two matrices between copy_to_tp and reduce_from_tp, twice with the same weights; dy goes back."""
+    """Apply a residual block of two matrices, between copy_to_tp and reduce_from_tp, twice; take dy back."""
     group = group_among(groups)
     leaf = x.clone().requires_grad_()
     weights = [first.clone().requires_grad_(), second.clone().requires_grad_()]

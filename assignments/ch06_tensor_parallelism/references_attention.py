@@ -52,7 +52,7 @@ def part_of(whole, sizes, rank, size):
 
 
 def assert_right(run, whole, xs, dys, *, sizes, size, causal=True, members=None):
-    """Outputs and all gradients are those of one process with all heads; the parameters are the rank's parts.
+    """Assert that outputs and all gradients are those of one process with all heads; the parameters are the rank's parts.
 
     members: the ranks of the group, in group order; default: all
     """

@@ -59,8 +59,8 @@ def given(kind, size, xs, dys, *, varying_x=False, varying_y=False):
     }
 
 
-def assert_right(run, module, kind, size, xs, dys, *, varying_x=False, varying_y=False, members=None):
-    """Outputs and all gradients are those of one process, after each of the passes; the parameters are the shards.
+def assert_right(run, module, kind, size, xs, dys, *, varying_x=False, varying_y=False, members=None):  # noqa: PLR0917 - as launched
+    """Assert that outputs and all gradients are those of one process, after each pass, and parameters the shards.
 
     members: the ranks of the group, in group order; default: all. Other ranks are not looked at.
     """
@@ -148,7 +148,7 @@ def train(mlps, steps):
         loss.backward()
         with torch.no_grad():
             for parameter in mlps.parameters():
-                parameter -= LR * parameter.grad
+                parameter.sub_(LR * parameter.grad)
         losses.append(loss.detach())
     return losses
 

@@ -107,7 +107,7 @@ def whole_block(x, modules, shared, factors):
     return x
 
 
-def assert_block(run, parts, shared, factors, steps, members=None):
+def assert_block(run, parts, shared, factors, steps, members=None):  # noqa: PLR0917 - as launched
     """After each step outputs and all gradients are those of one process with the whole sequence.
 
     members: the ranks of the group, in group order; default: all. The lists are those of these ranks.

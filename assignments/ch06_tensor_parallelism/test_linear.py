@@ -98,15 +98,11 @@ def test_the_default_generator_is_left_alone(launch):
     """Each rank's default generator stands elsewhere; the first weights do not depend on it, and do not move it."""
     layers = [["column", [4, 6], {"seed": 3}], ["row", [6, 5], {"seed": 11}], ["column", [4, 6], {}]]
     run = launch(programs.fresh, 2, per_rank={"seed": [5, 6]}, shared={"layers": layers})
-    due = []
-    for rank in range(2):
-        due.append(
-            [
-                {"weight": shard(first_weight(4, 6, 3), 0, 2)[rank], "bias": torch.zeros(3, dtype=torch.float64)},
-                {"weight": shard(first_weight(6, 5, 11), 1, 2)[rank], "bias": torch.zeros(5, dtype=torch.float64)},
-                {"weight": shard(first_weight(4, 6, 0), 0, 2)[rank], "bias": torch.zeros(3, dtype=torch.float64)},
-            ]
-        )
+    kinds = [(first_weight(4, 6, 3), 0, 3), (first_weight(6, 5, 11), 1, 5), (first_weight(4, 6, 0), 0, 3)]
+    due = [
+        [{"weight": shard(whole, dim, 2)[rank], "bias": torch.zeros(n, dtype=torch.float64)} for whole, dim, n in kinds]
+        for rank in range(2)
+    ]
     drawn = [torch.rand(3, generator=torch.Generator().manual_seed(seed)) for seed in (5, 6)]
     assert_matches(run["parameters"], PerRank(due), what="first parameters", **ROUNDED)
     assert_matches(run["drawn"], PerRank(drawn), what="what the default generator draws next", rtol=0.0)

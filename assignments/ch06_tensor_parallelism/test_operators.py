@@ -46,7 +46,7 @@ def test_gather(launch, world_size):
 
 @exercise("tp_operators", aspect="property")
 def test_one_collective_in_one_direction(launch):
-    """copy and scatter communicate in backward only, reduce and gather in forward only, once and no more than needed."""
+    """Copy and scatter communicate in backward only, reduce and gather in forward only, once and no more than needed."""
     run, cases = launch_cases(launch, [case(op, 3) for op in NAMES])
     assert_right(run, cases)
     assert_traffic(run.comm, cases, 3)

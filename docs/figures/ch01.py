@@ -142,5 +142,41 @@ def budgets() -> Figure:
     return figure
 
 
+def roofline() -> Figure:
+    """Draw what two accelerators can reach by the intensity of the work, and where five kinds of work stand."""
+    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    intensities = np.logspace(-0.5, 4, 200)
+    machines = {"A100": (312e12, 2.039e12, BLUE), "H100": (989e12, 3.35e12, GREEN)}
+    for name, (peak, memory, colour) in machines.items():
+        axes.plot(intensities, np.minimum(peak, intensities * memory) / 1e12, color=colour, linewidth=2)
+        axes.text(9e3, peak / 1e12 / 1.15, f"{name}: {peak / 1e12:.0f} teraflop/s", ha="right", va="top", color=colour)
+        ridge = peak / memory
+        axes.plot([ridge, ridge], [0.3, peak / 1e12], color=colour, linestyle=":", linewidth=1)
+        axes.text(
+            ridge * (0.93 if name == "A100" else 1.07), 0.36, f"{ridge:.0f}", ha="right" if name == "A100" else "left"
+        )
+    h, f = 4096, 14336
+    work = {
+        "one token": h * f / (h + f + h * f),
+        "LayerNorm": 2.0,
+        "64 tokens": 64 * h * f / (64 * (h + f) + h * f),
+        "scores of a head": 8192 * 128 / (2 * 128 + 8192),
+        "8,192 tokens": 8192 * h * f / (8192 * (h + f) + h * f),
+    }
+    peak, memory, _ = machines["H100"]
+    for name, intensity in work.items():
+        reached = min(peak, intensity * memory) / 1e12
+        axes.plot(intensity, reached, "o", color=BLACK)
+        axes.annotate(name, (intensity, reached), xytext=(-4, 6), textcoords="offset points", ha="right", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set(xlabel="operations a byte", ylabel="teraflop/s", xlim=(0.3, 1e4), ylim=(0.3, 2500))
+    axes.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
+    axes.set_xticks([1, 10, 100, 1000, 10000], ["1", "10", "100", "1,000", "10,000"])
+    _plain(axes)
+    return figure
+
+
 if __name__ == "__main__":
-    main("ch01", (parameters, attention_share, states, budgets))
+    main("ch01", (parameters, attention_share, roofline, states, budgets))

@@ -75,6 +75,36 @@ def _pass(axes: Axes, lane: tuple[float, int], span: tuple[float, float], words:
     text(axes, 2 + 0.4 * (start + length / 2), y + 0.38, words, fontsize=8)
 
 
+def split_mlp() -> Figure:
+    """Draw up and down, split over two ranks, with what is sent before and behind them, without and with sequence parallelism."""
+    figure, axes = blank(21.5, 11.4)
+    rows = (
+        (5.9, "tensor parallelism", ("", "all-reduce"), ("all-reduce", ""), ("x: all tokens", "sum: all tokens")),
+        (
+            *(0.1, "and sequence parallelism", ("all-gather", "reduce-scatter")),
+            *(("reduce-scatter, all-gather of x", "all-gather"), ("x: its tokens", "sum: its tokens")),
+        ),
+    )
+    for bottom, title, forward, backward, ends in rows:
+        text(axes, 0.3, bottom + 5.1, title, ha="left", weight="bold")
+        for rank in range(2):
+            y = bottom + 3.0 - 1.5 * rank
+            text(axes, 0.3, y + 0.5, f"rank {rank}", ha="left", fontsize=10)
+            for x, width, words in (
+                *((1.8, 3.0, ends[0]), (7.6, 1.9, "up"), (9.9, 1.6, "GELU")),
+                *((11.9, 1.9, "down"), (17.4, 3.4, ends[1])),
+            ):
+                tint = EMPTY if words in ends or words == "GELU" else RANK_TINTS[rank]
+                axes.add_patch(Rectangle((x, y), width, 1.0, facecolor=tint, edgecolor=BLACK, linewidth=0.9))
+                text(axes, x + width / 2, y + 0.5, words, fontsize=9)
+            for start, end in ((4.85, 7.55), (9.5, 9.9), (11.5, 11.9), (13.85, 17.35)):
+                arrow(axes, (start, y + 0.5), (end, y + 0.5))
+        for x, above, below in ((6.2, forward[0], backward[0]), (15.6, forward[1], backward[1])):
+            text(axes, x, bottom + 4.4, f"forward: {above}" if above else "forward: nothing", fontsize=9)
+            text(axes, x, bottom + 0.95, f"backward: {below}" if below else "backward: nothing", fontsize=9)
+    return figure
+
+
 def memory() -> Figure:
     """Draw what a GPU of each pipeline stage holds of GPT-3 on 1,024 GPUs."""
     figure = Figure(figsize=(7.6, 3.4), layout="constrained")
@@ -103,4 +133,4 @@ def memory() -> Figure:
 
 
 if __name__ == "__main__":
-    main("ch03", (grid, timeline, memory))
+    main("ch03", (grid, timeline, split_mlp, memory))

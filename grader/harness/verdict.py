@@ -215,8 +215,10 @@ def _died(remains: Remains, results: Sequence[Result], comm: CommLog) -> Student
         text += " gloo aborts a rank that receives more bytes than its tensor has room for."
     if last := comm.ops(rank=rank)[-1:]:
         text += f" The last that it communicated was {last[0].call}{at_line(last[0].site)}."
-    parts = [text, *_mismatch_hint(comm), *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
-    return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED)
+    mismatches = comm.mismatches()[:2]
+    parts = [text, *mismatches, *_stack_texts(remains, only=rank), *_log_text(rank, remains)]
+    mistake = Mistake.MISMATCH if mismatches else Mistake.CRASHED
+    return StudentFailure("\n".join(parts), outcome=Outcome.CRASHED, mistake=mistake)
 
 
 def _cut_by_another(remains: Remains, results: Sequence[Result]) -> StudentFailure | None:

@@ -14,6 +14,7 @@ def training_days(
 ) -> float:
     """Return the days that it takes to train `n_params` parameters on `n_tokens` tokens.
 
+    Attention's products of activations are left out, as in the rule of thumb 6 N D. A day has 86,400 seconds.
     flops_per_gpu: operations per second that one accelerator really achieves, recomputed ones included
     recompute: activations are recomputed in full, so that each token takes 8 operations per parameter instead of 6
 
@@ -29,13 +30,16 @@ def training_days(
 
 
 def mfu(tokens_per_s: float, cfg: GPTConfig, seq: int, n_gpus: int, peak: float) -> float:
-    """Return the model FLOPs utilisation: the share of the peak that the model itself needs at this speed, a number from 0 to 1.
+    """Return the model FLOPs utilisation: the share of the peak that the model itself needs at this speed.
 
+    A share, not a percentage: 0.45, not 45.
     tokens_per_s: tokens that all accelerators together train on in a second
     peak: operations per second that one accelerator could do at most
 
     What the model needs for a token is train_flops(cfg, 1, seq) / seq of exercise `train_flops`, nothing recomputed: mfu
-    compares how fast models are trained, whatever tricks were used.
+    compares how fast models are trained, whatever tricks were used. As there, no model is made.
+
+    Raises: ValueError for a seq that `train_flops` refuses.
     """
     ### BEGIN SOLUTION
     return tokens_per_s * _flops_per_token(cfg, seq, "none") / (n_gpus * peak)
@@ -54,6 +58,8 @@ def hfu(
     """Return the hardware FLOPs utilisation: like `mfu`, but operations that are done twice are counted twice.
 
     recompute: as in exercise `train_flops`
+
+    Raises: ValueError for a seq or a recompute that `train_flops` refuses.
     """
     ### BEGIN SOLUTION
     return tokens_per_s * _flops_per_token(cfg, seq, recompute) / (n_gpus * peak)
@@ -62,11 +68,15 @@ def hfu(
 
 ### BEGIN SOLUTION
 def _flops_per_token(cfg: GPTConfig, seq: int, recompute: str) -> float:
+    if not 1 <= seq <= cfg.max_seq:
+        raise ValueError(f"seq must be from 1 to {cfg.max_seq}, not {seq}.")
     d = cfg.d_model
     linear = 2 * cfg.n_layer * (d * (cfg.n_head + 2 * cfg.n_kv_head) * cfg.head_dim + d * d + 2 * d * cfg.d_ff)
     core = 4 * cfg.n_layer * seq * d
-    again = {"none": 0, "selective": core, "full": linear + core}[recompute]
-    return 3 * (linear + core + 2 * d * cfg.vocab_size) + again
+    again = {"none": 0, "selective": core, "full": linear + core}
+    if recompute not in again:
+        raise ValueError(f"recompute must be one of {', '.join(again)}, not {recompute!r}.")
+    return 3 * (linear + core + 2 * d * cfg.vocab_size) + again[recompute]
 
 
 ### END SOLUTION

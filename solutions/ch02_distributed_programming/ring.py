@@ -32,9 +32,13 @@ def _pass_on(outgoing: Tensor, group: ProcessGroup | None) -> Tensor:
     """Send `outgoing` to the next rank and return what the previous rank sent."""
     rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
     incoming = torch.empty_like(outgoing)
-    sending = dist.isend(outgoing, group_dst=(rank + 1) % num_ranks, group=group)
-    dist.recv(incoming, group_src=(rank - 1) % num_ranks, group=group)
-    sending.wait()
+    # In one batch, which NCCL needs: there single messages wait for each other, and every rank would stay in its send.
+    exchange = [
+        dist.P2POp(dist.isend, outgoing, group_peer=(rank + 1) % num_ranks, group=group),
+        dist.P2POp(dist.irecv, incoming, group_peer=(rank - 1) % num_ranks, group=group),
+    ]
+    for request in dist.batch_isend_irecv(exchange):
+        request.wait()
     return incoming
 
 
@@ -57,8 +61,8 @@ def ring_reduce_scatter(x: Tensor, group: ProcessGroup | None = None, *, op: str
 
     Shapes: x is 1-D with any n, also 0 or fewer than N, and any stride; n and the floating-point dtype are the same on
         every rank. The result is 1-D, has x's dtype and is a new tensor; x stays as it was.
-    Communicates: N - 1 sends and N - 1 receives per rank, each of c elements: pad a short chunk. For n = 0 it does
-        not matter whether empty messages are sent. N = 1 sends nothing.
+    Communicates: N - 1 sends and N - 1 receives per rank, each of c elements of x's dtype: pad a short chunk. For n = 0
+        it does not matter whether empty messages are sent. N = 1 sends nothing.
     Raises: ValueError on every rank, before any message, if `op` is none of the three.
     Source: Patarasuk and Yuan 2009, Bandwidth optimal all-reduce algorithms, doi:10.1016/j.jpdc.2008.09.002, section 3
     """
@@ -83,8 +87,8 @@ def ring_all_gather(x: Tensor, group: ProcessGroup | None = None) -> Tensor:
 
     Shapes: x is 1-D with any n, also 0, and any stride; n and the dtype are the same on every rank. The result has
         N * n elements and x's dtype, and is a new tensor; x stays as it was.
-    Communicates: N - 1 sends and N - 1 receives per rank, each of n elements (n = 0: empty messages or none). N = 1
-        sends nothing.
+    Communicates: N - 1 sends and N - 1 receives per rank, each of n elements of x's dtype (n = 0: empty messages or
+        none). N = 1 sends nothing.
     """
     ### BEGIN SOLUTION
     rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
@@ -104,8 +108,8 @@ def ring_all_reduce(x: Tensor, group: ProcessGroup | None = None, *, op: str = "
     Shapes: x has any shape (0-d and empty too) and any strides; shape and floating-point dtype are the same on every
         rank. The result has x's shape and dtype and is a new tensor; x stays as it was. Chunks are cut from x's
         elements in row-major order.
-    Communicates: 2 (N - 1) sends and as many receives per rank, each of ceil(n / N) elements for n = x.numel() (n = 0:
-        empty messages or none). N = 1 sends nothing.
+    Communicates: 2 (N - 1) sends and as many receives per rank, each of ceil(n / N) elements of x's dtype for
+        n = x.numel() (n = 0: empty messages or none). N = 1 sends nothing.
     Raises: ValueError on every rank, before any message, if `op` is none of the three.
     """
     ### BEGIN SOLUTION

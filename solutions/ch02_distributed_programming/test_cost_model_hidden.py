@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_env.rank_programs import call_each
-from grader.harness import assert_matches, exercise
+from grader.harness import assert_each_raises, assert_each_returns, assert_matches, assert_returns, exercise
 from solutions.ch02_distributed_programming import programs_hidden
 
 ALGORITHMS = ("root", "all_to_all", "ring", "tree", "recursive_doubling")
@@ -79,11 +79,9 @@ def timed(algo, n, nbytes, alpha, beta):
     return sum(alpha + beta * max(stop - start for _, _, _, start, stop, _ in messages) for messages in rounds)
 
 
-def values_of(launch, function, calls):
-    """Return the student's answers to many calls."""
-    run = launch(call_each, 1, shared={"function": function, "calls": calls}, process_group=False)
-    assert_matches(run["errors"], [""] * len(calls))
-    return run["values"][0]
+def call_all(launch, function, calls):
+    """Return the launch in which the student's function was called many times."""
+    return launch(call_each, 1, shared={"function": function, "calls": calls}, process_group=False)
 
 
 def drawn(high):
@@ -105,16 +103,16 @@ def drawn_cases():
 def test_messages_and_bytes_of_many_cases(launch):
     """The traffic is what one counts in the rounds written out, powers of two or not, down to an empty buffer."""
     cases = drawn_cases()
-    for case, found in zip(cases, values_of(launch, "messages_and_bytes", cases), strict=True):
-        assert found == counted(**case), case
+    run = call_all(launch, "messages_and_bytes", cases)
+    assert_each_returns(run, "messages_and_bytes", cases, [counted(**case) for case in cases])
 
 
 @exercise("cost_model", aspect="equivalence")
 def test_times_of_many_cases(launch):
     """The time is what one adds up over the rounds written out."""
     calls = [case | {"alpha": drawn(100) * 1e-7, "beta": drawn(100) * 1e-11} for case in drawn_cases()]
-    for call, found in zip(calls, values_of(launch, "allreduce_time", calls), strict=True):
-        assert found == pytest.approx(timed(**call), rel=1e-9, abs=0.0), call
+    run = call_all(launch, "allreduce_time", calls)
+    assert_each_returns(run, "allreduce_time", calls, [float(timed(**call)) for call in calls])
 
 
 @exercise("cost_model", aspect="equivalence")
@@ -126,8 +124,8 @@ def test_the_best_of_many_cases(launch):
         for nbytes in (0, 1, drawn(20), drawn(200), drawn(20_000))
         for alpha in (0.0, float(drawn(9)), float(drawn(100)))
     ]
-    for call, found in zip(calls, values_of(launch, "best_algo", calls), strict=True):
-        assert found == min(ALGORITHMS, key=lambda algo: timed(algo, **call)), call
+    best = [min(ALGORITHMS, key=lambda algo: timed(algo, **call)) for call in calls]
+    assert_each_returns(call_all(launch, "best_algo", calls), "best_algo", calls, best)
 
 
 @exercise("cost_model", aspect="property")
@@ -160,8 +158,7 @@ def test_crossovers_against_trying_every_size(launch):
         for a, b in itertools.permutations(ALGORITHMS, 2):
             calls.append({"algo_a": a, "algo_b": b, "n": n, "alpha": float(alpha), "beta": 1.0})
             expected.append(next((size for size in sizes if times[b][size] < times[a][size]), None))
-    for call, found, size in zip(calls, values_of(launch, "crossover_bytes", calls), expected, strict=True):
-        assert found == size, call
+    assert_each_returns(call_all(launch, "crossover_bytes", calls), "crossover_bytes", calls, expected)
 
 
 @exercise("cost_model", aspect="property")
@@ -171,12 +168,16 @@ def test_crossovers_may_be_huge(launch):
         {"algo_a": a, "algo_b": "ring", "n": n, "alpha": drawn(1000) / 1000, "beta": drawn(1000) * 1e-15}
         for a, n in (("recursive_doubling", 8), ("all_to_all", 6), ("tree", 48))
     ]
-    for call, found in zip(calls, values_of(launch, "crossover_bytes", calls), strict=True):
-        assert found is not None, call
+    run = call_all(launch, "crossover_bytes", calls)
+    assert_each_raises(run, "crossover_bytes", calls, [""] * len(calls))
+    for call, found in zip(calls, run["values"][0], strict=True):
+        assert isinstance(found, int), f"crossover_bytes(**{call}) returned {found!r}, and there is a crossover."
         a, n = call["algo_a"], call["n"]
         alpha, beta = Fraction(call["alpha"]), Fraction(call["beta"])
         ahead = [timed(a, n, found - i, alpha, beta) > timed("ring", n, found - i, alpha, beta) for i in range(20)]
-        assert ahead == [True] + [False] * 19, call
+        assert ahead == [True] + [False] * 19, (
+            f"crossover_bytes(**{call}) returned {found}. That is not the first size at which the ring is strictly faster."
+        )
 
 
 @exercise("cost_model", aspect="robustness")
@@ -187,21 +188,24 @@ def test_impossible_arguments_are_refused_everywhere(launch):
         "allreduce_time": [
             {"algo": "Ring", "n": 4, "nbytes": 8, **cost},
             {"algo": "tree", "n": 0, "nbytes": 8, **cost},
+            {"algo": "tree", "n": 4, "nbytes": -1, **cost},
         ],
         "best_algo": [{"n": 0, "nbytes": 8, **cost}, {"n": 4, "nbytes": -8, **cost}],
         "crossover_bytes": [
             {"algo_a": "ring", "algo_b": "mesh", "n": 4, **cost},
+            {"algo_a": "Ring", "algo_b": "tree", "n": 4, **cost},
             {"algo_a": "ring", "algo_b": "tree", "n": 0, **cost},
         ],
     }
     for function, impossible in calls.items():
-        run = launch(call_each, 1, shared={"function": function, "calls": impossible}, process_group=False)
-        assert all(run["errors"][0]), f"{function}: errors of the two calls: {run['errors'][0]}"
+        run = call_all(launch, function, impossible)
+        assert_each_raises(run, function, impossible, ["ValueError"] * len(impossible))
 
 
 @exercise("cost_model", aspect="robustness")
 def test_two_ranks_and_empty_buffers(student):
     """An empty message still costs its latency, and with two ranks nothing beats a single exchange."""
-    assert student.allreduce_time("ring", 4, 0, alpha=2.0, beta=1.0) == pytest.approx(12.0)
-    assert student.best_algo(2, 10**6, alpha=1.0, beta=1.0) == "all_to_all"
-    assert student.crossover_bytes("recursive_doubling", "all_to_all", 2, alpha=1.0, beta=1.0) is None
+    assert_returns(student.allreduce_time, {"algo": "ring", "n": 4, "nbytes": 0, "alpha": 2.0, "beta": 1.0}, 12.0)
+    assert_returns(student.best_algo, {"n": 2, "nbytes": 10**6, "alpha": 1.0, "beta": 1.0}, "all_to_all")
+    same = {"algo_a": "recursive_doubling", "algo_b": "all_to_all", "n": 2, "alpha": 1.0, "beta": 1.0}
+    assert_returns(student.crossover_bytes, same, None)

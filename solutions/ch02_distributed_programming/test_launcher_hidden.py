@@ -108,13 +108,14 @@ def test_a_result_that_cannot_be_pickled_is_an_error(launch):
 
 
 @exercise("launch", aspect="robustness")
-def test_no_ranks_are_refused(launch):
-    """A launch without ranks raises ValueError."""
-    assert_matches(start(launch, "nothing", 0)["error"], "ValueError", what="the exception's type")
+def test_spawn_works_too(launch):
+    """With the start method "spawn" a rank is a fresh interpreter, and everything else is the same."""
+    run = start(launch, "sum_of_secrets", 1, ctx="spawn", timeout_s=60)
+    assert_results(run, lambda secrets: [[0, 1, secrets[0], secrets[0]]])
 
 
 @exercise("launch", aspect="robustness")
-def test_spawn_works_too(launch):
-    """With the start method "spawn" a rank is a fresh interpreter, and everything else is the same."""
-    run = start(launch, "sum_of_secrets", 1, start_method="spawn", timeout_s=60)
-    assert_results(run, lambda secrets: [[0, 1, secrets[0], secrets[0]]])
+def test_what_is_left_out_has_a_default(launch):
+    """Without options the ranks come from a fork server and talk over gloo."""
+    run = start(launch, "sum_of_secrets", 2, ctx=None, timeout=None, timeout_s=60)
+    assert_results(run, lambda secrets: [[r, 2, secrets[r], sum(secrets)] for r in range(2)])

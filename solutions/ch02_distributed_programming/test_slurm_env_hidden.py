@@ -9,7 +9,7 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from course_env.rank_programs import call_each
 from course_env.topology import DistEnv
-from grader.harness import assert_arguments_kept, assert_matches, exercise
+from grader.harness import assert_arguments_kept, assert_each_returns, assert_matches, exercise
 
 SLURM = {
     "SLURM_PROCID": "3",
@@ -82,9 +82,7 @@ def test_random_node_lists(launch):
     cases = [random_nodelist(rng) for _ in range(100)]
     calls = [{"s": nodelist} for nodelist, _ in cases]
     run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
-    for (nodelist, names), found, error in zip(cases, run["values"][0], run["errors"][0], strict=True):
-        assert not error, f"expand_nodelist({nodelist!r}) raised {error}"
-        assert found == names, f"expand_nodelist({nodelist!r})"
+    assert_each_returns(run, "expand_nodelist", calls, [names for _, names in cases])
 
 
 @exercise("slurm_env", aspect="equivalence")
@@ -117,7 +115,7 @@ def test_torchrun_without_slurm(launch):
     names = {"RANK": "rank", "LOCAL_RANK": "local_rank", "WORLD_SIZE": "world_size", "GROUP_RANK": "node_rank"}
     environment = TORCHRUN | {name: str(place[field]) for name, field in names.items()}
     found, error = read_one(launch, environment | {"LOCAL_WORLD_SIZE": "8", "HOME": "/root"})
-    assert not error
+    assert not error, f"An environment that has all it needs was refused: {error}"
     assert_matches(found, DistEnv(**place, master_addr="10.0.0.7", master_port=29400))
 
 
@@ -127,8 +125,8 @@ def test_tasks_of_a_job_array_get_different_ports(launch):
     array = {"SLURM_ARRAY_JOB_ID": "1234567", "SLURM_ARRAY_TASK_ID": "4"}
     for job in ("1234567", "1234571", "19999", "20000"):
         found, error = read_one(launch, SLURM | array | {"SLURM_JOB_ID": job})
-        assert not error
-        assert found.master_port == 10000 + int(job) % 20000
+        assert not error, f"An environment that has all it needs was refused: {error}"
+        assert_matches(found.master_port, 10000 + int(job) % 20000, what="the port")
 
 
 @exercise("slurm_env", aspect="property")
@@ -136,7 +134,7 @@ def test_left_over_addresses_are_ignored_under_srun(launch):
     """If RANK is missing, MASTER_ADDR, MASTER_PORT and WORLD_SIZE in the environment are ignored."""
     left_over = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
     found, error = read_one(launch, SLURM | left_over)
-    assert not error
+    assert not error, f"An environment that has all it needs was refused: {error}"
     assert_matches(found, DistEnv(**SLURM_PLACE, master_addr="rack1n08", master_port=24567))
 
 
@@ -144,8 +142,8 @@ def test_left_over_addresses_are_ignored_under_srun(launch):
 def test_the_first_node_of_the_step_is_the_master(launch):
     """Rank 0 runs on the first node of the step, which need not be the first in alphabetical order."""
     found, error = read_one(launch, SLURM | {"SLURM_STEP_NODELIST": "rack2n[10,08]"})
-    assert not error
-    assert found.master_addr == "rack2n10"
+    assert not error, f"An environment that has all it needs was refused: {error}"
+    assert_matches(found.master_addr, "rack2n10", what="the master's address")
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -156,8 +154,8 @@ def test_malformed_node_lists_are_refused(launch):
     calls = [{"s": nodelist} for nodelist in malformed]
     run = launch(call_each, 1, shared={"function": "expand_nodelist", "calls": calls}, process_group=False)
     for nodelist, error, value in zip(malformed, run["errors"][0], run["values"][0], strict=True):
-        assert error, f"expand_nodelist({nodelist!r}) returned {value} instead of raising ValueError"
-        assert nodelist in error, f"The error must quote the list {nodelist!r}, but it is: {error}"
+        assert error, f"expand_nodelist({nodelist!r}) returned {value} where ValueError is due"
+        assert nodelist in error, f"The error must quote the list {nodelist!r}, and it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -172,8 +170,8 @@ def test_the_missing_variable_is_named(launch):
     environments = [environment for _, environment in cases]
     run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
     for (name, _), error, value in zip(cases, run["errors"][0], run["values"][0], strict=True):
-        assert error, f"without {name} the answer was {value} instead of a ValueError"
-        assert name in error, f"The error must name {name}, but it is: {error}"
+        assert error, f"without {name} the answer was {value} where ValueError is due"
+        assert name in error, f"The error must name {name}, and it is: {error}"
 
 
 @exercise("slurm_env", aspect="robustness")
@@ -197,5 +195,5 @@ def test_the_malformed_variable_is_named(launch):
     environments = [environment for _, environment in cases]
     run = launch(programs.dist_envs, 1, shared={"environments": environments}, process_group=False)
     for (name, environment), error, value in zip(cases, run["errors"][0], run["values"][0], strict=True):
-        assert error, f"{name}={environment[name]!r} was read as {value} instead of raising ValueError"
-        assert re.search(rf"(?<!_){name}", error), f"The error must name {name}, but it is: {error}"
+        assert error, f"{name}={environment[name]!r} was read as {value} where ValueError is due"
+        assert re.search(rf"(?<!_){name}", error), f"The error must name {name}, and it is: {error}"

@@ -43,7 +43,7 @@ def tree_broadcast(x: Tensor, src: int, group: ProcessGroup | None = None) -> Te
 
     Shapes: x has any shape and any strides; shape and dtype are the same on every rank, and only the values on `src`
         matter. The result has x's shape and dtype and is a new tensor, on `src` too; x stays as it was.
-    Communicates: N - 1 messages of x in all for N ranks, N being any number and not only a power of two. Every rank but
+    Communicates: N - 1 messages of x in its dtype for N ranks, N being any number and not only a power of two. Every rank but
         `src` receives x once, and no rank sends more than ceil(log2 N) messages. With at most one message sent and one
         received per rank and round, all is done after ceil(log2 N) rounds.
     Source: Chan, Heimlich, Purkayastha and van de Geijn 2007, Collective communication: theory, practice, and experience, doi:10.1002/cpe.1206 (minimum spanning tree algorithms)
@@ -67,7 +67,7 @@ def tree_reduce(x: Tensor, dst: int, group: ProcessGroup | None = None, *, op: s
 
     Shapes: x has any shape and any strides; shape and dtype are the same on every rank. The result on `dst` has x's
         shape and dtype and is a new tensor; x stays as it was on every rank, also on `dst`.
-    Communicates: N - 1 messages of x's size in all. Every rank but `dst` sends once, and no rank receives more than
+    Communicates: N - 1 messages of x's size and dtype. Every rank but `dst` sends once, and no rank receives more than
         ceil(log2 N) messages. With at most one message sent and one received per rank and round, all is done after
         ceil(log2 N) rounds.
     Raises: ValueError on every rank, before any message, if `op` is anything else.
@@ -98,7 +98,7 @@ def p2p_scatter(chunks: list[Tensor] | None, src: int, group: ProcessGroup | Non
 
     Shapes: chunks may have different shapes and any strides, and one dtype. `like` has the shape and dtype of this
         rank's own chunk, on `src` too; its values are neither read nor written. The result has that shape and dtype and
-        is a new tensor, on `src` too; the chunks stay as they were.
+        is a new tensor, on `src` too; the list and its chunks stay as they were.
     Communicates: N - 1 messages, each straight from `src` to the rank that keeps it and exactly as large as its chunk.
         Nobody receives, or passes on, a chunk that belongs to another rank.
     """
@@ -120,7 +120,7 @@ def p2p_gather(x: Tensor, dst: int, group: ProcessGroup | None = None) -> list[T
 
     Shapes: x has any shape and any strides; shape and dtype are the same on every rank. Each tensor of the list has x's
         shape and dtype and is new, the one of `dst` itself too; x stays as it was.
-    Communicates: N - 1 messages of x's size, each straight from its owner to `dst`.
+    Communicates: N - 1 messages of x's size and dtype, each straight from its owner to `dst`.
     """
     ### BEGIN SOLUTION
     rank, root = dist.get_rank(group), _root_in_group(dst, group)

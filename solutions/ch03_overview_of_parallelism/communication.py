@@ -15,19 +15,20 @@ def comm_bytes_per_step(
         tensor-parallel share
     bytes_per_value: of each parameter, gradient and activation on the wire
 
-    Collectives run on rings: of S bytes an all-reduce on N ranks costs each 2 (N - 1) / N S, a reduce-scatter and an all-gather
-    (N - 1) / N S, where S is the whole tensor. A message costs its sender its size. A micro-batch has micro_batch sequences of
-    cfg.max_seq tokens, so its activations are A = micro_batch * max_seq * d_model values.
+    Collectives run on rings and are priced as in the lesson's section 6; a message costs its sender its size. A micro-batch has
+    micro_batch sequences of cfg.max_seq tokens, and d_model values for each token. Bytes are exact: ints or Fractions.
 
-    dp: zero 0 all-reduces the gradients once a step. zero 1 reduce-scatters them and all-gathers the updated parameters, once a
-        step. zero 2 cannot keep whole gradients and reduce-scatters after every micro-batch; parameters are gathered once.
-        zero 3 gathers parameters for every forward and again for every backward pass, and reduce-scatters, for every micro-batch.
-    tp: every block all-reduces A twice forward and twice backward, for each micro-batch; with recompute="full" twice more, since
-        forward is done again. With sp each all-reduce becomes a reduce-scatter and an all-gather, which cost the same.
-    pp: for each micro-batch A goes to the next stage, and the gradient of A to the stage before, unless there is none; with sp
-        each rank sends only its 1/tp of it.
+    dp: zero 0 all-reduces the gradients once a step. zero 1 gives each rank its piece of the averaged gradients, and all ranks the
+        updated parameters, once a step. zero 2 does the same, but keeps no whole gradients from one micro-batch to the next.
+        zero 3 keeps no whole parameters either, from one pass to the next: a micro-batch has a forward and a backward pass.
+    tp: each block has two pairs of split layers: attention, and up and down. Behind each pair the ranks' outputs are summed, and in
+        the backward pass the gradients of the pair's input are. With sp both lie cut along the sequence: the input is gathered
+        before the pair, and the sum leaves each rank its part; backward has the mirror image of that. There a pair also gathers its
+        input again, because it kept only its part. recompute="full" does the whole forward pass of every block once more.
+    pp: for each micro-batch the activations go to the next stage, and their gradient to the stage before, if there is one; with sp
+        each rank sends only its 1/tp of them.
 
-    Sequences are whole: a key whose parallelism has one rank is 0.
+    Embeddings and the head send nothing. A kind of parallelism with one rank sends 0 bytes.
 
     Raises: ValueError if pp does not divide n_layer, or for a stage outside 0 to pp - 1.
     Source: Narayanan et al. 2021, Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM, arXiv:2104.04473, section 3
@@ -38,11 +39,12 @@ def comm_bytes_per_step(
     m = layout.n_micro
     activations = layout.micro_batch * cfg.max_seq * cfg.d_model * bytes_per_value
     gathers = {0: 2, 1: 2, 2: m + 1, 3: 3 * m}[layout.zero]  # an all-reduce is as much as two of them
-    reduces = 6 if layout.recompute == "full" else 4
+    # of a block: two gathers and two scatters a pass, and what sp gathers again in the backward pass
+    passes = 4 * (2 + (layout.recompute == "full")) + 2 * layout.sp
     neighbours = (stage > 0) + (stage < layout.pp - 1)
     return {
         "dp": gathers * _gather(layout.dp, n_params * bytes_per_value),
-        "tp": m * cfg.n_layer // layout.pp * reduces * 2 * _gather(layout.tp, activations),
+        "tp": m * cfg.n_layer // layout.pp * passes * _gather(layout.tp, activations),
         "pp": Fraction(m * neighbours * activations, layout.tp if layout.sp else 1),
     }
     ### END SOLUTION

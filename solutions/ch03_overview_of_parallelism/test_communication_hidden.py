@@ -21,10 +21,12 @@ def due(cfg, layout, n_params, stage, width):
     sent = {"dp": Fraction(0), "tp": Fraction(0), "pp": Fraction(0)}
     half = {kind: Fraction(ranks - 1, ranks) for kind, ranks in (("dp", layout.dp), ("tp", layout.tp))}
     block = layout.micro_batch * cfg.max_seq * cfg.d_model * width
+    forward, backward = ["gather", "scatter"], ["gather", "scatter", *(["gather"] if layout.sp else [])]
+    passes = [forward, backward, *([forward] if layout.recompute == "full" else [])]
     for _ in range(layout.n_micro):
-        for _ in range(cfg.n_layer // layout.pp):
-            for _ in range(6 if layout.recompute == "full" else 4):
-                sent["tp"] += 2 * half["tp"] * block
+        for _ in range(2 * cfg.n_layer // layout.pp):  # two pairs of split layers in each block
+            for operation in passes:
+                sent["tp"] += len(operation) * half["tp"] * block
         for has_neighbour in (stage > 0, stage < layout.pp - 1):
             sent["pp"] += Fraction(block * has_neighbour, layout.tp if layout.sp else 1)
         sent["dp"] += {2: 1, 3: 3}.get(layout.zero, 0) * half["dp"] * n_params * width

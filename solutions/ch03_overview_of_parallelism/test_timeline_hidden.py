@@ -5,7 +5,7 @@ from fractions import Fraction
 import torch
 
 from assignments.ch03_overview_of_parallelism.references_timeline import assert_runs
-from grader.harness import exercise
+from grader.harness import assert_returns, exercise
 
 
 def drawn(count, most):
@@ -26,18 +26,23 @@ def test_other_shares(student):
     """Shares are exact fractions of the whole time."""
     for _ in range(6):
         p, m = drawn(2, 50)
-        assert student.utilisation(p, m, "naive") == Fraction(1, p)
-        assert student.utilisation(p, m, "pipelined") == Fraction(m, m + p - 1)
+        assert_returns(student.utilisation, (p, m, "naive"), Fraction(1, p))
+        mistakes = (
+            {"that is the bubble, and what is left of it is due": Fraction(p - 1, m + p - 1)} if m != p - 1 else {}
+        )
+        assert_returns(student.utilisation, (p, m, "pipelined"), Fraction(m, m + p - 1), mistakes=mistakes)
 
 
 @exercise("timeline", aspect="property")
 def test_more_micro_batches_are_better(student):
     """The idle share falls with the number of micro-batches, and never to zero."""
     p = 2 + drawn(1, 9)[0]
-    shares = [student.utilisation(p, m, "pipelined") for m in (1, 2, 8, 1000)]
-    assert shares[0] == student.utilisation(p, 1, "naive")
-    assert shares == sorted(shares)
-    assert shares[-1] < 1
+    alone = assert_returns(student.utilisation, (p, 1, "pipelined"), Fraction(1, p))
+    shares = [alone, *(student.utilisation(p, m, "pipelined") for m in (2, 8, 1000))]
+    assert shares == sorted(shares), f"with 1, 2, 8 and 1000 micro-batches {p} stages work {shares} of the time"
+    assert shares[-1] < 1, (
+        f"with 1000 micro-batches {p} stages work {shares[-1]} of the time, and the bubble never is 0"
+    )
 
 
 @exercise("timeline", aspect="robustness")

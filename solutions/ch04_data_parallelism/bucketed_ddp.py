@@ -34,7 +34,7 @@ class _Bucket:
 
     def launch(self, group: ProcessGroup | None) -> None:
         """Start the sum over the ranks of what .grad holds now."""
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in self.parameters]
         self.flat = torch.cat([grad.flatten() for grad in grads])
         self.work = dist.all_reduce(self.flat, group=group, async_op=True)
 
@@ -79,6 +79,7 @@ class BucketedDDP(nn.Module):
     before any other parameter's gradient is. The last bucket's may also be issued in finish_grad_sync, and so may
     those that wait for a parameter which this rank did not use. Nothing is waited for before finish_grad_sync.
 
+    Memory: nothing of a step is kept after the next one; memory does not grow with the number of steps.
     Communicates: __init__ as NaiveDDP. Per step one asynchronous all-reduce for each bucket, of its gradients and
         nothing else, over the buckets of all trainable parameters, used or not. To agree on which were used, at
         most one more all-reduce per step, in finish_grad_sync after all buckets', of at most 8 bytes per parameter.
@@ -127,16 +128,20 @@ class BucketedDDP(nn.Module):
     def finish_grad_sync(self) -> None:
         """Issue what has not been issued, wait for all of it, and leave in every `.grad` the average over the ranks.
 
-        Every rank calls this once per step, after at most one backward pass outside no_sync(). What is averaged is `.grad`
-        as it is when its bucket is issued, None counting as zeros: also of a parameter that only a pass inside no_sync()
-        has used, and also if there was no pass outside at all.
+        Every rank calls this once per step, after at most one backward pass outside no_sync(), the last of the step. What
+        is averaged is `.grad` as it is when its bucket is issued, None counting as zeros: also of a parameter that only a
+        pass inside no_sync() has used, and also if there was no pass outside, or no pass at all. Steps of all these kinds
+        may follow one another.
         """
         ### BEGIN SOLUTION
         for bucket in self.buckets[self.num_launched :]:
             bucket.launch(self.group)
         self.num_launched = 0
         parameters = [p for bucket in self.buckets for p in bucket.parameters]
-        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
+        if not parameters:
+            return
+        # The flags are made where the parameters are: NCCL carries nothing that is on the CPU.
+        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
         dist.all_reduce(used, op=dist.ReduceOp.MAX, group=self.group)
         averages = [grad for bucket in self.buckets for grad in bucket.finish(dist.get_world_size(self.group))]
         for parameter, average, is_used in zip(parameters, averages, used.tolist(), strict=True):
@@ -146,11 +151,19 @@ class BucketedDDP(nn.Module):
 
     ### BEGIN SOLUTION
     def _on_gradient(self, bucket: _Bucket) -> None:
-        """Count a gradient that is ready, and launch what can be launched in order."""
+        """Count a gradient that is ready, and launch what can be launched in order.
+
+        Raises: RuntimeError if the gradient's bucket has left without it.
+        """
+        if bucket.work is not None:
+            raise RuntimeError(
+                "A gradient has changed after its bucket was issued. One backward pass outside no_sync() is allowed before "
+                "finish_grad_sync(), which must also be called after a pass that raised, and before the next one."
+            )
         if not self.is_syncing:
             return
         bucket.num_missing -= 1
-        while self.num_launched < len(self.buckets) and self.buckets[self.num_launched].num_missing == 0:
+        while self.num_launched < len(self.buckets) and self.buckets[self.num_launched].num_missing <= 0:
             self.buckets[self.num_launched].launch(self.group)
             self.num_launched += 1
 

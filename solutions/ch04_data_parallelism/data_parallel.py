@@ -69,8 +69,8 @@ def data_parallel_step(
     `module` itself would do it: to what is there already; None where a parameter was not used. Nothing else in `module`
     changes, buffers included: the copies are thrown away.
 
-    Shapes: x (B, ...) and y (B, ...) with B >= 1; module(x) has B rows, too. The loss is a tensor of no dimension; the
-        number is that of all elements of the outputs, or with loss_inside the number of shards.
+    Shapes: x (B, ...) and y (B, ...) with B >= 1; module(x) has B rows, too. Both stay as they were. The loss is a tensor of
+        no dimension; the number is that of all elements of the outputs, or with loss_inside the number of shards.
     Raises: ValueError if n_replicas is less than 1; what a replica raises in its thread is raised here, of
         several the first shard's.
     Source: PyTorch documentation, torch.nn.DataParallel, https://docs.pytorch.org/docs/stable/generated/torch.nn.DataParallel.html

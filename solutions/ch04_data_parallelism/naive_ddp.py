@@ -26,8 +26,9 @@ class NaiveDDP(nn.Module):
     parameter objects, `ddp.module is module`, and `ddp.parameters()` are those of `module`. Later changes of buffers, such as
     BatchNorm's running statistics, stay each rank's own.
 
-    Shapes: parameters and buffers are contiguous, with the same names, shapes and dtypes on all ranks. A tied parameter
-        is one parameter.
+    Shapes: parameters and buffers are contiguous, with the same names, shapes and dtypes on all ranks, and of dtypes that
+        gloo carries: floating-point numbers, bool, int8, uint8, int32, int64. Gradients are dense. A tied parameter is one
+        parameter.
     Communicates: __init__ broadcasts each of these tensors once, nothing else, in as many or few broadcasts as you like.
         forward and backward need not communicate. For finish_grad_sync see there.
     Source: Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training, arXiv:2006.15704, section 3.2.1
@@ -51,20 +52,24 @@ class NaiveDDP(nn.Module):
         """Replace every gradient by its average over the ranks of the group; each rank calls this after its backward.
 
         What is averaged is each trainable parameter's `.grad` as it is now, divided by the number of ranks in the group.
-        A rank whose `.grad` is None takes part with zeros, so it too ends with the average. A parameter whose `.grad` is
-        None on all ranks keeps None: an optimizer must go on to skip it. Frozen parameters (requires_grad=False) take
-        no part and keep None.
+        A rank whose `.grad` is None takes part with zeros, so it too ends with the average; so does a rank that has no
+        gradient at all. A parameter whose `.grad` is None on all ranks keeps None: an optimizer must go on to skip it.
+        Frozen parameters (requires_grad=False) take no part and keep None.
 
-        Communicates: all-reduces only, in which each trainable parameter's gradient goes once; those that no rank used
-            may be left out. To agree on what was used, at most 8 bytes more per trainable parameter.
+        Communicates: all-reduces only, in which each trainable parameter's gradient goes once, in its own dtype; those that
+            no rank used may be left out. To agree on what was used, at most 8 bytes more per trainable parameter. All of
+            them have ended when this returns: what is issued is waited for, even if its result is not needed.
         """
         ### BEGIN SOLUTION
         parameters = [p for p in self.module.parameters() if p.requires_grad]
-        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
+        if not parameters:
+            return
+        # The flags are made where the parameters are: NCCL carries nothing that is on the CPU.
+        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
         dist.all_reduce(used, op=dist.ReduceOp.MAX, group=self.group)
         for parameter, is_used in zip(parameters, used.tolist(), strict=True):
             if is_used:
-                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.to_dense()
                 dist.all_reduce(grad, group=self.group)
                 parameter.grad = grad.div_(dist.get_world_size(self.group))
         ### END SOLUTION

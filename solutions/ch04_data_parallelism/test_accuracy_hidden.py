@@ -83,16 +83,17 @@ def test_two_groups_side_by_side(launch):
 
 
 @exercise("distributed_accuracy", aspect="robustness")
-def test_nothing_valid_anywhere_is_refused(launch):
-    """Without any valid position on any rank, every rank raises ValueError."""
-    pred, label = predictions(3)
-    assert_refused(launch, pred, label, torch.zeros(3, dtype=torch.bool))
-
-
-@exercise("distributed_accuracy", aspect="robustness")
 def test_a_mask_of_another_shape_is_refused(launch):
     """A mask that would broadcast raises ValueError, before any communication."""
     pred, label = predictions(2, 3)
     run = assert_refused(launch, pred, label, torch.ones(3, dtype=torch.bool))
     only_good = run.comm.count() == run.comm.world_size
     assert only_good, "Shapes are checked before anything is communicated."
+
+
+@exercise("distributed_accuracy", aspect="robustness")
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), (5, 1)])
+def test_nothing_valid_in_other_shapes_is_refused(launch, shape):
+    """Empty tensors and tensors of padding only, on all ranks, raise ValueError on every rank."""
+    pred, label = predictions(*shape)
+    assert_refused(launch, pred, label, torch.zeros(shape, dtype=torch.bool))

@@ -3,10 +3,16 @@
 import pytest
 import torch
 
-from assignments.ch04_data_parallelism import programs_data_parallel as programs
-from assignments.ch04_data_parallelism.references import TINY_GPT, batch
-from assignments.ch04_data_parallelism.references_data_parallel import both_kinds, step
-from course_env.rank_programs import error_types
+from assignments.ch04_data_parallelism.references import TINY_GPT
+from assignments.ch04_data_parallelism.references_data_parallel import (
+    assert_added,
+    assert_carried,
+    assert_own_memory,
+    assert_refused,
+    assert_whole_batch,
+    both_kinds,
+    step,
+)
 from course_env.toy_models import build_model
 from grader.harness import assert_matches, exercise
 
@@ -19,8 +25,7 @@ from grader.harness import assert_matches, exercise
 def test_models_and_batches_of_all_kinds(launch, model, rows, n_replicas, loss_inside):
     """Tied, frozen and unused parameters, fewer rows than replicas and token targets give the whole batch's gradients."""
     run, expected = step(launch, model, rows, n_replicas, loss_inside=loss_inside)
-    assert_matches(run["loss"], expected["loss"], what="loss")
-    assert_matches(run["grads"], expected["grads"], what="grads")
+    assert_whole_batch(run, expected)
     assert_matches(run["tensors"], expected["tensors"], what="tensors", rtol=0.0, atol=0.0)
 
 
@@ -37,30 +42,21 @@ def test_replicas_have_their_own_memory_and_threads(launch):
     """Replicas share no memory and run at once, with the loss inside as without."""
     for loss_inside in (False, True):
         run, _ = step(launch, "tied", 7, 3, loss_inside=loss_inside, num_shards=3)
-        assert run.observed("shares_memory") == (False,), (
-            "A replica must be a deep copy: its parameters and buffers are its own."
-        )
+        assert_own_memory(run)
         assert_matches(run["shard_rows"], [3, 3, 1], what="rows of the shards")
 
 
 @exercise("data_parallel_step", aspect="robustness")
-def test_an_exception_in_a_replica_reaches_the_caller(launch):
-    """What a replica raises in its thread is raised by the step."""
-    one = batch("mlp", 7)
-    shared = {"model": "mlp", "x": one["x"], "y": one["y"], "n_replicas": 4, "bad_rows": 1}
-    run = launch(programs.failing_data_parallel_step, 1, shared=shared, process_group=False)
-    assert error_types(run["error"]) == ["ZeroDivisionError"], (
-        "An exception in a thread is lost unless it is carried to the caller."
-    )
+@pytest.mark.parametrize(("rows", "n_replicas", "bad_rows"), [(8, 4, [0, 3, 7]), (5, 8, [2, 4]), (6, 2, [5])])
+def test_of_several_exceptions_the_first_shards_is_raised(launch, rows, n_replicas, bad_rows):
+    """If several replicas raise, the last of them first, the caller gets what the first shard's raised."""
+    assert_carried(launch, rows, n_replicas, bad_rows)
 
 
 @exercise("data_parallel_step", aspect="robustness")
-def test_fewer_than_one_replica(launch):
-    """A number of replicas below 1 is a ValueError."""
-    one = batch("mlp", 4)
-    shared = {"model": "mlp", "x": one["x"], "y": one["y"], "n_replicas": 0, "bad_rows": 0}
-    run = launch(programs.failing_data_parallel_step, 1, shared=shared, process_group=False)
-    assert error_types(run["error"]) == ["ValueError"]
+def test_no_replicas_at_all(launch):
+    """Whatever number is below 1 is a ValueError."""
+    assert_refused(launch, -3)
 
 
 @exercise("data_parallel_step", aspect="robustness")
@@ -69,4 +65,4 @@ def test_gradients_that_are_there_count_once(launch, loss_inside):
     """Gradients from before are added to once, not once for each replica."""
     start = {name: torch.randn_like(p) for name, p in build_model("branchy").named_parameters()}
     run, expected = step(launch, "branchy", 6, 3, loss_inside=loss_inside, start_grads=start)
-    assert_matches(run["grads"], expected["grads"], previous=start, what="grads")
+    assert_added(run, expected, start)

@@ -90,6 +90,23 @@ def test_a_rank_without_rows(launch):
 
 
 @exercise("dp_token_loss", aspect="robustness")
+def test_impossible_classes_and_strides_in_float32(launch):
+    """Transposed float32 logits with some classes at -inf, which differ from token to token, are as good as any."""
+    logits, targets = batch([(3, 5), (1, 2), (2, 2)], [9, 0, 4], 8)
+    for one, labels in zip(logits, targets, strict=True):
+        impossible = torch.rand(one.shape) < 0.3
+        impossible.scatter_(-1, labels.clamp(min=0).unsqueeze(-1), value=False)
+        one.masked_fill_(impossible, -torch.inf)
+    narrow = [one.float() for one in logits]
+    given = {"logits": narrow, "targets": targets}
+    run = launch(programs.token_loss, 3, per_rank=given, shared={"transposed": True})
+    exact, exact_grads = losses_and_gradients([one.double() for one in narrow], targets)
+    expected, expected_grads = losses_and_gradients(narrow, targets)
+    assert_matches(run["loss"], expected, exact=exact, what="loss")
+    assert_matches(run["grad"], expected_grads, exact=exact_grads, what="gradient of the logits")
+
+
+@exercise("dp_token_loss", aspect="robustness")
 def test_without_gradients(launch):
     """Logits that need no gradient, as in an evaluation, give the same value and stay as they were."""
     logits, targets = batch([(2, 3)] * 2, [4, 6], 5)
@@ -112,11 +129,10 @@ def test_float32(launch):
 
 
 @exercise("dp_token_loss", aspect="robustness")
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_narrow_logits_lose_no_digits(launch, dtype):
-    """The loss of logits in half precision is computed and returned in float32; its gradient has the logits' dtype."""
+def test_float16(launch):
+    """The loss of float16 logits is computed and returned in float32; its gradient has the logits' dtype."""
     logits, targets = batch([(8, 50)] * 2, [399, 300], 9)
-    narrow = [one.to(dtype) for one in logits]
+    narrow = [one.half() for one in logits]
     run = launch(programs.token_loss, 2, per_rank={"logits": narrow, "targets": targets})
     exact, exact_grads = losses_and_gradients([one.double() for one in narrow], targets)
     expected, _ = losses_and_gradients([one.float() for one in narrow], targets)

@@ -17,7 +17,7 @@ from torch.distributed import ProcessGroup
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - what a Function is applied to has no names
         ctx: Any,
         logits: Tensor,
         targets: Tensor,

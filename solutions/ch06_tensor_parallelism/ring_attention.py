@@ -30,7 +30,7 @@ def _pass_on(x: Tensor, group: ProcessGroup | None) -> Tensor:
 
 class _RingAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - what a Function is applied to has no names
         ctx: Any,
         q: Tensor,
         k: Tensor,

@@ -75,7 +75,7 @@ def test_one_rank_is_an_mlp(launch):
 
 @exercise("parallel_linear", aspect="robustness")
 def test_what_is_not_contiguous(launch):
-    """x may be a transposed tensor."""
+    """The input may be a transposed tensor."""
     module, xs, dys = linear(6, 4), [random(6, 3).mT], [random(3, 4)]
     shared = {"kind": "column", "sizes": [6, 4], "whole": whole_of(module), "options": {"gather_output": True}}
     run = launch(programs.passes, 2, per_rank=given("column", 2, xs, dys), shared=shared)

@@ -159,6 +159,18 @@ def test_numbers_may_differ(course: Course, judge: Judge) -> None:
     assert check([chapter], saying(judge, "got 17.5, expected [4, 5, 6] at 0.25"), workers=1).problems == ()
 
 
+def test_the_moment_of_a_deadline_may_differ(course: Course, judge: Judge) -> None:
+    """Where a rank was when it was cut is another line in each run; what it waits for is not."""
+    chapter = course.chapter("ch01")
+    cut = "Cut. rank 0 is at a.py:3 in least.\nRank 0's stack, innermost first: a.py:3 in least <- a.py:9 in f"
+
+    check([chapter], saying(judge, cut), workers=1, write_told=True)
+
+    later = "Cut. rank 0 is at a.py:9 in <genexpr>.\nRank 0's stack, innermost first: a.py:9 in <genexpr>"
+    assert check([chapter], saying(judge, later), workers=1).problems == ()
+    assert check([chapter], saying(judge, "Cut. rank 0 waits in all_reduce."), workers=1).problems
+
+
 def saying(judge: Judge, text: str) -> Judge:
     """Return a judge that explains every failure with `text`."""
 

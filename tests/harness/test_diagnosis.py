@@ -121,6 +121,20 @@ def test_noise_is_no_factor_for_each_channel():
     assert diagnosis([weights(1, 9)] * 2, weights(1, 9)) is None
 
 
+def test_the_number_of_all_ranks_for_that_of_a_group_is_told():
+    """Where two of four ranks hold a value, halves are divided by four instead of two, and doubles are their sum."""
+    x = weights(37)
+    expected = PerRank([x, None, None, x])
+    halved = mismatch(PerRank([x / 2, None, None, x / 2]), expected)
+    doubled = mismatch(PerRank([2 * x, None, None, 2 * x]), expected)
+    assert halved.diagnosis.endswith("divided by the number of all 4 ranks where that of the group's 2 is due?")
+    assert doubled.diagnosis.endswith("multiplied by the number of all 4 ranks where that of the group's 2 is due?")
+    assert halved.mistake is doubled.mistake is Mistake.OTHER_GROUP
+    expected = PerRank([x, x, None, x])
+    summed = mismatch(PerRank([3 * x, 3 * x, None, 3 * x]), expected)
+    assert summed.diagnosis.endswith("a sum over the 3 ranks of the group where a mean is due?")
+
+
 def test_one_process_is_never_told_about_ranks():
     """Without ranks a factor is explained as a scale, not as a sum over ranks."""
     expected = weights(37)

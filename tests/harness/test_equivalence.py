@@ -201,7 +201,7 @@ def test_a_wrong_shape_gets_a_hint():
     ("actual", "path"),
     [
         ({"grads": {"w": [1.0, (2, "a")]}, "layout": Layout(rank=0, scale=2.0)}, "state['layout'].scale"),
-        ({"grads": {"w": [1.0, (2, "b")]}, "layout": Layout(rank=0, scale=1.0)}, "state['grads']['w'][1][1]"),
+        ({"grads": {"w": [1.0, (2, "b")]}, "layout": Layout(rank=0, scale=1.0)}, "state['grads']['w'][1]"),
         ({"grads": {"w": [1.5, (2, "a")]}, "layout": Layout(rank=0, scale=1.0)}, "state['grads']['w'][0]"),
         ({"grads": {"w": [1.0, (2, "a")]}, "layout": Layout(rank=1, scale=1.0)}, "state['layout'].rank"),
     ],
@@ -210,6 +210,19 @@ def test_paths_lead_into_nested_structures(actual, path):
     """What is wrong is named the way a student would write it."""
     expected = {"grads": {"w": [1.0, (2, "a")]}, "layout": Layout(rank=0, scale=1.0)}
     assert mismatch(actual, expected, what="state").path == path
+
+
+def test_a_row_of_plain_values_is_told_as_a_whole():
+    """The members of a group say more than the first of them that is wrong; what is in another order is told as such."""
+    expected = {"members": [2, 0]}
+    assert said({"members": [0, 2]}, expected) == [
+        "result['members'] is [0, 2], expected [2, 0].",
+        "The right entries in the wrong order.",
+    ]
+    assert mismatch({"members": [0, 2]}, expected).mistake is Mistake.ORDER
+    assert said({"members": [0, 1]}, expected) == ["result['members'] is [0, 1], expected [2, 0]."]
+    assert said({"members": [0, 2.0]}, expected)[0] == "result['members'][1] is a float (2.0), expected an int."
+    assert said(list(range(1, 21)), list(range(20)))[0] == "result[0] is 1, expected 0."
 
 
 def test_exact_and_previous_follow_into_nested_structures():

@@ -94,6 +94,10 @@ ENDS = {
     Mistake.DEADLINE: "time.sleep(60)",
     Mistake.DEADLOCK: "dist.barrier() if rank == 0 else time.sleep(60)",
     Mistake.PEER: "dist.isend(torch.ones(2), group_dst=rank)",
+    Mistake.NO_GRAPH: "torch.ones(1).backward()",
+    Mistake.INPLACE: "x = torch.ones(2, requires_grad=True).exp(); y = x * x; x.mul_(2); y.sum().backward()",
+    Mistake.STRIDES: "torch.ones(2, 3).t().view(-1)",
+    Mistake.DTYPE: "dist.all_reduce(torch.ones(2, dtype=torch.int16))",
     Mistake.MISMATCH: "dist.recv(torch.ones(2, dtype=torch.int32), 0) if rank else dist.send(torch.ones(2), 1)",
 }
 
@@ -127,6 +131,30 @@ def test_a_peer_that_cannot_be_is_told(ranks, call, said):
 
     assert str(caught.value).startswith(f"Rank 0 of 2 {said}\n  programs.py:3")
     assert "work.py:" in str(caught.value)
+
+
+def test_a_root_outside_the_group_is_told(ranks):
+    """The group is named by its ranks, not by a class of ours."""
+    ranks.write(
+        f"{SOLVE}group = dist.new_group([1])\n    if rank == 1:\n        dist.broadcast(torch.ones(2), 0, group)"
+    )
+
+    with pytest.raises(
+        StudentFailure, match="Global rank 0 is not part of group of global ranks 1\nA root, "
+    ) as caught:
+        ranks.run(2)
+
+    assert caught.value.mistake is Mistake.PEER
+
+
+def test_a_crash_that_a_mismatch_explains_is_a_mismatch(ranks):
+    """A rank that gets more than it has room for is aborted by gloo: the kind is the cause, not the signal."""
+    ranks.write(f"{SOLVE}dist.all_reduce(torch.ones(1 + 1000 * rank))")
+
+    with pytest.raises(StudentFailure) as caught:
+        ranks.run(2, timeout_s=5.0)
+
+    assert caught.value.mistake is Mistake.MISMATCH, caught.value
 
 
 def test_an_error_in_the_tests_own_program_is_told_as_such(ranks):

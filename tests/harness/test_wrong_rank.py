@@ -134,3 +134,18 @@ def test_one_right_rank_is_told():
     expected = weights(37)
     sentence = diagnosis([weights(37), weights(37), expected, weights(37)], expected)
     assert sentence.startswith("Only rank 2 is right")
+
+
+@pytest.mark.parametrize(("count", "name"), [(1, "sum"), (3, "mean")])
+def test_values_that_were_reduced_though_each_rank_keeps_its_own_are_told(count, name):
+    """A gradient that is local, and was all-reduced, is the sum or the mean of all ranks' gradients."""
+    own = per_rank(3, 5)
+    assert diagnosis([sum(own) / count] * 3, own).startswith(f"Yours is the {name} of what the ranks should hold")
+
+
+def test_noise_is_no_reduction():
+    """One entry beside the sum, and nothing is said of a sum."""
+    own = per_rank(3, 5)
+    wrong = sum(own)
+    wrong[2] += 1e-6
+    assert "should hold" not in (diagnosis([wrong] * 3, own) or "")

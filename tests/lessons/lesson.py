@@ -16,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 RANKS = Path(__file__).with_name("lesson_ranks.py")  # the process that runs listings
 
 
+BLOCK = "```"
+CONTINUES = (BLOCK, "* ", "- ", "|", "$", "![", "1. ")
+"""With what a block, a list, a table, a formula or a picture begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """A Python block of a lesson: its command, its source, and the output shown after it."""
@@ -58,6 +63,24 @@ class Lesson:
     def prose(self) -> str:
         """Its text without the blocks of code and output."""
         return re.sub(r"^```.*?^```$", "", self.text, flags=re.DOTALL | re.MULTILINE)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Its blocks of text: what programs print, beside listings and alone."""
+        return re.findall(r"^```text\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """Its paragraphs before the sources, but for those that a list, a table, a block or a formula continues."""
+        text = re.split(r"^## Sources$", self.text, flags=re.MULTILINE)[0]
+        text = re.sub(r"^```.*?^```$", BLOCK, text, flags=re.DOTALL | re.MULTILINE)
+        parts = [part.strip() for part in re.split(r"\n\n+|\n(?=#+ )", text)]
+        follows = [*parts[1:], ""]
+        return [
+            part
+            for part, after in zip(parts, follows, strict=True)
+            if part and not part.startswith(CONTINUES) and part[0] != "#" and not after.startswith(CONTINUES)
+        ]
 
     @property
     def listings(self) -> list[Listing]:

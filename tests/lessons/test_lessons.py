@@ -6,6 +6,9 @@ import pytest
 
 from tests.lessons.lesson import ROOT, Lesson, draw, read_lessons, run_listings
 
+LONG_LINE = 12  # shorter outputs, such as a number, may well stand in a sentence
+ENDS = (".", "?", "!", ":", ")", "*", "`", "✓")  # also: emphasis, a command, the end of a proof
+
 LESSONS = {lesson.chapter: lesson for lesson in read_lessons()}
 
 
@@ -31,6 +34,18 @@ def test_a_listing_prints_what_the_lesson_shows(chapter, name):
     errors = "\n".join(rank["errors"] for rank in ranks)
     assert [rank["exit_code"] for rank in ranks] == [0] * listing.num_ranks, errors
     assert "".join(rank["output"] for rank in ranks) == listing.output
+
+
+def test_no_output_stands_in_the_prose(lesson):
+    """What a program prints stands in blocks only, and every sentence of the prose comes to its end.
+
+    Whoever writes outputs into a text with a careless replacement puts them into sentences as well.
+    """
+    printed = [*lesson.outputs, *(listing.output for listing in lesson.listings)]
+    lines = {line.strip() for output in printed for line in output.splitlines() if len(line.strip()) >= LONG_LINE}
+    assert [line for line in lines if line in lesson.prose] == []
+    unfinished = [paragraph[-60:] for paragraph in lesson.paragraphs if not paragraph.endswith(ENDS)]
+    assert unfinished == []
 
 
 def test_the_exercises_are_those_of_the_assignment(lesson):

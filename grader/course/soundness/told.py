@@ -15,6 +15,8 @@ from grader.course.judging.report import Record
 from grader.course.problem import Problem
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?|\b(nan|inf)\b")
+# Where a rank was when its deadline passed depends on the moment.
+_MOMENT = re.compile(r"\b(?:is|are) at \S+ in \S+|Rank \d+'s stack, innermost first: .*")
 _RUN = re.compile(r"#(?:[\s,]+#)+")  # how many numbers a list has depends on the draw, too
 
 
@@ -85,5 +87,5 @@ def _sections(text: str) -> dict[str, str]:
 
 
 def _words(text: str) -> str:
-    """Return a text in which any number stands for any other, and one for many."""
-    return " ".join(_RUN.sub("#", _NUMBER.sub("#", text)).split())
+    """Return a text in which any number stands for any other, and one for many, without what depends on the moment."""
+    return " ".join(_RUN.sub("#", _NUMBER.sub("#", _MOMENT.sub("", text))).split())

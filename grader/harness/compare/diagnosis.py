@@ -25,6 +25,7 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
     wrong_value.accumulated,
     wrong_rank.ranks_mixed_up,
     wrong_rank.only_local,
+    wrong_rank.reduced,
     wrong_order.transposed,
     wrong_order.misread,
     wrong_order.interleaved,

@@ -5,6 +5,7 @@ value is compared before anything is reported, because the pattern over ranks is
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -114,6 +115,9 @@ def _compare(node: Node, rank: int, tolerance: Tolerance) -> Result:
         return _compare_numbers(node, rank, tolerance)
     if node.actual == node.expected:
         return None
+    if isinstance(node.expected, list | tuple) and Counter(node.actual) == Counter(node.expected):
+        problem = f"is {value_text(node.actual)}, expected {value_text(node.expected)}."
+        return Misfit(problem, Mistake.ORDER, "The right entries in the wrong order.")
     return Misfit(f"is {value_text(node.actual)}, expected {value_text(node.expected)}.", Mistake.VALUES)
 
 
@@ -151,8 +155,8 @@ def _is_wrong(result: Result) -> bool:
 
 
 def _difference(wrong: Sequence[str], results: Results, world_size: int, *, in_launch: bool) -> Difference:
-    """Return the first wrong value. A misfit comes before different numbers, which may only follow from it."""
-    path = next((p for p in wrong if any(isinstance(result, Misfit) for result in results[p].values())), wrong[0])
+    """Return the first wrong value. Types come before values, and a misfit before numbers, which may only follow from it."""
+    path = min(wrong, key=lambda path: min(map(_rank_of_misfit, results[path].values())))
     result_of = results[path]
     wrong_ranks = tuple(rank for rank, result in result_of.items() if _is_wrong(result))
     misfits = {rank: result for rank, result in result_of.items() if isinstance(result, Misfit)}
@@ -173,6 +177,13 @@ def _difference(wrong: Sequence[str], results: Results, world_size: int, *, in_l
         sentence, mistake = diagnose(tuple(numbers.values()), world_size, beside) or (None, Mistake.VALUES)
         what = _worst(numbers[rank]) | {"diagnosis": sentence, "mistake": mistake}
     return Difference(rank=rank if in_launch else None, **where, **what)
+
+
+def _rank_of_misfit(result: Result) -> int:
+    """Return how early a result is told: a wrong type or structure, then a wrong word or list, then wrong numbers."""
+    if not isinstance(result, Misfit):
+        return 2
+    return int(result.mistake in {Mistake.VALUES, Mistake.ORDER})
 
 
 def _right_beside(path: str, results: Results, wrong_ranks: Sequence[int]) -> str | None:

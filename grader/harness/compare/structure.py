@@ -15,6 +15,7 @@ from grader.harness.wording import dtype_name, listed
 
 KINDS = (Tensor, dict, list, tuple, bool, int, float, str)
 MAX_SHOWN = 80  # characters of a student's value in a message
+LONGEST_ROW = 12
 MAX_KEYS = 20  # unexpected keys looked at: a rank may return any number
 
 
@@ -49,7 +50,7 @@ def walk(node: Node, world_size: int) -> Iterator[tuple[Node, Misfit | None]]:
     Raises: CatalogError if a complex tensor is expected.
     """
     misfit = _misfit(node, world_size)
-    steps = {} if misfit else _steps(node.expected)
+    steps = {} if misfit or _is_row(node) else _steps(node.expected)
     if not steps:
         yield node, misfit
     for name, step in steps.items():
@@ -64,6 +65,16 @@ def value_text(value: Any) -> str:
     except ValueError:  # an int of more digits than Python prints
         return f"{_kind_text(type(value))} too long to show"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _is_row(node: Node) -> bool:
+    """Return whether a value is a short list of plain values, which says more as a whole than entry by entry."""
+    actual, expected = node.actual, node.expected
+    if not isinstance(expected, list | tuple) or not 1 < len(expected) <= LONGEST_ROW or len(actual) != len(expected):
+        return False
+    kinds = {_kind(part) for part in expected}
+    plain = kinds <= {int, bool, str, type(None)}
+    return plain and all(_kind(one) is _kind(other) for one, other in zip(actual, expected, strict=True))
 
 
 def _steps(expected: Any) -> dict[str, Callable[[Any], Any]]:

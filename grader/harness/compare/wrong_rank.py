@@ -97,6 +97,24 @@ def _rest_of(compared: Compared, total: Tensor, count: int) -> Tensor:
     return count * compared.expected - (total - compared.actual)
 
 
+def reduced(case: Case) -> Iterator[Hypothesis]:
+    """Look for values that were reduced though every rank should hold its own: their sum or mean is what the ranks hold."""
+    if len(case.ranks) == 1 or len({compared.expected.shape for compared in case.ranks}) > 1:
+        return
+    total = torch.stack([compared.expected for compared in case.ranks]).sum(0)
+    for count, combined in ((1, "sum"), (len(case.ranks), "mean")):
+        yield Hypothesis(
+            sentence=f"Yours is the {combined} of what the ranks should hold: each keeps its own, so nothing is to be reduced here.",
+            mistake=Mistake.REDUCED,
+            predict=partial(_combined, whole=total / count),
+            slack=float(len(case.ranks)),
+        )
+
+
+def _combined(_compared: Compared, whole: Tensor) -> Tensor:
+    return whole
+
+
 def own_block(case: Case) -> Iterator[Explanation]:
     """Look for each rank right in its own block of a whole that all should hold."""
     if len(case.wrong) != case.world_size or case.world_size == 1:

@@ -70,34 +70,45 @@ def _with_previous(compared: Compared, sign: int) -> Tensor | None:
 
 def named_factor(case: Case) -> Iterator[Hypothesis]:
     """Look for a factor that the world size explains."""
-    for factor, cause, mistake in _causes(case.world_size):
+    for factor, cause, mistake in _causes(case):
         multiple = "minus the reference" if factor == -1 else f"{factor:.6g} times the reference"
         yield _scaling(f"Yours is {multiple} {{where}}", cause, mistake, factor, case)
 
 
 def named_step(case: Case) -> Iterator[Hypothesis]:
     """Look for a step from the values before that is too long or too short by a factor that the world size explains."""
-    for factor, cause, mistake in _causes(case.world_size):
+    for factor, cause, mistake in _causes(case):
         length = "goes the opposite way" if factor == -1 else f"is {factor:.6g} times the reference's"
         yield _stepping(f"The step from the values before {length} {{where}}", cause, mistake, factor, case)
 
 
-def _causes(world_size: int) -> Iterator[tuple[float, str, Mistake]]:
+def _causes(case: Case) -> Iterator[tuple[float, str, Mistake]]:
     """Yield the factors by which distributed code is wrong, each with its cause and its kind of mistake.
 
     Where two factors are equal, the likelier cause comes first.
     """
-    n = float(world_size)
+    n, members = float(case.world_size), len(case.ranks)
     yield -1.0, "the sign is flipped", Mistake.SIGN
-    if world_size > 1:
-        yield n, f"a sum over the {world_size} ranks where a mean is due", Mistake.SUM_FOR_MEAN
-        yield 1 / n, f"divided by the {world_size} ranks twice, or a mean where a sum is due", Mistake.MEAN_FOR_SUM
-        yield 2.0, "something is counted twice", Mistake.TWICE
-        yield 0.5, "something is left out, or halved twice", Mistake.HALF
-        yield n**2, "multiplied by the world size where it should be divided", Mistake.WORLD_SIZE
-        yield n**-2, "divided by the world size where it should be multiplied", Mistake.WORLD_SIZE
-        yield n**0.5, "a root taken on the wrong side of a sum over the ranks", Mistake.ROOT
-        yield n**-0.5, "a root taken on the wrong side of a mean over the ranks", Mistake.ROOT
+    if case.world_size == 1:
+        return
+    if 1 < members < n:
+        numbers = f"the number of all {case.world_size} ranks where that of the group's {members} is due"
+        yield members / n, f"divided by {numbers}", Mistake.OTHER_GROUP
+        yield n / members, f"multiplied by {numbers}", Mistake.OTHER_GROUP
+        yield from _causes_of(members, f"{members} ranks of the group")
+    yield from _causes_of(case.world_size, f"{case.world_size} ranks")
+    groups = " or counted for another group of ranks" if case.world_size > 2 else ""  # noqa: PLR2004 - two have no sub-group
+    yield 2.0, f"something is counted twice,{groups}".rstrip(","), Mistake.TWICE
+    yield 0.5, f"something is left out or halved twice,{groups}".rstrip(","), Mistake.HALF
+    yield n**2, "multiplied by the world size where it should be divided", Mistake.WORLD_SIZE
+    yield n**-2, "divided by the world size where it should be multiplied", Mistake.WORLD_SIZE
+    yield n**0.5, "a root taken on the wrong side of a sum over the ranks", Mistake.ROOT
+    yield n**-0.5, "a root taken on the wrong side of a mean over the ranks", Mistake.ROOT
+
+
+def _causes_of(count: int, ranks: str) -> Iterator[tuple[float, str, Mistake]]:
+    yield float(count), f"a sum over the {ranks} where a mean is due", Mistake.SUM_FOR_MEAN
+    yield 1 / count, f"divided by the {ranks} twice, or a mean where a sum is due", Mistake.MEAN_FOR_SUM
 
 
 def _reading(fact: str, cause: str, mistake: Mistake, factor: float, case: Case) -> tuple[str, Mistake]:

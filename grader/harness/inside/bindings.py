@@ -8,11 +8,13 @@ garbage collector, which whoever reads the file sees, and it ends a launch in wh
 import builtins
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
     GetSetDescriptorType,
+    MappingProxyType,
     MethodDescriptorType,
     ModuleType,
     WrapperDescriptorType,
@@ -23,6 +25,12 @@ OBSERVERS = ("course_env.collective_meter", "course_env.meters", "course_env.ran
 """The modules of `course_env` that observe. The rest is as much the student's as ours: value types, TinyGPT."""
 
 OURS = ("grader", *OBSERVERS)
+
+DONE_BEFORE = (
+    *("inside.confine", "inside.connections", "inside.landlock", "inside.linux", "inside.namespaces", "inside.seccomp"),
+    *("inside.supervisor", "inside.zygote", "protocol.descriptors", "protocol.sources"),
+)
+"""Modules of the harness that have done their work before student code is imported: whoever changes them changes nothing."""
 
 WATCHED = (
     *("builtins", "torch", "torch.autograd.graph", "torch.distributed", "torch.distributed.distributed_c10d"),
@@ -55,14 +63,33 @@ class _Binding(NamedTuple):
 
 Bound = tuple[_Binding, ...]
 
-_prepared: tuple[list[ModuleType], Bound] = ([], ())
+
+class _Prepared(NamedTuple):
+    """What is the same in every rank, found once in the zygote."""
+
+    modules: tuple[ModuleType, ...] = ()
+    """Ours."""
+
+    always: Bound = ()
+    """What the harness itself uses after student code was imported."""
+
+    of_observer: Mapping[str, Bound] = MappingProxyType({})
+    """What each of `OBSERVERS` uses, by its name."""
+
+    num_modules: int = 0
+    """How many modules there were, ours and others."""
+
+
+_prepared = _Prepared()
 
 
 def prepare() -> None:
     """Bind what observes in every rank; done once, in the zygote."""
     global _prepared  # noqa: PLW0603 - forks inherit it, as they do the modules themselves
-    modules = _observers()
-    _prepared = (modules, tuple(_bindings_of(modules)))
+    modules = _observers(sys.modules)
+    of_harness = [module for module in modules if not module.__name__.endswith((*DONE_BEFORE, *OBSERVERS))]
+    of_observer = {name: tuple(_bindings_of([sys.modules[name]])) for name in OBSERVERS if name in sys.modules}
+    _prepared = _Prepared(tuple(modules), tuple(_bindings_of(of_harness)), of_observer, len(sys.modules))
 
 
 def bind(program: ModuleType | None, *, refuses: bool, hidden: bool) -> Callable[[], str]:
@@ -77,12 +104,26 @@ def bind(program: ModuleType | None, *, refuses: bool, hidden: bool) -> Callable
     """
     for cls, instead in getattr(program, "REFUSED", {}).items() if refuses else ():
         cls.__init__ = _refusal(cls.__name__, instead)
-    modules, of_harness = _prepared
-    own = [module for module in [*_observers(), program] if module is not None and module not in modules]
-    bound = (*_bindings_of(own), *of_harness)
+    # Whoever looks at an object writes its reference count, and so copies a page of the zygote's: look at few of them.
+    new = list(islice(reversed(sys.modules), len(sys.modules) - _prepared.num_modules))
+    own = [module for module in _observers(new) if module is not program]
+    own += [] if program is None else [program]
+    used = () if program is None else _observers_of(program)
+    bound = (tuple(_bindings_of(own)), *(_prepared.of_observer[name] for name in used), _prepared.always)
     if hidden:
-        _hide([*modules, *own])
-    return lambda: _first_changed(bound)
+        _hide([*_prepared.modules, *own])
+    return lambda: next(filter(None, map(_first_changed, bound)), "")
+
+
+def _observers_of(module: ModuleType) -> set[str]:
+    """Return the names of the observers that a module uses, and that these use."""
+    things = vars(module).values()
+    direct = {
+        thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) for thing in things
+    }
+    found = {name for name in OBSERVERS if name in direct and name in _prepared.of_observer and name != module.__name__}
+    inner = (_observers_of(one) for one in _prepared.modules if one.__name__ in found)
+    return found.union(*inner)
 
 
 def _first_changed(bound: Bound) -> str:
@@ -92,8 +133,8 @@ def _first_changed(bound: Bound) -> str:
     return ""
 
 
-def _observers() -> list[ModuleType]:
-    return [module for name, module in sys.modules.items() if _is_ours(name)]
+def _observers(names: Iterable[str]) -> list[ModuleType]:
+    return [sys.modules[name] for name in names if _is_ours(name)]
 
 
 def _hide(modules: Sequence[ModuleType]) -> None:
@@ -109,9 +150,16 @@ def _is_ours(name: str) -> bool:
     return any(name == ours or name.startswith(f"{ours}.") for ours in OURS)
 
 
+class LibraryClassError(NotImplementedError):
+    """Student code asks a library for what it should write itself.
+
+    No program takes it for the answer to a call, as it may do with other errors.
+    """
+
+
 def _refusal(name: str, instead: str) -> Callable[..., NoReturn]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
+        raise LibraryClassError(f"torch's own {name} may not do this exercise's work. Write {instead}.")
 
     return refuse
 
@@ -122,7 +170,7 @@ def _bindings_of(ours: Sequence[ModuleType]) -> Iterator[_Binding]:
     found = [binding for module in ours for binding in _in_module(module, vars(module))]
     found += [binding for name in WATCHED if name in sys.modules for binding in _in_module(sys.modules[name], used)]
     yield from found
-    yield from (one for module in ours for one in _builtins_in(module, used))
+    yield from (one for module in ours for one in _builtins_in(module, _names_used(module.__name__, vars(module))))
     modules = {module.__name__ for module in ours}
     for cls in {binding.thing for binding in found if isinstance(binding.thing, type)}:
         if cls.__module__ in modules:

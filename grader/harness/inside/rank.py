@@ -98,7 +98,7 @@ def run_rank(
         phase = "import"
         student = StudentModule(_load(request.student_file, submission), request.symbols)
         phase = "start"
-        _make_ready(request.seed + rank)
+        _make_ready(request.seed + rank, has_gpu=device is not None)
         if meeting is not None:
             _join_process_group(rank, request, meeting)
         phase = "program"
@@ -146,10 +146,11 @@ def _call(student: StudentModule, function: str, args: list[Any], kwargs: dict[s
     return {"value": getattr(student, function)(*args, **kwargs)}
 
 
-def _make_ready(seed: int) -> None:
+def _make_ready(seed: int, *, has_gpu: bool) -> None:
     random.seed(seed)
     if (torch := sys.modules.get("torch")) is not None:
-        torch.manual_seed(seed)
+        # manual_seed looks for every kind of device, which copies 200 pages of the zygote's.
+        torch.manual_seed(seed) if has_gpu else torch.default_generator.manual_seed(seed)
         # At its first use after a fork autograd sets itself up; it crashes if threads of student code do that together.
         torch.ones(1, requires_grad=True).exp()
 

@@ -209,6 +209,9 @@ class RecordedGroup(dist.ProcessGroup):
         self._set_group_name(inner.group_name)
         self._set_group_desc(inner.group_desc)
 
+    def __repr__(self) -> str:
+        return f"of global ranks {', '.join(map(str, self.ranks))}"  # torch's errors say "group" before it
+
     def get_group_store(self) -> Store:
         """Return the store through which the members met."""
         return self.inner.get_group_store()

@@ -22,6 +22,42 @@ ECHO = re.compile(
     r"|Connect(ion)? (timeout|error)|failed to connect",
     re.IGNORECASE,
 )
+# What torch says too briefly, with what it means.
+EXPLAINED: tuple[tuple[str, str, Mistake], ...] = (
+    (
+        "modified by an inplace operation",
+        "Backward needs a tensor that was written to after forward. Write to a copy.",
+        Mistake.INPLACE,
+    ),
+    (
+        "does not require grad and does not have a grad_fn",
+        "Backward was called on a value without a graph: a constant, or one that was detached or computed under no_grad().",
+        Mistake.NO_GRAPH,
+    ),
+    (
+        "view size is not compatible with input tensor's size and stride",
+        "A tensor that is transposed or cut out of another has strides, and view() copies nothing. reshape() copies where it must.",
+        Mistake.STRIDES,
+    ),
+    (
+        "tensor has to be contiguous",
+        "Only contiguous memory is sent or received: pass x.contiguous(), or a new tensor.",
+        Mistake.STRIDES,
+    ),
+    (
+        "is not part of group",
+        "A root, or the other end of a message, is a member of the group: src and dst by global rank, group_src by its own.",
+        Mistake.PEER,
+    ),
+    (
+        "Invalid scalar type",
+        "gloo takes no tensor of this dtype. It takes float16, float32, float64, bfloat16, int8, uint8, int32 and int64.",
+        Mistake.DTYPE,
+    ),
+)
+OF_THE_RANK_SIDE: Mapping[str, Mistake] = MappingProxyType(
+    {"PeerError": Mistake.PEER, "LibraryClassError": Mistake.LIBRARY, "SystemExit": Mistake.EXIT}
+)
 LOST_CONNECTION = "With these words gloo says that the rank at the other end has ended, or has closed the connection."
 
 
@@ -46,6 +82,10 @@ def error_text(rank: int, error: RankError, remains: Remains) -> str:
         head = f"{who} called sys.exit({error.message}) instead of returning."
     elif error.type == "PeerError":
         head = f"{who} {error.message}"
+    elif error.type == "LibraryClassError":
+        head = f"{who} was stopped: {error.message}"
+    elif (explained := _explained(error)) is not None:
+        head = f"{who} raised {what}\n{explained[1]}"
     elif _is_outside(error, remains):
         head = f"{who} raised {what}\nThat was in the test's program, which could not go on with what your code returned or did."
     else:
@@ -61,11 +101,15 @@ def mistake_of(error: RankError, remains: Remains) -> Mistake:
         return Mistake.NOT_DATA
     if error.type == "MissingSymbolError":
         return Mistake.MISSING_NAME
-    if error.type == "PeerError":
-        return Mistake.PEER
-    if error.type == "SystemExit":
-        return Mistake.EXIT
+    if error.type in OF_THE_RANK_SIDE:
+        return OF_THE_RANK_SIDE[error.type]
+    if (explained := _explained(error)) is not None:
+        return explained[2]
     return Mistake.UNUSABLE if _is_outside(error, remains) else Mistake.EXCEPTION
+
+
+def _explained(error: RankError) -> tuple[str, str, Mistake] | None:
+    return next((known for known in EXPLAINED if known[0] in error.message), None)
 
 
 def name_of(rank: int, remains: Remains) -> str:

@@ -12,7 +12,7 @@ class BucketedDDP(nn.Module):
 
     def __init__(self, module, bucket_cap_bytes, group=None):
         super().__init__()
-        if bucket_cap_bytes <= 0:
+        if bucket_cap_bytes < 1:
             raise ValueError(f"A bucket of {bucket_cap_bytes} bytes holds nothing.")
         self.module, self.group, self.quiet = module, group, False
         self.buckets, self.next, self.done, self.works, self.strangers = [], 0, set(), [], []

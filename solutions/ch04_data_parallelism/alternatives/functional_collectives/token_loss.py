@@ -12,5 +12,7 @@ def dp_token_loss(logits, targets, group=None, *, ignore_index=-100):
     keep = targets != ignore_index
     mine = keep.sum()
     everybody = collectives.all_reduce(mine.clone(), "sum", group)
-    mean_of_mine = torch.nn.functional.cross_entropy(logits[keep], targets[keep]) if mine else logits.sum() * 0
+    # Of no tokens at all, the sum is 0 and has a graph; 0 times a sum of logits would be nan where one is -inf.
+    reduction = "mean" if mine else "sum"
+    mean_of_mine = torch.nn.functional.cross_entropy(logits[keep], targets[keep], reduction=reduction)
     return mean_of_mine * mine * group.size() / torch.maximum(everybody, torch.ones_like(everybody))

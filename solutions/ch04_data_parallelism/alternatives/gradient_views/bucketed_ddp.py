@@ -14,7 +14,7 @@ class BucketedDDP(nn.Module):
     """A module that is replicated on every rank of `group`, and whose gradients are averaged while backward runs."""
 
     def __init__(self, module, bucket_cap_bytes, group=None):
-        if bucket_cap_bytes <= 0:
+        if bucket_cap_bytes < 1:
             raise ValueError("a bucket needs room")
         super().__init__()
         self.module, self.group = module, group

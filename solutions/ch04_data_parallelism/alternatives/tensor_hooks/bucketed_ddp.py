@@ -12,7 +12,7 @@ class BucketedDDP(nn.Module):
 
     def __init__(self, module, bucket_cap_bytes, group=None):
         super().__init__()
-        if not bucket_cap_bytes > 0:
+        if not bucket_cap_bytes >= 1:
             raise ValueError("a bucket needs room")
         self.module, self.group = module, group
         self.enabled = True

@@ -9,7 +9,7 @@ def _group(group):
     return group or dist.group.WORLD
 
 
-class copy_function(torch.autograd.Function):  # noqa: N801
+class _CopyCast(torch.autograd.Function):
     """The identity."""
 
     @staticmethod
@@ -22,7 +22,7 @@ class copy_function(torch.autograd.Function):  # noqa: N801
         return collectives.wait_tensor(collectives.all_reduce(grad.contiguous(), "sum", _group(ctx.group))), None
 
 
-class reduce_function(torch.autograd.Function):  # noqa: N801
+class _ReduceCast(torch.autograd.Function):
     """The sum."""
 
     @staticmethod
@@ -34,7 +34,7 @@ class reduce_function(torch.autograd.Function):  # noqa: N801
         return grad.clone(), None
 
 
-class scatter_function(torch.autograd.Function):  # noqa: N801
+class _ScatterCast(torch.autograd.Function):
     """A part."""
 
     @staticmethod
@@ -45,10 +45,10 @@ class scatter_function(torch.autograd.Function):  # noqa: N801
 
     @staticmethod
     def backward(ctx, grad):
-        return gather_function.forward(ctx, grad, ctx.group, ctx.dim), None, None
+        return _GatherCast.forward(ctx, grad, ctx.group, ctx.dim), None, None
 
 
-class gather_function(torch.autograd.Function):  # noqa: N801
+class _GatherCast(torch.autograd.Function):
     """All parts."""
 
     @staticmethod
@@ -59,26 +59,26 @@ class gather_function(torch.autograd.Function):  # noqa: N801
 
     @staticmethod
     def backward(ctx, grad):
-        return scatter_function.forward(ctx, grad, ctx.group, ctx.dim), None, None
+        return _ScatterCast.forward(ctx, grad, ctx.group, ctx.dim), None, None
 
 
 def copy_to_tp(x, group=None):
-    """The cast of an invariant tensor to a replicated one."""
-    return copy_function.apply(x, group)
+    """Cast an invariant tensor to a replicated one."""
+    return _CopyCast.apply(x, group)
 
 
 def reduce_from_tp(x, group=None):
-    """The cast of a partial tensor to an invariant one."""
-    return reduce_function.apply(x, group)
+    """Cast a partial tensor to an invariant one."""
+    return _ReduceCast.apply(x, group)
 
 
 def scatter_to_tp(x, group=None, dim=-1):
-    """The cast of an invariant tensor to a varying one."""
+    """Cast an invariant tensor to a varying one."""
     if x.size(dim) % dist.get_world_size(group) != 0:
         raise ValueError("The parts would not be equal.")
-    return scatter_function.apply(x, group, dim)
+    return _ScatterCast.apply(x, group, dim)
 
 
 def gather_from_tp(x, group=None, dim=-1):
-    """The cast of a varying tensor to an invariant one."""
-    return gather_function.apply(x, group, dim)
+    """Cast a varying tensor to an invariant one."""
+    return _GatherCast.apply(x, group, dim)

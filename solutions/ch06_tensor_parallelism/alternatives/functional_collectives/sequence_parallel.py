@@ -18,7 +18,7 @@ def _scattered(x, group, dim):
     return collectives.wait_tensor(collectives.reduce_scatter_single(front, "sum", 0, group)).movedim(0, dim)
 
 
-class Pair(torch.autograd.Function):
+class _Pair(torch.autograd.Function):
     """One way forward, the other backward."""
 
     @staticmethod
@@ -33,14 +33,14 @@ class Pair(torch.autograd.Function):
 
 def gather_from_sp(x, group=None, dim=1):
     """All tokens."""
-    return Pair.apply(x, group, dim, (_gathered, _scattered))
+    return _Pair.apply(x, group, dim, (_gathered, _scattered))
 
 
 def reduce_scatter_to_sp(x, group=None, dim=1):
     """Own tokens of the sum."""
     if x.size(dim) % dist.get_world_size(group) > 0:
         raise ValueError("no equal parts")
-    return Pair.apply(x, group, dim, (_scattered, _gathered))
+    return _Pair.apply(x, group, dim, (_scattered, _gathered))
 
 
 class SPTransformerBlock(nn.Module):

@@ -85,8 +85,8 @@ class SPTransformerBlock(nn.Module):
             self.mlp_bias,
         ]
         buffer = torch.empty(6, len(self.mlp_bias), dtype=self.mlp_bias.dtype)
-        for row, parameter in zip(buffer, partial):
+        for row, parameter in zip(buffer, partial, strict=True):
             row[:] = parameter.grad
         dist.all_reduce(buffer, group=self._group)
-        for row, parameter in zip(buffer, partial):
+        for row, parameter in zip(buffer, partial, strict=True):
             parameter.grad[:] = row

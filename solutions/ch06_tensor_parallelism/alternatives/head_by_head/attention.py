@@ -5,7 +5,7 @@ import torch.distributed as dist
 from torch import nn
 
 
-class Both(torch.autograd.Function):
+class _Both(torch.autograd.Function):
     """Sum forward, or backward, or neither."""
 
     @staticmethod
@@ -18,7 +18,7 @@ class Both(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return Both.forward(ctx, grad, ctx.group, ctx.back, ctx.back), None, None, None
+        return _Both.forward(ctx, grad, ctx.group, ctx.back, ctx.back), None, None, None
 
 
 class ParallelSelfAttention(nn.Module):
@@ -65,13 +65,13 @@ class ParallelSelfAttention(nn.Module):
 
     def forward(self, x):
         """Apply."""
-        inner = Both.apply(x, self.group, False, True)
+        inner = _Both.apply(x, self.group, False, True)
         nq, nk, dh = len(self.q_heads), len(self.k_heads), self.dh
         weight, bias = self.qkv_weight, self.qkv_bias
         wq, wk, wv = weight.view(-1, dh, weight.shape[1]).split([nq, nk, nk])
         bq, bk, bv = bias.view(-1, dh).split([nq, nk, nk])
         if self.replicated:
-            wk, wv, bk, bv = (Both.apply(t, self.kv_group, False, True) for t in (wk, wv, bk, bv))
+            wk, wv, bk, bv = (_Both.apply(t, self.kv_group, False, True) for t in (wk, wv, bk, bv))
         out = 0
         for i, j in enumerate(self.uses):
             q = torch.einsum("bsd,ed->bse", inner, wq[i]) + bq[i]
@@ -83,4 +83,4 @@ class ParallelSelfAttention(nn.Module):
                 scores = torch.where(at[:, None] >= at, scores, -torch.inf)
             scores = torch.softmax(scores, dim=2)
             out = out + torch.einsum("bst,bte,de->bsd", scores, v, self.out_weight[:, i * dh : (i + 1) * dh])
-        return Both.apply(out, self.group, True, False) + self.out_bias
+        return _Both.apply(out, self.group, True, False) + self.out_bias

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 
 
-class Sum(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     """Partial to invariant."""
 
     @staticmethod
@@ -48,10 +48,10 @@ def vocab_parallel_cross_entropy(
     )
     dist.all_reduce(top, dist.ReduceOp.MAX, group)
     z = real - top[..., None]
-    normaliser = Sum.apply(z.exp().sum(-1), group).log()
+    normaliser = _Sum.apply(z.exp().sum(-1), group).log()
     is_target = targets[..., None] == columns[:width]
-    loss = normaliser - Sum.apply((z * is_target).sum(-1), group)
+    loss = normaliser - _Sum.apply((z * is_target).sum(-1), group)
     if label_smoothing > 0:
-        mean = normaliser - Sum.apply(z.sum(-1), group) / vocab_size
+        mean = normaliser - _Sum.apply(z.sum(-1), group) / vocab_size
         loss = loss * (1 - label_smoothing) + mean * label_smoothing
     return loss * counted

@@ -33,11 +33,11 @@ def _block(q, k, query_places, key_places):
     return scores
 
 
-class Ring(torch.autograd.Function):
+class _Ring(torch.autograd.Function):
     """All of it."""
 
     @staticmethod
-    def forward(ctx, q, k, v, places, group):
+    def forward(ctx, q, k, v, places, group):  # noqa: PLR0917 - what a Function is applied to has no names
         n, r = dist.get_world_size(group), dist.get_rank(group)
         b, h, s, d = q.shape
         q5 = q.reshape(b, k.shape[1], -1, s, d)
@@ -93,4 +93,4 @@ def ring_attention(q, k, v, group=None, *, causal=False, layout="contiguous"):
     if q.shape[1] // k.shape[1] * k.shape[1] != q.shape[1]:
         raise ValueError("heads")
     places = [token_positions(n * q.shape[2], r, n, layout) for r in range(n)]
-    return Ring.apply(q, k, v, places if causal else [None] * n, group)
+    return _Ring.apply(q, k, v, places if causal else [None] * n, group)

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 
 
-class Cast(torch.autograd.Function):
+class _Cast(torch.autograd.Function):
     """Apply one function to values and another to gradients."""
 
     @staticmethod
@@ -52,13 +52,13 @@ def _joined(group, dim):
 
 
 def copy_to_tp(x, group=None):
-    """f."""
-    return Cast.apply(x, _same, _summed(group))
+    """Apply f."""
+    return _Cast.apply(x, _same, _summed(group))
 
 
 def reduce_from_tp(x, group=None):
-    """g."""
-    return Cast.apply(x, _summed(group), _same)
+    """Apply g."""
+    return _Cast.apply(x, _summed(group), _same)
 
 
 def scatter_to_tp(x, group=None, dim=-1):
@@ -66,9 +66,9 @@ def scatter_to_tp(x, group=None, dim=-1):
     size, n = dist.get_world_size(group), x.shape[dim]
     if n != n // size * size:
         raise ValueError(f"{n} is not a multiple of {size}.")
-    return Cast.apply(x, _cut(group, dim), _joined(group, dim))
+    return _Cast.apply(x, _cut(group, dim), _joined(group, dim))
 
 
 def gather_from_tp(x, group=None, dim=-1):
     """All parts."""
-    return Cast.apply(x, _joined(group, dim), _cut(group, dim))
+    return _Cast.apply(x, _joined(group, dim), _cut(group, dim))

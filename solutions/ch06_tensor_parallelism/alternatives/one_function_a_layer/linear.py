@@ -8,7 +8,7 @@ from torch.nn import functional
 
 class _Column(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, group, gather):
+    def forward(ctx, x, weight, bias, group, gather):  # noqa: PLR0917 - what a Function is applied to has no names
         ctx.save_for_backward(x, weight)
         ctx.group, ctx.gather, ctx.has_bias = group, gather, bias is not None
         y = x.matmul(weight.t())

@@ -23,7 +23,7 @@ def vocab_range(vocab_size, rank, tp):
     return size * rank, size * rank + size
 
 
-class Sum(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     """Forward a sum, backward nothing."""
 
     @staticmethod
@@ -57,4 +57,4 @@ class VocabParallelEmbedding(nn.Embedding):
         if ((tokens < 0) + (tokens >= self.vocab_size)).any():
             raise ValueError("unknown tokens")
         one_hot = tokens.unsqueeze(-1) == torch.arange(*self.bounds)
-        return Sum.apply(self.group, one_hot.to(self.weight.dtype) @ self.weight)
+        return _Sum.apply(self.group, one_hot.to(self.weight.dtype) @ self.weight)

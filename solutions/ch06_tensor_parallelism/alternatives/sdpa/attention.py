@@ -43,7 +43,7 @@ class ParallelSelfAttention(nn.Module):
     def load_full(self, qkv_weight, qkv_bias, out_weight, out_bias):
         """Load."""
         spans, at = [], 0
-        for count, first, size in zip(self.counts, self.first, self.sizes):
+        for count, first, size in zip(self.counts, self.first, self.sizes, strict=True):
             spans.append(torch.arange(at + first * self.dh, at + first * self.dh + size))
             at += count * self.dh
         rows = torch.cat(spans)
@@ -57,10 +57,11 @@ class ParallelSelfAttention(nn.Module):
         inner = _entering(x, self.group)
         parts = []
         weights, biases = self.qkv_weight.split(self.sizes), self.qkv_bias.split(self.sizes)
-        for number, (weight, bias) in enumerate(zip(weights, biases)):
+        for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             if number and self.shares:
-                weight, bias = _entering(weight, self.kv_group), _entering(bias, self.kv_group)
-            y = inner @ weight.mT + bias
+                y = inner @ _entering(weight, self.kv_group).mT + _entering(bias, self.kv_group)
+            else:
+                y = inner @ weight.mT + bias
             parts.append(y.reshape(*x.shape[:2], -1, self.dh).movedim(2, 1))
         out = functional.scaled_dot_product_attention(*parts, is_causal=self.causal, enable_gqa=True)
         out = out.movedim(1, 2).reshape(*x.shape[:2], -1) @ self.out_weight.mT
