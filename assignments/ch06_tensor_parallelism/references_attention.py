@@ -21,8 +21,11 @@ def batches(d, *shapes):
     return [[torch.randn(*shape, d, dtype=torch.float64) for shape in shapes] for _ in range(2)]
 
 
-def attention(x, qkv_weight, qkv_bias, out_weight, out_bias, *, sizes, causal):
-    """Return what one process computes with all heads, one after the other."""
+def attention(x, qkv_weight, qkv_bias, out_weight, out_bias, *, sizes, causal, **variant):
+    """Return what one process computes with all heads, one after the other.
+
+    A variant is a mistake: `root` of another number, a mask that begins `late`, `turn` key heads by remainder, `only` some heads.
+    """
     d, n_head, n_kv_head = sizes
     width = d // n_head
     length = x.shape[1]
@@ -31,10 +34,13 @@ def attention(x, qkv_weight, qkv_bias, out_weight, out_bias, *, sizes, causal):
     mixed = []
     for head in range(n_head):
         own, shared = head * width, head * n_kv_head // n_head * width
-        scores = q[..., own : own + width] @ k[..., shared : shared + width].mT / math.sqrt(width)
+        if variant.get("turn"):
+            shared = head % n_kv_head * width
+        scores = q[..., own : own + width] @ k[..., shared : shared + width].mT / math.sqrt(variant.get("root", width))
         if causal:
-            scores = scores + torch.full((length, length), -math.inf, dtype=x.dtype).triu(1)
-        mixed.append(scores.softmax(-1) @ v[..., shared : shared + width])
+            scores = scores + torch.full((length, length), -math.inf, dtype=x.dtype).triu(1 + variant.get("late", 0))
+        here = scores.softmax(-1) @ v[..., shared : shared + width]
+        mixed.append(here if head in variant.get("only", range(n_head)) else torch.zeros_like(here))
     return functional.linear(torch.cat(mixed, -1), out_weight, out_bias)
 
 
@@ -69,11 +75,64 @@ def assert_right(run, whole, xs, dys, *, sizes, size, causal=True, members=None)
     parts = PerRank(part_of(whole, sizes, rank, size) for rank in range(size))
     assert_matches(found["parameters"], parts, what="parameters after load_full")
     times = {"summed over the ranks once more, where each has the whole gradient": [size * grad for grad in x_grads]}
-    bias = {"the bias of the output is added by every rank before the sum": [y + (size - 1) * whole[3] for y in ys]}
-    assert_matches(found["ys"], ys, what="y", mistakes=bias if size > 1 else None)
+    assert_matches(found["ys"], ys, what="y", mistakes=_wrong_results(whole, xs, ys, sizes, size, causal))
     assert_matches(found["x_grads"], x_grads, what="gradient of x", mistakes=times if size > 1 else None)
     grads = PerRank(part_of([leaf.grad for leaf in leaves], sizes, rank, size) for rank in range(size))
-    assert_matches(found["grads"], grads, what="gradients")
+    wrong = _wrong_gradients(whole, xs, dys, sizes, size, causal) if size > sizes[2] else None
+    assert_matches(found["grads"], grads, what="gradients", mistakes=wrong)
+
+
+def _wrong_results(whole, xs, ys, sizes, size, causal):  # noqa: PLR0917 - as compared
+    """Return what known mistakes give, by their names."""
+    variants = {
+        "scores are divided by the root of d, not of d_head": {"root": sizes[0]},
+        "scores are divided by the root of the rank's width, which depends on N": {"root": sizes[0] // size},
+        "key heads are given to query heads in turn, and not to neighbours": {"turn": True},
+        "the mask begins one token too late": {"late": 1},
+        "the mask is missing": {"late": xs[0].shape[1]},
+    }
+    wrong = {
+        words: [attention(x, *whole, sizes=sizes, causal=causal, **one) for x in xs] for words, one in variants.items()
+    }
+    wrong["a causal mask where none is due"] = [attention(x, *whole, sizes=sizes, causal=True) for x in xs]
+    if size > 1:
+        words = "the bias of the output is added by every rank before the sum"
+        wrong[words] = [y + (size - 1) * whole[3] for y in ys]
+    return wrong
+
+
+def _wrong_gradients(whole, xs, dys, sizes, size, causal):  # noqa: PLR0917 - as compared
+    """Return the gradients that mistakes with shared key heads give, by their names, for each rank."""
+    n_head, n_kv_head = sizes[1], sizes[2]
+    replicas = size // n_kv_head
+    rows = n_head // size * (sizes[0] // n_head)  # of a rank's query heads, which come first
+
+    def parts(chosen, heads=None):
+        leaves = [tensor.clone().requires_grad_() for tensor in whole]
+        for x, dy in zip(xs[chosen], dys[chosen], strict=True):
+            attention(x, *leaves, sizes=sizes, causal=causal, only=range(n_head) if heads is None else heads).backward(
+                dy
+            )
+        return [part_of([leaf.grad for leaf in leaves], sizes, rank, size) for rank in range(size)]
+
+    def with_shared(own, shared):
+        return own | {name: torch.cat([own[name][:rows], shared[name][rows:]]) for name in ("qkv_weight", "qkv_bias")}
+
+    right, share = parts(slice(None)), n_head // size
+    own = [parts(slice(None), range(rank * share, (rank + 1) * share))[rank] for rank in range(size)]
+    wrong = {
+        "the gradients of shared key and value heads are those of the rank's own query heads": PerRank(
+            with_shared(*pair) for pair in zip(right, own, strict=True)
+        )
+    }
+    if len(xs) > 1:
+        first = parts(slice(0, 1))
+        twice = [
+            with_shared(one, {name: one[name] + (replicas - 1) * old[name] for name in ("qkv_weight", "qkv_bias")})
+            for one, old in zip(right, first, strict=True)
+        ]
+        wrong["the second pass sums the gradients of shared heads from the first once more"] = PerRank(twice)
+    return wrong
 
 
 def assert_traffic(comm, elements, shared=0):

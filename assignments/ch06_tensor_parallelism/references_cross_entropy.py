@@ -51,13 +51,54 @@ def assert_right(run, cases, size, members=None):
         loss, grad = one_process(**one)
         found = [run["results"][rank][number] for rank in members]
         of = f" of case {number}, {one['options']}" if one["options"] else ""
-        assert_matches(PerRank(result["loss"] for result in found), loss, what=f"loss{of}")
+        wrong = _wrong_losses(one, size)
+        assert_matches(PerRank(result["loss"] for result in found), loss, what=f"loss{of}", mistakes=wrong)
         for at, which in enumerate(("gradient of the logits", "gradient of the logits in a second backward pass")):
             parts = PerRank(part.contiguous() for part in grad.chunk(size, -1))
-            assert_matches(PerRank(result["grads"][at] for result in found), parts, what=which + of)
+            wrong = _wrong_gradients(one, grad, size)
+            assert_matches(PerRank(result["grads"][at] for result in found), parts, what=which + of, mistakes=wrong)
         parts = PerRank(part.contiguous() for part in one["logits"].chunk(size, -1))
         assert_unchanged(PerRank(result["logits"] for result in found), parts, "logits")
         assert_unchanged(PerRank(result["targets"] for result in found), one["targets"], "targets")
+
+
+def _wrong_losses(one, size):
+    """Return what known mistakes give, by their names."""
+    logits, targets, options = one["logits"], one["targets"], one["options"]
+    real = options.get("vocab_size", logits.shape[-1])
+    ignored, smoothing = options.get("ignore_index", -100), options.get("label_smoothing", 0.0)
+    wrong = {}
+    if real < logits.shape[-1] and not smoothing:
+        rest = {name: value for name, value in options.items() if name != "vocab_size"}
+        wrong["the padded columns take part in the sum"] = one_process(logits, targets, one["dy"], rest)[0]
+    if size == 1 or smoothing or real < logits.shape[-1]:
+        return wrong
+    width = logits.shape[-1] // size
+    parts = logits.split(width, -1)
+    index = targets.where(targets != ignored, 0)
+    tops = torch.stack([part.amax(-1) for part in parts])
+    picked = logits.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+    own_top = tops.gather(0, (index // width).unsqueeze(0)).squeeze(0)
+    mixed = sum((part - top.unsqueeze(-1)).exp().sum(-1) for part, top in zip(parts, tops, strict=True)).log()
+    counted = targets != ignored
+    wrong["each rank subtracts the maximum of its own columns"] = (mixed - (picked - own_top)).where(counted, 0.0)
+    wrong["each rank takes the sum over its own columns"] = PerRank(
+        (part.logsumexp(-1) - picked).where(counted, 0.0) for part in parts
+    )
+    return wrong
+
+
+def _wrong_gradients(one, grad, size):
+    """Return the parts of gradients that known mistakes give, by their names."""
+    wrong = {}
+    if size > 1:
+        words = "the gradient is summed over the ranks, where the one that arrives is the same on all of them"
+        wrong[words] = PerRank(size * part for part in grad.chunk(size, -1))
+    if "ignore_index" not in one["options"] and (one["targets"] == -100).any() and not one["options"]:
+        softmax = one["logits"].softmax(-1) * one["dy"].unsqueeze(-1)
+        kept = grad.where((one["targets"] != -100).unsqueeze(-1), softmax)
+        wrong["ignored targets have a gradient"] = PerRank(kept.chunk(size, -1))
+    return wrong
 
 
 def assert_traffic(comm, cases):

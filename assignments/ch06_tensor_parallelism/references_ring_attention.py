@@ -72,16 +72,70 @@ def assert_right(run, cases, size, members=None, **tolerance):
         found = [run["results"][rank][number] for rank in members]
         of = f" of case {number}, {case['options']}" if case["options"] else ""
         expected = PerRank(part(y.detach(), rank, size, layout) for rank in range(size))
-        assert_matches(PerRank(one["y"] for one in found), expected, what=f"result{of}", **tolerance)
+        wrong = _wrong_results(case, size, layout, causal=causal)
+        assert_matches(PerRank(one["y"] for one in found), expected, what=f"result{of}", mistakes=wrong, **tolerance)
         for at, leaf in enumerate(leaves):
             expected = PerRank(part(leaf.grad, rank, size, layout) for rank in range(size))
+            wrong = _wrong_gradients(case, at, size, layout, causal=causal)
             assert_matches(
-                PerRank(one["grads"][at] for one in found), expected, what=f"gradient of {'qkv'[at]}{of}", **tolerance
+                PerRank(one["grads"][at] for one in found),
+                expected,
+                what=f"gradient of {'qkv'[at]}{of}",
+                mistakes=wrong,
+                **tolerance,
             )
         for at, name in enumerate(("q", "k", "v", "dy")):
             expected = PerRank(part(case[name], rank, size, layout) for rank in range(size))
             words = name if name != "dy" else "the gradient of the result"
             assert_unchanged(PerRank(one["arguments"][at] for one in found), expected, words)
+
+
+def _wrong_results(case, size, layout, *, causal):
+    """Return what known mistakes give, by their names, for each rank."""
+    ranks = range(size)
+    qs, ks, vs = ([part(case[name], rank, size, layout) for rank in ranks] for name in "qkv")
+    heads = qs[0].shape[1] // ks[0].shape[1]
+    length = qs[0].shape[2]
+    places = [part(torch.arange(size * length), rank, size, layout, 0) for rank in ranks]
+    straight = [torch.arange(rank * length, (rank + 1) * length) for rank in ranks]
+    here = [torch.arange(length)] * size
+
+    def results(order, *, own_only=False, turn=False, blocks=False):
+        found = []
+        for rank in ranks:
+            spread = (lambda x: x.repeat(1, heads, 1, 1)) if turn else (lambda x: x.repeat_interleave(heads, 1))
+            scores = [qs[rank] @ spread(k).mT / math.sqrt(qs[rank].shape[-1]) for k in ks]
+            for source in ranks if causal else ():
+                if not own_only or source == rank:
+                    scores[source] = scores[source].masked_fill(order[source] > order[rank].unsqueeze(-1), -math.inf)
+            if blocks:
+                found.append(sum(one.softmax(-1) @ spread(v) for one, v in zip(scores, vs, strict=True)) / size)
+            else:
+                found.append(torch.cat(scores, -1).softmax(-1) @ torch.cat([spread(v) for v in vs], 2))
+        return PerRank(found)
+
+    wrong = {"key heads are given to query heads in turn, and not to neighbours": results(places, turn=True)}
+    if causal:
+        wrong["the mask compares places in the blocks, not positions in the sequence"] = results(here)
+        wrong["only the block of the rank's own keys is masked"] = results(places, own_only=True)
+        if layout != "contiguous":
+            wrong["the mask takes the layout for contiguous"] = results(straight)
+    else:
+        wrong["each block has a softmax of its own, and the blocks are averaged"] = results(places, blocks=True)
+    return wrong
+
+
+def _wrong_gradients(case, at, size, layout, *, causal):
+    """Return the gradients that known mistakes with messages give, by their names, for each rank."""
+    if at == 0 or size == 1:
+        return None
+    own = []
+    for rank in range(size):
+        leaves = [case[name].clone().requires_grad_() for name in "qkv"]
+        seen = part(attention(*leaves, causal=causal), rank, size, layout)
+        seen.backward(part(case["dy"], rank, size, layout))
+        own.append(part(leaves[at].grad, rank, size, layout))
+    return {"it comes from the rank's own queries only; those of other ranks saw these keys, too": PerRank(own)}
 
 
 def assert_traffic(comm, block, order):

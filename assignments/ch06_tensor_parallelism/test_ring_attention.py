@@ -5,6 +5,7 @@ import torch
 
 from assignments.ch06_tensor_parallelism import programs_ring_attention as programs
 from assignments.ch06_tensor_parallelism.references_ring_attention import (
+    assert_little_kept,
     assert_right,
     assert_traffic,
     attention,
@@ -125,3 +126,12 @@ def test_odd_halves_and_odd_heads_are_refused(launch):
     assert sent == [2 * 2 * 4 * 3] * 2, (
         f"The ranks send {sent} elements; only the last call has anything to send, 48 elements."
     )
+
+
+@exercise("ring_attention", aspect="property")
+def test_no_scores_are_kept_for_backward(launch):
+    """What forward keeps for backward is smaller than a single block of scores."""
+    cases = [whole_case(3, 40, heads=4, kv_heads=2, width=2, causal=True, layout="zigzag")]
+    run = launch(programs.saved, 3, per_rank={"case": [one[0] for one in cases_of(cases, 3)]})
+    assert_right(run, cases, 3)
+    assert_little_kept(run, 4 * 40 * 40 * 8)

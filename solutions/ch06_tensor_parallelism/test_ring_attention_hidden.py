@@ -7,7 +7,6 @@ from assignments.ch06_tensor_parallelism.references_ring_attention import (
     HEADS,
     LONG,
     TOKENS,
-    assert_little_kept,
     assert_little_memory,
     assert_right,
     assert_traffic,
@@ -67,15 +66,6 @@ def test_scores_are_never_all_there(launch):
     run = launch(programs.long_sequence, LONG, shared=shared, per_rank={"seed": list(range(LONG))})
     assert_matches(run["sum"], PerRank(long_sums(LONG)), what="sum of squares of the result")
     assert_little_memory(launch, run, LONG)
-
-
-@exercise("ring_attention", aspect="property")
-def test_no_scores_are_kept_for_backward(launch):
-    """What forward keeps for backward is smaller than a single block of scores."""
-    cases = [whole_case(3, 40, heads=4, kv_heads=2, width=2, causal=True, layout="zigzag")]
-    run = launch(programs.saved, 3, per_rank={"case": [one[0] for one in cases_of(cases, 3)]})
-    assert_right(run, cases, 3)
-    assert_little_kept(run, 4 * 40 * 40 * 8)
 
 
 @exercise("ring_attention", aspect="robustness")
