@@ -68,6 +68,18 @@ def _wrong_losses(one, size):
     real = options.get("vocab_size", logits.shape[-1])
     ignored, smoothing = options.get("ignore_index", -100), options.get("label_smoothing", 0.0)
     wrong = {}
+    if ignored in range(real):
+        rest = options | {"ignore_index": -100}
+        wrong["only -100 is ignored, whatever ignore_index is"] = one_process(logits, targets, one["dy"], rest)[0]
+    if smoothing:
+        plain = one_process(logits, targets, one["dy"], options | {"label_smoothing": 0.0})[0]
+        z, counted = logits[..., :real], targets != ignored
+        for words, count in {
+            "label smoothing divides by the padded size of the vocabulary": logits.shape[-1],
+            "label smoothing divides by the number of a rank's columns": logits.shape[-1] // size,
+        }.items():
+            mean = (z.logsumexp(-1) - z.sum(-1) / count).where(counted, 0.0)
+            wrong[words] = (1 - smoothing) * plain + smoothing * mean
     if real < logits.shape[-1] and not smoothing:
         rest = {name: value for name, value in options.items() if name != "vocab_size"}
         wrong["the padded columns take part in the sum"] = one_process(logits, targets, one["dy"], rest)[0]

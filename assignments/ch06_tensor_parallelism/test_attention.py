@@ -15,10 +15,10 @@ PAIRS = [[0, 1], [2, 3]]
 
 
 @exercise("parallel_attention", aspect="equivalence")
-@pytest.mark.parametrize("sizes", [(12, 4, 4), (12, 4, 2)], ids=["one to one", "grouped"])
+@pytest.mark.parametrize("sizes", [(12, 4, 4), (12, 4, 2), (16, 8, 4)], ids=["one to one", "grouped", "two groups"])
 def test_like_one_process(launch, sizes):
     """Outputs and all gradients are those of attention with all heads in one process."""
-    whole, (xs, dys) = whole_tensors(*sizes), batches(12, (2, 5))
+    whole, (xs, dys) = whole_tensors(*sizes), batches(sizes[0], (2, 5))
     shared = {"sizes": sizes, "whole": whole, "xs": xs, "dys": dys}
     assert_right(launch(programs.attend, 2, shared=shared), whole, xs, dys, sizes=sizes, size=2)
 
@@ -78,3 +78,20 @@ def test_heads_that_cannot_be_cut_are_refused(launch):
         {"qkv_weight": [4, 8], "qkv_bias": [4], "out_weight": [8, 2], "out_bias": [8]},
     ]
     assert_matches(run["shapes"], [None] * len(bad) + due, what="shapes of the parameters")
+
+
+@exercise("parallel_attention", aspect="robustness")
+def test_two_groups_side_by_side(launch):
+    """Ranks 3 and 1 hold one layer, ranks 0 and 2 another; each pair shares a key head."""
+    groups = [[3, 1], [0, 2]]
+    sizes, wholes = (4, 2, 1), [whole_tensors(4, 2, 1) for _ in range(2)]
+    data = [batches(4, (2, 3)) for _ in range(2)]
+    of = [1, 0, 1, 0]
+    per_rank = {
+        "whole": [wholes[number] for number in of],
+        "xs": [data[number][0] for number in of],
+        "dys": [data[number][1] for number in of],
+    }
+    run = launch(programs.attend, 4, per_rank=per_rank, shared={"sizes": sizes, "groups": groups, "kv_groups": groups})
+    for number, members in enumerate(groups):
+        assert_right(run, wholes[number], *data[number], sizes=sizes, size=2, members=members)

@@ -62,13 +62,18 @@ def test_large_logits(launch):
 
 @exercise("vocab_cross_entropy", aspect="robustness")
 def test_bad_targets(launch):
-    """A target outside of the vocabulary raises ValueError; 0 and the last token do not."""
+    """A target outside of the vocabulary, or in its padding, raises ValueError; 0 and the last token do not."""
     logits = torch.randn(1, 2, 8, dtype=torch.float64)
     good = torch.tensor([[0, 7]])
     calls = [[torch.tensor([[1, 8]]), {}], [good, {}], [torch.tensor([[-1, 2]]), {}]]
+    calls.append([torch.tensor([[6, 1]]), {"vocab_size": 6}])
     per_rank = {"logits": [part.contiguous() for part in logits.chunk(2, -1)]}
     run = launch(programs.tries, 2, per_rank=per_rank, shared={"calls": calls})
-    for at, words in ((0, "the target 8 of 8"), (2, "the target -1, where -100 is ignored,")):
+    for at, words in (
+        (0, "the target 8 of 8"),
+        (2, "the target -1, where -100 is ignored,"),
+        (3, "the target 6 of 6 real ones"),
+    ):
         assert_raised([errors[at] for errors in run["errors"]], f"The call with {words}")
     due, _ = one_process(logits, good, torch.ones(1, 2, dtype=torch.float64), {})
     assert_matches(PerRank(losses[1] for losses in run["losses"]), due, what="loss of good targets")

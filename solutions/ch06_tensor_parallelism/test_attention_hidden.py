@@ -37,23 +37,6 @@ def test_what_travels_does_not_depend_on_the_length_of_shared_heads(launch):
 
 
 @exercise("parallel_attention", aspect="robustness")
-def test_two_groups_side_by_side(launch):
-    """Ranks 3 and 1 hold one layer, ranks 0 and 2 another; each pair shares a key head."""
-    groups = [[3, 1], [0, 2]]
-    sizes, wholes = (4, 2, 1), [whole_tensors(4, 2, 1) for _ in range(2)]
-    data = [batches(4, (2, 3)) for _ in range(2)]
-    of = [1, 0, 1, 0]
-    per_rank = {
-        "whole": [wholes[number] for number in of],
-        "xs": [data[number][0] for number in of],
-        "dys": [data[number][1] for number in of],
-    }
-    run = launch(programs.attend, 4, per_rank=per_rank, shared={"sizes": sizes, "groups": groups, "kv_groups": groups})
-    for number, members in enumerate(groups):
-        assert_right(run, wholes[number], *data[number], sizes=sizes, size=2, members=members)
-
-
-@exercise("parallel_attention", aspect="robustness")
 def test_one_rank_and_one_token(launch):
     """One rank holds all heads; a sequence may be a single token."""
     sizes, whole, (xs, dys) = (6, 2, 1), whole_tensors(6, 2, 1), batches(6, (2, 1), (1, 3))
