@@ -215,7 +215,7 @@ def test_a_judge_that_dies_twice_is_exit_code_4(run_grade, tmp_path):
     folder.mkdir(parents=True)
     (folder / "arithmetic.py").write_text(
         "import os, signal\nfrom pathlib import Path\npid = os.getpid()\n"
-        "while b'pytest' not in Path(f'/proc/{pid}/cmdline').read_bytes():\n"
+        "while b'grader.judge.serve' not in Path(f'/proc/{pid}/cmdline').read_bytes():\n"
         "    pid = int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])\n"
         "os.kill(pid, signal.SIGKILL)\n"
     )
