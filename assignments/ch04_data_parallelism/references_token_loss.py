@@ -55,6 +55,15 @@ def assert_right(run, logits, targets, ignore_index=IGNORED, groups=None):
     assert_arguments_kept(run, "logits", "targets")
 
 
+def assert_right_in(run, narrow, targets):
+    """Assert a float32 loss and a gradient in the dtype of logits narrower than float64, as near as these dtypes allow."""
+    exact, exact_grads = losses_and_gradients([one.double() for one in narrow], targets)
+    losses, _ = losses_and_gradients([one.float() for one in narrow], targets)
+    _, grads = losses_and_gradients(narrow, targets)
+    assert_matches(run["loss"], losses, exact=exact, what="loss")
+    assert_matches(run["grad"], grads, exact=exact_grads, what="gradient of the logits")
+
+
 def _mistaken(logits, targets, ignore_index, groups):
     """Return the losses that known mistakes give, for each rank."""
     size, groups = len(targets), groups or [range(len(targets))]

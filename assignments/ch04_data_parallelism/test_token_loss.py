@@ -9,6 +9,7 @@ from assignments.ch04_data_parallelism.references_token_loss import (
     GPT,
     assert_one_number_is_reduced,
     assert_right,
+    assert_right_in,
     batch,
     gpt_batch,
     gradients_of_the_mean,
@@ -112,8 +113,4 @@ def test_bfloat16(launch):
     logits, targets = batch([(8, 50)] * 2, [399, 300], 9)
     narrow = [one.bfloat16() for one in logits]
     run = launch(programs.token_loss, 2, per_rank={"logits": narrow, "targets": targets})
-    exact, exact_grads = losses_and_gradients([one.double() for one in narrow], targets)
-    expected, _ = losses_and_gradients([one.float() for one in narrow], targets)
-    assert_matches(run["loss"], expected, exact=exact, what="loss")
-    _, rounded = losses_and_gradients(narrow, targets)
-    assert_matches(run["grad"], rounded, exact=exact_grads, what="gradient of the logits")
+    assert_right_in(run, narrow, targets)

@@ -1,22 +1,21 @@
 """Judging one chapter of one submission. A judge that dies runs once more; tests that still have no evidence earn nothing."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from course_env.errors import CatalogError
 from grader.batch.batch import Batch
-from grader.batch.intake.take import Intake
+from grader.batch.intake.take import Fault, Intake
 from grader.batch.result import JudgeState
 from grader.course.catalog import Chapter, Selected
 from grader.course.content.attempts import untouched
-from grader.course.content.stubs import read_stub
 from grader.course.judging.judge_process import JudgeRun, SubprocessJudge, Watch
 from grader.course.judging.report import Record
 from grader.harness.mistake import Mistake
-from grader.harness.outcome import Outcome
+from grader.harness.outcome import Outcome, still_a_gap
 
 MAX_RUNS = 2  # a judge that dies gets one more chance: it may have been the machine
 
@@ -26,6 +25,9 @@ class Evidence:
     """What is known about one chapter of one submission."""
 
     intake: Intake
+    not_run: Mapping[str, Fault]
+    """By exercise, why none of its tests was run: its file has a fault, or the exercise is still the stub."""
+
     records: tuple[Record, ...] = ()
     """One for each test that was collected."""
 
@@ -35,9 +37,6 @@ class Evidence:
 
     runs: int = 0
     """How often the judge was run."""
-
-    not_attempted: tuple[str, ...] = ()
-    """Ids of the exercises that are still the stub, so that none of their tests was run."""
 
     trouble: str = ""
     """How the judge ended, if it did not end as it should."""
@@ -49,47 +48,39 @@ def judge_chapter(intake: Intake, folder: Path, batch: Batch, watch: Watch) -> E
     Raises: CatalogError if the judge cannot grade any submission; StoppedError if the batch was told to end.
     """
     chapter = intake.chapter
-    stubs = () if batch.all_tests else _still_stubs(intake)
-    runnable = [
-        (chapter, exercise)
-        for exercise in chapter.exercises
-        if exercise.file in intake.contents and exercise.id not in stubs
-    ]
+    not_run = _not_run(intake, even_stubs=batch.all_tests)
+    runnable = [(chapter, exercise) for exercise in chapter.exercises if exercise.id not in not_run]
+    evidence = Evidence(intake=intake, not_run=not_run)
     if not runnable:
-        return Evidence(intake=intake, not_attempted=stubs)
+        return evidence
     for number in range(1, MAX_RUNS + 1):
         run = _run(runnable, folder, batch, watch)
         if run.is_whole:
-            exit_code = run.end.exit_code
-            return Evidence(
-                intake=intake,
-                records=run.records,
-                judge="ended",
-                exit_code=exit_code,
-                runs=number,
-                not_attempted=stubs,
-            )
+            return replace(evidence, records=run.records, judge="ended", exit_code=run.end.exit_code, runs=number)
     _require_sound_course(chapter, runnable, folder, batch)
     trouble = f"{run.end} That happened in {MAX_RUNS} runs, so tests that had not finished earn nothing."
-    return Evidence(
-        intake=intake,
+    return replace(
+        evidence,
         records=tuple(record if record.finished else _crashed(record, trouble) for record in run.records),
         judge="cut" if run.end.cut else "died",
         exit_code=run.end.exit_code,
         runs=MAX_RUNS,
-        not_attempted=stubs,
         trouble=trouble,
     )
 
 
-def _still_stubs(intake: Intake) -> tuple[str, ...]:
-    """Return the ids of the exercises that were handed in as they were given out."""
-    chapter = intake.chapter
-    return tuple(
-        exercise.id
-        for file, content in intake.contents.items()
-        for exercise in untouched(content, read_stub(chapter, file), chapter.exercises_in(file))
-    )
+def _not_run(intake: Intake, *, even_stubs: bool) -> dict[str, Fault]:
+    """Return why exercises need not be run, by their ids; `even_stubs`: those that are as they were given out are run."""
+    faults: dict[str, Fault] = {}
+    for file in intake.chapter.files:
+        exercises = intake.chapter.exercises_in(file)
+        if file in intake.faults:
+            faults |= {exercise.id: intake.faults[file] for exercise in exercises}
+        elif not even_stubs:
+            for exercise in untouched(intake.contents[file], intake.chapter, file):
+                explanation = still_a_gap(f"TODO({exercise.id})")
+                faults[exercise.id] = Fault(outcome=Outcome.NOT_ATTEMPTED, explanation=explanation)
+    return faults
 
 
 def _run(selected: Sequence[Selected], folder: Path, batch: Batch, watch: Watch, *options: str) -> JudgeRun:

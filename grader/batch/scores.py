@@ -25,11 +25,9 @@ def score_exercises(evidence: Evidence) -> tuple[ExerciseScore, ...]:
 
 
 def _score(exercise: Exercise, evidence: Evidence) -> ExerciseScore:
-    fault = evidence.intake.faults.get(exercise.file)
+    fault = evidence.not_run.get(exercise.id)
     if fault is not None:
         return ExerciseScore(points=exercise.points, score=0.0, outcome=fault.outcome)
-    if exercise.id in evidence.not_attempted:
-        return ExerciseScore(points=exercise.points, score=0.0, outcome=Outcome.NOT_ATTEMPTED)
     records = _records_of(exercise, evidence)
     if not records and evidence.judge != "ended":
         return ExerciseScore(points=exercise.points, score=0.0, outcome=Outcome.CRASHED)
@@ -105,9 +103,7 @@ def _untested(exercise: Exercise, score: ExerciseScore, evidence: Evidence) -> s
     """Return why an exercise did not pass, if no test decided it."""
     if score.outcome is Outcome.PASSED:
         return ""
-    if exercise.id in evidence.not_attempted:
-        return f"Not attempted yet: TODO({exercise.id}) is still in the file."
-    fault = evidence.intake.faults.get(exercise.file)
+    fault = evidence.not_run.get(exercise.id)
     return fault.explanation if fault else score.problem or evidence.trouble
 
 

@@ -56,7 +56,6 @@ class Mistake(StrEnum):
 
     DID_NOT_RAISE = "no error where one is due"
     OTHER_ERROR = "another error than the one that is due"
-    RAISED = "an error where an answer is due"
     ERRORS = "an error that is missing, or another than the one that is due"
 
     CHECK = "a check that does not hold"

@@ -25,6 +25,9 @@ class Outcome(StrEnum):
         return self.value.replace("_", " ")
 
 
+FAILURES = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
+"""Outcomes that show code to be wrong. The others show nothing."""
+
 USUAL_MISTAKES: Mapping[Outcome, Mistake] = MappingProxyType(
     {
         Outcome.FAILED: Mistake.CHECK,
@@ -34,6 +37,11 @@ USUAL_MISTAKES: Mapping[Outcome, Mistake] = MappingProxyType(
     }
 )
 """The kind of mistake if only the outcome is known."""
+
+
+def still_a_gap(message: str) -> str:
+    """Return what is said of an exercise that raises a stub's `message`, such as "TODO(ring_shift)"."""
+    return f"Not attempted yet: {message} is still in the file."
 
 
 class StudentFailure(AssertionError):  # noqa: N818 - a verdict, not an error of this program

@@ -19,7 +19,7 @@ from grader.harness.comm.waiting import who_waits
 from grader.harness.launch.rank_errors import LOST_CONNECTION, error_text, is_echo, mistake_of, name_of
 from grader.harness.launch.remains import MAX_RESULT_BYTES, RankRemains, Remains
 from grader.harness.mistake import Mistake
-from grader.harness.outcome import Outcome, StudentFailure
+from grader.harness.outcome import Outcome, StudentFailure, still_a_gap
 from grader.harness.protocol import frame
 from grader.harness.protocol.codec import Allowance
 from grader.harness.protocol.journal import read_journal
@@ -160,9 +160,7 @@ def _raised(remains: Remains, results: Sequence[Result], comm: CommLog) -> Stude
         return None  # all are echoes of a rank that died or of ranks that disagreed, which later functions explain
     rank, error = min(causes.items())
     if error.type == "NotImplementedError" and error.message.startswith(STUB_MESSAGE):
-        return StudentFailure(
-            f"Not attempted yet: {error.message} is still in the file.", outcome=Outcome.NOT_ATTEMPTED
-        )
+        return StudentFailure(still_a_gap(error.message), outcome=Outcome.NOT_ATTEMPTED)
     parts = [error_text(rank, error, remains), *_mismatch_hint(comm), *_log_text(rank, remains)]
     return StudentFailure("\n".join(parts), mistake=mistake_of(error, remains))
 

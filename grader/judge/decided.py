@@ -7,10 +7,8 @@ option says: a student alone wants to see every failure, and a class wants its g
 from dataclasses import dataclass, field
 
 from grader.harness.mistake import Mistake
-from grader.harness.outcome import NotRun, Outcome, StudentFailure
+from grader.harness.outcome import FAILURES, NotRun, Outcome, StudentFailure
 from grader.judge.fixtures import GradedTest
-
-_FAILURES = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class Decided:
         """Note how a test has ended."""
         if outcome is Outcome.TIMED_OUT:
             self._hung.add(_aspect(test))
-        if outcome in _FAILURES:
+        if outcome in FAILURES:
             self._failed.add(_aspect(test))
 
     def refuse(self, test: GradedTest) -> None:

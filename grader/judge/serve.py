@@ -79,11 +79,13 @@ class Lender:
             return None
         key = tuple(preload)
         if key not in self._started:
-            ahead = self._ahead.pop(key) if key in self._ahead else None
-            self._started[key] = ahead or ZygoteHandle(wall=self.wall, preload=key)
+            self._started[key] = self._ahead.pop(key) if key in self._ahead else self._start(key)
         if self._prepares and key not in self._ahead:
-            self._ahead[key] = ZygoteHandle(wall=self.wall, preload=key)
+            self._ahead[key] = self._start(key)
         return Lent(self._started[key])
+
+    def _start(self, preload: tuple[str, ...]) -> ZygoteHandle:
+        return ZygoteHandle(wall=self.wall, preload=preload)
 
     def close(self) -> None:
         """End them all."""

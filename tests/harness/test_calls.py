@@ -217,7 +217,7 @@ def test_values_and_errors_may_be_due_in_one_launch():
         (
             ["ValueError: a", "ValueError: b", "ValueError: c"],
             "f(n=3) raised ValueError: c, where an answer is due.",
-            Mistake.RAISED,
+            Mistake.EXCEPTION,
         ),
     ],
 )

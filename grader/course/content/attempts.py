@@ -5,9 +5,9 @@ tests say how it ends.
 """
 
 import ast
-from collections.abc import Sequence
 
-from grader.course.catalog import Exercise
+from grader.course.catalog import Chapter, Exercise
+from grader.course.content.stubs import read_stub
 
 MAX_BYTES = 1 << 18
 """Of a file that is parsed, in the command itself."""
@@ -16,18 +16,15 @@ _PLAIN = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign,
 """Statements at the top of a file that bind names one can read off."""
 
 
-def untouched(source: bytes, stub: str, exercises: Sequence[Exercise]) -> list[Exercise]:
-    """Return those of a file's exercises of which all symbols are still the stub's.
-
-    source: the student's file; stub: the file that they were given
-    """
+def untouched(source: bytes, chapter: Chapter, file: str) -> list[Exercise]:
+    """Return those of a file's exercises of which all symbols are still the stub's; `source` is the student's file."""
     if len(source) > MAX_BYTES:
         return []
-    with_gaps = [exercise for exercise in exercises if f"TODO({exercise.id})".encode() in source]
+    with_gaps = [exercise for exercise in chapter.exercises_in(file) if f"TODO({exercise.id})".encode() in source]
     if not with_gaps:
         return []
     try:
-        given, handed_in = ast.parse(stub), ast.parse(source)
+        given, handed_in = ast.parse(read_stub(chapter, file)), ast.parse(source)
         if not all(_is_plain(node) for node in handed_in.body):
             return []
         return [exercise for exercise in with_gaps if _is_as_given(exercise, given, handed_in)]

@@ -51,6 +51,11 @@ def mutant_paths(chapter: Chapter) -> list[Path]:
     return sorted((chapter.solution / "mutants").glob("*.patch"))
 
 
+def mutant_names(chapter: Chapter, exercise: Exercise) -> list[str]:
+    """Return the names of an exercise's mutants, which open with its id."""
+    return [path.stem for path in mutant_paths(chapter) if path.stem.startswith(f"{exercise.id}-")]
+
+
 def read_mutants(chapter: Chapter) -> list[Mutant]:
     """Return every mutant of a chapter.
 

@@ -82,8 +82,7 @@ def read_promises(chapter: Chapter, exercise: Exercise) -> PromiseTable | None:
 
 def contract_of(chapter: Chapter, exercise: Exercise) -> str:
     """Return all that the student reads about an exercise, each run of white space as one blank."""
-    where = f"solutions/{chapter.id}/{exercise.file}"
-    module = parse(read_staff_file(chapter.solution / exercise.file, where), where)
+    module = _module(chapter, exercise)
     readme = read_staff_file(chapter.folder / "README.md", f"assignments/{chapter.id}/README.md")
     parts = [ast.get_docstring(module) or "", *_docstrings(module, exercise), readme]
     return "\n".join(_plain(part) for part in parts)
@@ -91,8 +90,7 @@ def contract_of(chapter: Chapter, exercise: Exercise) -> str:
 
 def sentences_of(chapter: Chapter, exercise: Exercise) -> list[str]:
     """Return the sentences in the docstrings of an exercise's symbols, without their sources, white space as in `contract_of`."""
-    where = f"solutions/{chapter.id}/{exercise.file}"
-    module = parse(read_staff_file(chapter.solution / exercise.file, where), where)
+    module = _module(chapter, exercise)
     return [
         sentence
         for docstring in _docstrings(module, exercise)
@@ -119,6 +117,11 @@ def _overlap(words: str, sentence: str) -> bool:
     least = min(20, len(sentence))
     lengths = range(least, min(len(words), len(sentence)))
     return any(words.endswith(sentence[:n]) or words.startswith(sentence[-n:]) for n in lengths)
+
+
+def _module(chapter: Chapter, exercise: Exercise) -> ast.Module:
+    where = f"solutions/{chapter.id}/{exercise.file}"
+    return parse(read_staff_file(chapter.solution / exercise.file, where), where)
 
 
 def _docstrings(module: ast.Module, exercise: Exercise) -> Iterator[str]:

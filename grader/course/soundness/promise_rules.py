@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from grader.course.catalog import Chapter, Exercise
 from grader.course.content.graded_tests import TestFunction, hidden_tests, public_tests
-from grader.course.content.mutants import mutant_paths
+from grader.course.content.mutants import mutant_names
 from grader.course.content.promises import PromiseTable, contract_of, read_promises, says, sentences_of, uncovered
 from grader.course.problem import Problem
 
@@ -53,7 +53,7 @@ def _tests(exercise: Exercise, table: PromiseTable, tests: list[TestFunction], w
 
 def _mutants(chapter: Chapter, exercise: Exercise, table: PromiseTable, where: str) -> Iterator[Problem]:
     named = {mutant for promise in table.promises for mutant in promise.mutants}
-    there = {path.stem for path in mutant_paths(chapter) if path.stem.startswith(f"{exercise.id}-")}
+    there = set(mutant_names(chapter, exercise))
     for mutant in sorted(named - there):
         yield Problem(where=where, what=f"there is no mutant '{mutant}' of '{exercise.id}'.", todo="Correct its name.")
     for mutant in sorted(there - named):

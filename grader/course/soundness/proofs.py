@@ -26,11 +26,8 @@ from grader.course.problem import Problem
 from grader.course.score import score_chapter
 from grader.course.soundness.pastes import Paste, pastes
 from grader.course.soundness.told import Telling, telling_of
-from grader.harness.outcome import Outcome
+from grader.harness.outcome import FAILURES, Outcome
 from grader.harness.protocol.held_folder import held_folder
-
-KILLING = frozenset({Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT})
-"""Outcomes that show a mutant to be wrong. `not_attempted` and `not_gradable` show nothing."""
 
 REACH_A_GAP = "Every test must reach a gap, which makes it not_attempted: let it call what the student writes."
 NO_ANSWER_IN_TESTS = "Students have this file. Let the baseline be a table of values, a slow way that is no answer, or PyTorch's own function."
@@ -161,7 +158,7 @@ def _try_paste(chapter: Chapter, paste: Paste, judge: Judge, announce: Announce)
     selected = _pairs(chapter, (paste.exercise,))
     with _staged(chapter, _solution(chapter) | {paste.exercise.file: paste.source}) as folder:
         records = judge(folder.parent, selected, first_failure_only=True)
-        if _values_are_right(records) and any(record.outcome in KILLING for record in records):
+        if _values_are_right(records) and any(record.outcome in FAILURES for record in records):
             records = judge(folder.parent, selected)
     if not _values_are_right(records):
         return []
@@ -171,7 +168,9 @@ def _try_paste(chapter: Chapter, paste: Paste, judge: Judge, announce: Announce)
 
 def _values_are_right(records: Sequence[Record]) -> bool:
     """Whether no test of equivalence has shown a fault."""
-    return bool(records) and not any(record.aspect == "equivalence" and record.outcome in KILLING for record in records)
+    return bool(records) and not any(
+        record.aspect == "equivalence" and record.outcome in FAILURES for record in records
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,10 +199,10 @@ def _try_mutant(chapter: Chapter, mutant: Mutant, judge: Judge, announce: Announ
         own = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True)
         others = judge(folder.parent, _pairs(chapter, neighbours)) if neighbours else []
         forgeable = False
-        if any(record.rests_on_ranks for record in own if record.outcome in KILLING):
+        if any(record.rests_on_ranks for record in own if record.outcome in FAILURES):
             forged = judge(folder.parent, _pairs(chapter, (mutant.exercise,)), first_failure_only=True, forge=testimony)
-            forgeable = not {record.outcome for record in forged} & KILLING
-    killer = next((record for record in own if record.outcome in KILLING), None)
+            forgeable = not {record.outcome for record in forged} & FAILURES
+    killer = next((record for record in own if record.outcome in FAILURES), None)
     return _Trial(
         problems=(
             *(_survival(mutant, own) if killer is None else _unpromised(chapter, mutant, killer)),

@@ -15,7 +15,7 @@ from typing import get_args
 from course_env.errors import CatalogError, did_you_mean
 from grader.course.catalog import Chapter, Exercise
 from grader.course.content.graded_tests import HIDDEN, TestFunction, foreign_test_files, hidden_tests, public_tests
-from grader.course.content.mutants import mutant_paths, read_mutant
+from grader.course.content.mutants import mutant_names, mutant_paths, read_mutant
 from grader.course.content.regions import parse
 from grader.course.content.stubs import read_staff_file
 from grader.course.judging.report import Aspect
@@ -103,7 +103,6 @@ def every_exercise_is_tested(chapter: Chapter) -> Iterator[Problem]:
     """Check that each exercise has a public test, a hidden test and enough mutants."""
     public = [test.exercise for test in public_tests(chapter)]
     hidden = [test.exercise for test in hidden_tests(chapter)]
-    mutants = [path.stem for path in mutant_paths(chapter)]
     for exercise in chapter.exercises:
         where = f"assignments/{chapter.id}/assignment.toml"
         if exercise.id not in public:
@@ -112,7 +111,7 @@ def every_exercise_is_tested(chapter: Chapter) -> Iterator[Problem]:
         if exercise.id not in hidden:
             todo = f"Write one in solutions/{chapter.id}/{HIDDEN.replace('*', Path(exercise.file).stem)}."
             yield Problem(where=where, what=f"exercise '{exercise.id}' has no hidden test.", todo=todo)
-        count = sum(_exercise_of_mutant(name, chapter) == exercise.id for name in mutants)
+        count = len(mutant_names(chapter, exercise))
         if count < MIN_MUTANTS:
             todo = (
                 f"Add solutions/{chapter.id}/mutants/{exercise.id}-<what is wrong>.patch until there are {MIN_MUTANTS}."
@@ -258,11 +257,6 @@ def _foreign_imports(path: Path, chapter: Chapter) -> Iterator[tuple[str, str]]:
 
 def _is_test_file(module: str) -> bool:
     return module.rpartition(".")[2].startswith("test_")
-
-
-def _exercise_of_mutant(name: str, chapter: Chapter) -> str | None:
-    """Return the exercise that a patch's name opens with."""
-    return next((exercise.id for exercise in chapter.exercises if name.startswith(f"{exercise.id}-")), None)
 
 
 def _faults_of(test: TestFunction, chapter: Chapter) -> Iterator[Problem]:

@@ -187,7 +187,7 @@ def _wrong_end(call: str, end: _Ended, due: str, returned: str = "") -> Wrong | 
     if kind == due:
         return None
     if not due:
-        return Wrong(f"{call} raised {end.error}, where an answer is due", Mistake.RAISED)
+        return Wrong(f"{call} raised {end.error}, where an answer is due", Mistake.EXCEPTION)
     if not kind:
         returned = returned or f"returned {returned_text(end.returned)}"
         return Wrong(f"{call} {returned}, and should raise {due}", Mistake.DID_NOT_RAISE)
