@@ -13,9 +13,9 @@ grade: .venv/ready
 	$(BIN)/grade run out/sample_class/* --chapters ch02 --trust-submissions --out out/sample_run || test $$? -eq 1
 	$(BIN)/python tests/sample_class/compare.py out/sample_run
 
-# Every test of the project.
+# Every test of the project, in two workers: much of a test is waiting. tests/conftest.py says which tests stay together.
 test: .venv/ready
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup
 
 # What CI runs before the tests: style, types, layers, and the course against itself.
 check: .venv/ready

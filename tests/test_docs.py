@@ -33,3 +33,12 @@ def test_the_map_is_read_in_five_minutes() -> None:
     text = MAP.read_text()
     assert [] == [line for line in text.splitlines() if line.startswith("|") and len(line) > ROW_CHARACTERS]
     assert len(text.split()) <= 1300
+
+
+def test_golden_texts_name_no_folder_of_their_writer() -> None:
+    """A traceback in the text of a mutant names the launch's own folder or the virtual environment, whoever wrote it."""
+    texts = sorted(ROOT.glob("solutions/*/told/*.md"))
+    assert texts
+
+    foreign = {path.name: re.findall(r'File "(/(?!launch/)[^"]+)"', path.read_text(encoding="utf-8")) for path in texts}
+    assert not {name: files for name, files in foreign.items() if files}

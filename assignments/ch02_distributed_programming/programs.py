@@ -43,7 +43,7 @@ def place(rank, world_size, folder, *args):
     """Return what this rank was given: its arguments and its environment."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
     given = [rank, world_size, *args]
-    return {"given": given, "environment": [os.environ.get(name) for name in names], "secret": sign_in(folder, rank)}
+    return {"given": given, **{name: os.environ.get(name) for name in names}, "secret": sign_in(folder, rank)}
 
 
 def sum_of_secrets(rank, world_size, folder):
@@ -62,7 +62,7 @@ def last_rank_first(rank, world_size, folder):
 
 def backend_in_use(rank, world_size, folder):
     """Return this rank's secret and the backends of the default group, by device."""
-    return [sign_in(folder, rank), dist.get_backend_config()]
+    return {"secret": sign_in(folder, rank), "backend": dist.get_backend_config()}
 
 
 def one_after_another(rank, world_size, folder):
@@ -98,7 +98,10 @@ def rank_0_is_there(rank, world_size, folder):
     if rank > 0:
         time.sleep(0.5)
     status = Path(f"/proc/{int(pid)}/stat")
-    return [secret, status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"]
+    return {
+        "secret": secret,
+        "rank 0 runs": status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z",
+    }
 
 
 def raise_on(rank, world_size, folder, bad_rank):

@@ -11,7 +11,7 @@ def assert_messages(comm, sent, received):
     ):
         for rank, (count, wanted) in enumerate(zip(found, due, strict=True)):
             if count != wanted:
-                kind = Mistake.MORE_COMMUNICATION if count > wanted else Mistake.CHECK
+                kind = Mistake.MORE_COMMUNICATION if count > wanted else Mistake.COMMUNICATION
                 raise AssertionError(f"{kind}\nRank {rank} {verb} {_messages(count)}, and {wanted} are due.")
 
 
@@ -19,7 +19,7 @@ def assert_bytes(comm, due):
     """Fail unless each rank sent as many bytes as are due, by rank."""
     for rank, (count, wanted) in enumerate(zip(comm.bytes_sent_per_rank(), due, strict=True)):
         if count != wanted:
-            kind = Mistake.MORE_COMMUNICATION if count > wanted else Mistake.CHECK
+            kind = Mistake.MORE_COMMUNICATION if count > wanted else Mistake.COMMUNICATION
             wider = wanted and count in (2 * wanted, 4 * wanted, 8 * wanted)
             guess = (
                 f", {count / wanted} times as many: do elements travel in a wider dtype than they have?"

@@ -42,6 +42,23 @@ def assert_results(run, expected):
     assert_matches(run["results"], PerRank(expected(secrets_of(run, caller)) for caller in callers))
 
 
+def assert_places(run, num_ranks, args):
+    """Fail unless every rank was given its rank, the number of ranks and `args`, and found torchrun's variables."""
+    variables = {"WORLD_SIZE": str(num_ranks), "LOCAL_WORLD_SIZE": str(num_ranks)}
+    assert_results(
+        run,
+        lambda secrets: [
+            {"given": [r, num_ranks, *args], "RANK": str(r), "LOCAL_RANK": str(r), **variables, "secret": secrets[r]}
+            for r in range(num_ranks)
+        ],
+    )
+
+
+def assert_all_stay(run):
+    """Fail unless rank 0, which returns first, still ran when the others looked for it."""
+    assert_results(run, lambda secrets: [{"secret": secret, "rank 0 runs": True} for secret in secrets])
+
+
 def assert_remote_error(run, rank, *reasons):
     """Fail unless launch raised a RemoteError that names `rank` with all of `reasons`, and left no trace."""
     assert_matches(run["error"], "RemoteError", what="the exception's type")

@@ -5,6 +5,7 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.references import assert_rounds
 from grader.harness import PerRank, assert_arguments_kept, assert_matches
+from grader.harness.mistake import Mistake
 
 
 def one_per_rank(world_size, *shape, dtype=torch.float64):
@@ -49,6 +50,12 @@ def assert_exactly(counts, due, verb):
         assert count == wanted, f"Rank {rank} {verb} {count} messages, and {wanted} are due."
 
 
+def assert_chunks(run, chunks, root):
+    """Fail unless every rank has its chunk. The program negates the root's own after the call: one that follows shares memory."""
+    followed = PerRank(-chunk if rank == root else chunk for rank, chunk in enumerate(chunks))
+    assert_matches(run["y"], PerRank(chunks), mistakes={Mistake.SHARES_MEMORY: followed})
+
+
 def assert_scattered(comm, root, numels):
     """Fail unless the root sent every other rank one message with the number of elements that `numels` has for it."""
     for op in comm.ops("send"):
@@ -74,7 +81,8 @@ def assert_chunks_left_alone(launch, world_size, layout):
     per_rank = {"chunks": given, "like": like}
     run = launch(programs.p2p_scatter, world_size, per_rank=per_rank, shared={"src": 0, "layout": layout})
     assert_arguments_kept(run, "chunks", "like")
-    assert_matches(run["y"], PerRank(chunks))
+    assert_chunks(run, chunks, 0)
     # The program negates the caller's tensors after the call.
     what = "chunks (the list must still hold the caller's own tensors, which were negated after the call)"
-    assert_matches(run["x"], PerRank([[-chunk for chunk in chunks], *given[1:]]), what=what)
+    others = {Mistake.WROTE_TO_ARGUMENT: PerRank(given)}
+    assert_matches(run["x"], PerRank([[-chunk for chunk in chunks], *given[1:]]), mistakes=others, what=what)

@@ -8,9 +8,10 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from course_env.communication import Coll, Deadlock, IRecv, ISend, Recv, Send, Wait
 from course_env.rank_programs import call_each
-from grader.harness import assert_arguments_kept, assert_each_raises, assert_matches, exercise
+from grader.harness import assert_arguments_kept, assert_each_raises, assert_matches, assert_returns, exercise
 
 BOTH = (0, 1)
+FINDS_NONE = "no rank is found blocked, where some are"
 CASES = {
     "both send first": (
         [[Send(dst=1), Recv(src=1)], [Send(dst=0), Recv(src=0)]],
@@ -89,16 +90,23 @@ def test_classic_programs(student, case):
     ranks, blocked = CASES[case]
     order, tag = torch.randperm(len(ranks)).tolist(), int(torch.randint(1000, ()))
     renumbered = [[renumber(op, order, tag) for op in ranks[order.index(new)]] for new in range(len(ranks))]
-    found = student.find_deadlock(renumbered)
-    assert_matches(found, None if blocked is None else Deadlock(blocked={order[r]: at for r, at in blocked.items()}))
+    due = None if blocked is None else Deadlock(blocked={order[r]: at for r, at in blocked.items()})
+    assert_returns(student.find_deadlock, {"programs": renumbered}, due, why=case, mistakes={FINDS_NONE: None})
 
 
 @exercise("find_deadlock", aspect="property")
 def test_messages_do_not_overtake(student):
     """The first receive of a channel takes the first send, although only the second send is waited for."""
     sender = [ISend(dst=1), Send(dst=1)]
-    assert_matches(student.find_deadlock([sender, [Recv(src=0)]]), Deadlock(blocked={0: 1}))
-    assert_matches(student.find_deadlock([sender, [Recv(src=0), Recv(src=0)]]), None)
+    why = "the first send is taken first, so the second one waits"
+    assert_returns(
+        student.find_deadlock,
+        {"programs": [sender, [Recv(src=0)]]},
+        Deadlock(blocked={0: 1}),
+        why=why,
+        mistakes={FINDS_NONE: None},
+    )
+    assert_returns(student.find_deadlock, {"programs": [sender, [Recv(src=0), Recv(src=0)]]}, None)
 
 
 @exercise("find_deadlock", aspect="robustness")
@@ -124,5 +132,5 @@ def test_the_programs_are_not_changed(launch):
         ranks, blocked = CASES[case]
         run = launch(programs.find_deadlock_twice, 1, shared={"programs": ranks}, process_group=False)
         assert_arguments_kept(run, "programs")
-        assert_matches(run["first"], Deadlock(blocked=blocked))
+        assert_matches(run["first"], Deadlock(blocked=blocked), what="the answer to a first call")
         assert_matches(run["second"], Deadlock(blocked=blocked), what="the answer to a second call with the same lists")

@@ -11,6 +11,8 @@ import torch
 
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.references_launcher import (
+    assert_all_stay,
+    assert_places,
     assert_no_trace,
     assert_remote_error,
     assert_results,
@@ -33,21 +35,14 @@ def test_results_come_in_rank_order(launch, world_size):
 @exercise("launch", aspect="equivalence")
 def test_each_rank_knows_its_place(launch):
     """Every rank gets its rank, the world size and the arguments, and finds torchrun's variables in its environment."""
-    run = start(launch, "place", 2, "a", 2.5)
-    assert_results(
-        run,
-        lambda secrets: [
-            {"given": [r, 2, "a", 2.5], "environment": [str(r), str(r), "2", "2"], "secret": secrets[r]}
-            for r in range(2)
-        ],
-    )
+    assert_places(start(launch, "place", 2, "a", 2.5), 2, ["a", 2.5])
 
 
 @exercise("launch", aspect="equivalence")
 def test_the_backend_is_the_one_that_was_asked_for(launch):
     """The default process group has the backend that was passed, here gloo for tensors on the CPU and nothing else."""
     run = start(launch, "backend_in_use", 2, backend="cpu:gloo")
-    assert_results(run, lambda secrets: [[secret, "cpu:gloo"] for secret in secrets])
+    assert_results(run, lambda secrets: [{"secret": secret, "backend": "cpu:gloo"} for secret in secrets])
 
 
 @exercise("launch", aspect="equivalence")
@@ -97,7 +92,7 @@ def test_launches_do_not_collide(launch):
 @exercise("launch", aspect="robustness")
 def test_a_rank_stays_until_all_have_returned(launch):
     """A rank that returned early is still there while another works, so that no connection breaks."""
-    assert_results(start(launch, "rank_0_is_there", 2), lambda secrets: [[secret, True] for secret in secrets])
+    assert_all_stay(start(launch, "rank_0_is_there", 2))
 
 
 @exercise("launch", aspect="robustness")

@@ -1,6 +1,7 @@
 """Public tests of exercise `slurm_env`: node lists, and environments as srun and torchrun set them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -84,8 +85,14 @@ def test_srun_gives_each_rank_its_place(launch):
         )
         for rank in range(4)
     ]
-    assert_matches(run["errors"], [""] * 4, what="the errors")
-    assert_matches(run["values"], expected)
+    calls = [{"env": environment} for environment in environments]
+    own_host = [replace(one, master_addr=f"gpu{nodes[one.node_rank]}") for one in expected]
+    mistakes = {
+        "every node takes itself for the master": own_host,
+        "the number on the node for the rank": [replace(one, rank=one.local_rank) for one in expected],
+        "the number of nodes for the number of ranks": [replace(one, world_size=2) for one in expected],
+    }
+    assert_each_returns(run, "dist_env_from_slurm", calls, expected, mistakes=mistakes)
 
 
 @exercise("slurm_env", aspect="property")
@@ -94,11 +101,16 @@ def test_torchrun_comes_before_slurm(student):
     rank, port = drawn(0, 64), drawn(1024, 65536)
     torchrun = {"RANK": str(rank), "LOCAL_RANK": str(rank % 8), "WORLD_SIZE": "64", "GROUP_RANK": str(rank // 8)}
     torchrun |= {"MASTER_ADDR": "gpu10", "MASTER_PORT": str(port)}
-    found = student.dist_env_from_slurm(slurm_rank(3) | torchrun)
     place = DistEnv(
         rank=rank, local_rank=rank % 8, world_size=64, node_rank=rank // 8, master_addr="gpu10", master_port=port
     )
-    assert_matches(found, place)
+    of_torchrun = DistEnv(rank=3, local_rank=1, world_size=4, node_rank=1, master_addr="gpu10", master_port=24321)
+    mistakes = {"the place of the torchrun among the torchruns": replace(of_torchrun, master_port=port)}
+    mistakes |= {"Slurm's variables, which number the torchruns": of_torchrun}
+    env = slurm_rank(3) | torchrun
+    assert_returns(
+        student.dist_env_from_slurm, {"env": env}, place, why="torchrun numbers the ranks", mistakes=mistakes
+    )
 
 
 @exercise("slurm_env", aspect="property")

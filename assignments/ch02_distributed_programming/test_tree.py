@@ -6,6 +6,7 @@ import torch
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.references import assert_refused
 from assignments.ch02_distributed_programming.references_tree import (
+    assert_chunks,
     assert_chunks_left_alone,
     assert_exactly,
     assert_gathered,
@@ -60,7 +61,7 @@ def test_scatter_gives_every_rank_its_chunk(launch, world_size, root):
     like = [torch.zeros(37, dtype=torch.float64)] * world_size
     run = launch(programs.p2p_scatter, world_size, per_rank={"chunks": given, "like": like}, shared={"src": root})
     run.comm.assert_only("send", "recv")
-    assert_matches(run["y"], PerRank(chunks))
+    assert_chunks(run, chunks, root)
 
 
 @exercise("tree_collectives", aspect="equivalence")
@@ -104,7 +105,7 @@ def test_scatter_ships_no_foreign_chunk(launch, numel):
     chunks = one_per_rank(4, numel)
     given = {"chunks": [None, None, chunks, None], "like": [torch.zeros(numel, dtype=torch.float64)] * 4}
     run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 2})
-    assert_matches(run["y"], PerRank(chunks))
+    assert_chunks(run, chunks, 2)
     run.comm.assert_only("send", "recv")
     run.comm.assert_waited_for()
     assert_scattered(run.comm, 2, dict.fromkeys((0, 1, 3), numel))
@@ -139,7 +140,7 @@ def test_scatter_and_gather_in_a_sub_group(launch):
     xs = one_per_rank(4, 7)
     given = {"chunks": [None, [xs[1], xs[3]], None, None], "like": [torch.zeros(7, dtype=torch.float64)] * 4}
     run = launch(programs.p2p_scatter, 4, per_rank=given, shared={"src": 1, "members": [1, 3]})
-    assert_matches(run["y"], PerRank([None, xs[1], None, xs[3]]))
+    assert_chunks(run, [None, xs[1], None, xs[3]], 1)
     run = launch(programs.p2p_gather, 4, per_rank={"x": xs}, shared={"dst": 1, "members": [1, 3]})
     assert_matches(run["y"], only_on(1, 4, [xs[1], xs[3]]))
 

@@ -8,7 +8,7 @@ from grader.harness.comm.log import CommLog
 from grader.harness.per_rank import PerRank
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
     """What all ranks returned, and what was seen of them."""
 
@@ -27,7 +27,11 @@ class Run:
     anywhere: bool = False
     """Whether the launch may also run on GPUs, where communication is not recorded."""
 
-    _looked_at: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _looked_at: set[str] = field(default_factory=set, init=False, compare=False)
+
+    def __repr__(self) -> str:
+        # pytest prints it under an assertion on one of its parts, and all values would be a page of numbers there.
+        return f"<Run of {len(self._values)} ranks>"
 
     @property
     def values(self) -> tuple[dict[str, Any], ...]:

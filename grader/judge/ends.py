@@ -1,5 +1,6 @@
 """How a graded test ended, read from the exception that ended it."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from grader.harness.mistake import Mistake, named_mistake
 from grader.harness.outcome import NotGradable, NotRun, Outcome, StudentFailure
 from grader.harness.wording import shown
 from grader.judge.assertion import claim_of, place_of
+
+# How pytest explains "assert 2 == 1": " +  where 2 = CommOp(rank=0, ...)". The sentence above it says so in words.
+_WHERE_FROM = re.compile(r"\s*\+\s+(where|and)\s")
 
 
 class TestEnd(NamedTuple):
@@ -31,7 +35,7 @@ def end_of(error: BaseException | None, root: Path) -> TestEnd:
         case StudentFailure():
             return TestEnd(error.outcome, str(error), error.mistake)
         case AssertionError():
-            said = str(error)
+            said = "\n".join(line for line in str(error).splitlines() if not _WHERE_FROM.match(line))
             sentence, kind = claim_of(error, root) or ("", Mistake.CHECK)
             text = "\n".join(filter(None, (sentence, said))) or "The assertion does not hold."
             return TestEnd(Outcome.FAILED, shown(text), named_mistake(said) or kind)

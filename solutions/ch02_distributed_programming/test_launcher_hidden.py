@@ -7,7 +7,9 @@ import torch
 
 from assignments.ch02_distributed_programming import programs
 from assignments.ch02_distributed_programming.references_launcher import (
+    assert_all_stay,
     assert_no_trace,
+    assert_places,
     assert_remote_error,
     assert_results,
     assert_timeout,
@@ -21,13 +23,7 @@ from grader.harness import assert_matches, exercise
 def test_four_ranks_know_their_place(launch):
     """Four ranks get the arguments they were launched with, whatever their kind, and find their variables."""
     args = (torch.randint(1000, (3,)), {"a": [1, 2]}, None)
-    run = start(launch, "place", 4, *args)
-    assert_results(
-        run,
-        lambda secrets: [
-            {"given": [r, 4, *args], "environment": [str(r), str(r), "4", "4"], "secret": secrets[r]} for r in range(4)
-        ],
-    )
+    assert_places(start(launch, "place", 4, *args), 4, args)
 
 
 @exercise("launch", aspect="equivalence")
@@ -41,7 +37,7 @@ def test_a_failed_launch_leaves_no_trace(launch):
 def test_ranks_stay_together_and_end_together(launch):
     """A rank that has returned stays until all have; when launch returns, all processes have ended."""
     run = start(launch, "rank_0_is_there", 3)
-    assert_results(run, lambda secrets: [[secret, True] for secret in secrets])
+    assert_all_stay(run)
     assert_no_trace(run)
 
 

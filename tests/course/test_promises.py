@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from grader.course.catalog import Course, Selected, load_course
-from grader.course.content.promises import sentences_of
+from grader.course.content.promises import contract_of, sentences_of
 from grader.course.judging.judge_process import Judge
 from grader.course.judging.report import Record
 from grader.course.soundness.checking import check
@@ -116,6 +116,17 @@ def test_methods_are_part_of_the_contract_and_sources_are_not(course: Course) ->
         "Return how often each word was added.",
         "How many words were added.",
     ]
+
+
+def test_what_students_do_not_see_is_no_contract(course: Course, edit: Edit) -> None:
+    """The docstring of a function that only the solution has promises nobody anything."""
+    private = "    def _add_many(self, word: str, count: int) -> None:\n"
+    edit(f"{S}/tally.py", private, f'{private}        """Count `word` several times more."""\n')
+    chapter = course.chapter("ch01")
+    tally = next(exercise for exercise in chapter.exercises if exercise.id == "tally")
+
+    assert not [sentence for sentence in sentences_of(chapter, tally) if "several times" in sentence]
+    assert "several times" not in contract_of(chapter, tally)
 
 
 def test_a_mutant_must_die_of_what_it_breaks(course: Course, edit: Edit, judge: Judge) -> None:

@@ -49,6 +49,13 @@ def test_a_failed_test_has_a_kind(course, check, returned, mistake):
     assert mistake == event["mistake"]
 
 
+def test_an_assertion_is_told_without_how_pytest_got_there(course):
+    """A sentence says what is wrong; the objects on the way to the number, each with all its fields, say nothing more."""
+    event = finished(course, "assert len(student.add(1, 2)) == 0, 'too much of it'", "[1, 2]")
+
+    assert event["explanation"] == "too much of it\nassert 2 == 0"
+
+
 @pytest.mark.parametrize(
     ("check", "message"),
     [

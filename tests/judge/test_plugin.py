@@ -53,6 +53,22 @@ def test_the_report_lists_what_must_pass_and_what_did(course):
     assert {"event": "ended"} == ended
 
 
+def test_a_judge_computes_on_one_thread(course):
+    """As ranks do. Several judges share a machine, and a baseline must not depend on the number of its cores."""
+    course.write(
+        '''
+        import torch
+
+        @exercise("add", aspect="equivalence")
+        def test_add(student):
+            """Nothing is added."""
+            assert torch.get_num_threads() == 1
+        '''
+    )
+
+    assert {"test_add": "passed"} == outcomes(course.report())
+
+
 def test_the_report_tells_when_a_test_begins(course):
     """Each test begins before it ends, and before the next; so what the judge computes in between is for this test."""
     course.write(TESTS)

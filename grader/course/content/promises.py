@@ -17,7 +17,7 @@ import msgspec
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
 from grader.course.content.regions import parse
-from grader.course.content.stubs import read_staff_file
+from grader.course.content.stubs import read_staff_file, read_stub
 
 _SENTENCE_END = re.compile(r"(?<=[.?!;])\s+(?=\S)|\n\s*\n|\n\s*(?=\* )")
 _LABEL = re.compile(r"^\s*[A-Z][a-z]+:\s+")
@@ -120,8 +120,7 @@ def _overlap(words: str, sentence: str) -> bool:
 
 
 def _module(chapter: Chapter, exercise: Exercise) -> ast.Module:
-    where = f"solutions/{chapter.id}/{exercise.file}"
-    return parse(read_staff_file(chapter.solution / exercise.file, where), where)
+    return parse(read_stub(chapter, exercise.file), f"solutions/{chapter.id}/{exercise.file}")
 
 
 def _docstrings(module: ast.Module, exercise: Exercise) -> Iterator[str]:

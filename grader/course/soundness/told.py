@@ -7,6 +7,7 @@ is one kind: which rank notices first is a race.
 """
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from grader.course.content.stubs import read_staff_file
 from grader.course.judging.report import Record
 from grader.course.problem import Problem
 from grader.harness.mistake import Mistake
+
+VENV = ".venv"
+"""Stands in golden texts for the virtual environment of whoever wrote them."""
 
 _KIND = re.compile(r"^Kind: (.+)$", re.MULTILINE)
 _ENDS_OF_LAUNCHES = frozenset(
@@ -48,7 +52,7 @@ class Telling:
 
 def telling_of(mutant: Mutant, record: Record) -> Telling:
     """Return what a student is told when `record` is the first test that fails on a mutant."""
-    text = f"Kind of mistake: {record.mistake}." if record.hidden else record.explanation
+    text = f"Kind of mistake: {record.mistake}." if record.hidden else record.explanation.replace(sys.prefix, VENV)
     kind = "a launch that ends badly" if record.mistake in _ENDS_OF_LAUNCHES else str(record.mistake)
     return Telling(
         mutant=mutant,
