@@ -80,7 +80,6 @@ def moments(runs, factors):
 
 def one_process(model, values, runs, *, factors=None, frozen=(), dtype=torch.float64):
     """Run the whole model in one process; return what each run comes to."""
-    torch.set_num_threads(1)  # the matrices are small, and on a busy machine threads wait for each other
     clock = None if factors is None else Preset({})
     stages = [programs.make_stage(model, number, clock) for number in range(len(values))]
     for number, (stage, tensors) in enumerate(zip(stages, values, strict=True)):
