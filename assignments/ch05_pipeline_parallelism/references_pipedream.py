@@ -25,14 +25,22 @@ def problem(p, num_batches):
     return weights, batches
 
 
-def with_versions(weights, batches, lr, version_of):
-    """Train with the gradients of stage s for batch t taken at version `version_of(t, s)`."""
+def with_versions(weights, batches, lr, version_of, *, call_of=None, updates_stashed=False):
+    """Train with the gradients of stage s for batch t taken at version `version_of(t, s)`.
+
+    call_of: which call of grad_fn the one for batch t is, if not the t-th
+    updates_stashed: whether an update starts from the version of the gradient, and not from the newest one
+    """
     history = [[weight.clone()] for weight in weights]
+    factors = [batch[2] for batch in batches]
     for t, batch in enumerate(batches):
-        leaves = [old[max(0, version_of(t, s))].clone().requires_grad_() for s, old in enumerate(history)]
-        gradients = torch.autograd.grad(batch[2] * programs.loss_of(leaves, batch), leaves)
-        for old, gradient in zip(history, gradients, strict=True):
-            old.append(old[-1] - lr * gradient)
+        used = [max(0, version_of(t, s)) for s in range(len(weights))]
+        leaves = [old[version].clone().requires_grad_() for old, version in zip(history, used, strict=True)]
+        call = t if call_of is None else call_of(t)
+        factor = factors[call] if call < len(factors) else 0.0
+        gradients = torch.autograd.grad(factor * programs.loss_of(leaves, batch), leaves)
+        for old, gradient, version in zip(history, gradients, used, strict=True):
+            old.append(old[version if updates_stashed else -1] - lr * gradient)
     return [old[-1] for old in history]
 
 
@@ -49,6 +57,20 @@ def assert_trains(launch, mode, p, num_batches, *, version_of, versions):
         "each stage with the delay of stashing": lambda t, s: t - (p - 1 - s),
     }
     mistakes = {name: with_versions(weights, batches, 0.3, other) for name, other in others.items()}
+    mistakes |= {
+        "gradients at weights that are two updates too old": with_versions(
+            weights, batches, 0.3, lambda t, s: version_of(t, s) - 2
+        ),
+        "an update of the version that the gradient was taken at: the updates since then are lost": with_versions(
+            weights, batches, 0.3, version_of, updates_stashed=True
+        ),
+        "grad_fn called twice for each batch": with_versions(
+            weights, batches, 0.3, version_of, call_of=lambda t: 2 * t + 1
+        ),
+        "grad_fn called again for each batch, after the call whose gradients count": with_versions(
+            weights, batches, 0.3, version_of, call_of=lambda t: 2 * t
+        ),
+    }
     mistakes = {name: values for name, values in mistakes.items() if not same(values, due)}
     assert_matches(run["weights"], due, previous=weights, mistakes=mistakes, what=f"the weights after mode={mode!r}")
     assert_matches(run["versions"], versions, what=f"the versions held by each stage with mode={mode!r}")
