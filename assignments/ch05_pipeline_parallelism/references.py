@@ -59,10 +59,10 @@ def _is_action(action):
 
 def in_flight(actions, last="B"):
     """Return the most forward passes that a device holds at once, if each is held until its action `last`."""
-    held = peak = 0
+    now = peak = 0
     for kind, _, _ in actions:
-        held += (kind == "F") - (kind == last)
-        peak = max(peak, held)
+        now += (kind == "F") - (kind == last)
+        peak = max(peak, now)
     return peak
 
 
@@ -134,7 +134,7 @@ def torchs_schedule(name, p, v, m):
 def random_schedule(p, v, m, kinds, rng):
     """Return a random legal schedule: play it, letting a random device do a random action of those that it could do."""
     todo = [[(kind, i, c) for kind in kinds for i in range(m) for c in range(v)] for _ in range(p)]
-    schedule, done = [[] for _ in range(p)], set()
+    played, done = [[] for _ in range(p)], set()
     while any(todo):
         device = rng.choice([d for d in range(p) if todo[d]])
         rng.shuffle(todo[device])
@@ -143,7 +143,7 @@ def random_schedule(p, v, m, kinds, rng):
             needs = {"F": [("F", i, stage - 1)], "B": [("F", i, stage), ("B", i, stage + 1)], "W": [("B", i, stage)]}
             if all(need in done for need in needs[kind] if 0 <= need[2] < p * v):
                 todo[device].remove(action)
-                schedule[device].append(action)
+                played[device].append(action)
                 done.add((kind, i, stage))
                 break
-    return tuple(map(tuple, schedule))
+    return tuple(map(tuple, played))

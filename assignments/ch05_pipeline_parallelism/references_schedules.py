@@ -15,7 +15,7 @@ def assert_gpipe(launch, sizes):
     found = schedules_of(launch, "gpipe_schedule", calls)
     for (call, value), (p, m) in zip(found, sizes, strict=True):
         assert_is_schedule(value, call, p, m)
-        forward = tuple(("F", i, 0) for i in range(m))
+        forward = tuple(("F", at, 0) for at in range(m))
         orders = [tuple(("B", i, 0) for i in order) for order in (range(m), reversed(range(m)))]
         backward = [actions[m:] for actions in value]
         assert len(set(backward)) == 1 or not set(backward) <= set(orders), (

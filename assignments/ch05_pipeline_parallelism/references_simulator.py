@@ -27,9 +27,9 @@ def _short(right):
 
 
 def _assert_same(value, right, schedule, call):
-    for device, actions in enumerate(schedule):
+    for device, row in enumerate(schedule):
         found = value.times[device] if len(value.times) > device else ()
-        for k, action in enumerate(actions):
+        for k, action in enumerate(row):
             begins = found[k] if k < len(found) else "missing"
             assert begins == right.times[device][k], (
                 f"{call}times[{device}][{k}], that of {action_text(action)}, is {begins}; {right.times[device][k]} is due."

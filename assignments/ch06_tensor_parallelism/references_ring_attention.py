@@ -50,7 +50,8 @@ def cases_of(cases, size):
 
 def attention(q, k, v, *, causal):
     """Return attention over the whole sequence, in its order."""
-    k, v = (one.repeat_interleave(q.shape[1] // k.shape[1], 1) for one in (k, v))
+    times = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
     scores = q @ k.mT / math.sqrt(q.shape[-1])
     if causal:
         length = q.shape[2]

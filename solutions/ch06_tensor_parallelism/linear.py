@@ -250,6 +250,7 @@ class ParallelMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return down(gelu(up(x)))."""
         ### BEGIN SOLUTION
-        y: Tensor = self.down(functional.gelu(self.up(x)))
+        hidden = functional.gelu(self.up(x))
+        y: Tensor = self.down(hidden)
         return y
         ### END SOLUTION

@@ -25,7 +25,7 @@ def test_every_token_is_somewhere(launch):
         {"length": 2 * size * width, "rank": rank, "size": size, "layout": layout}
         for size in (1, 2, 5)
         for width in (1, 3)
-        for layout in ("contiguous", "zigzag")
+        for layout in ["contiguous", "zigzag"]
         for rank in range(size)
     ]
     due = []

@@ -93,8 +93,8 @@ def whole_model() -> Model:
     """Return the model as every rank draws it."""
     torch.manual_seed(0)
     model = Model().double()
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.4)
+    for weight in model.parameters():
+        nn.init.normal_(weight, std=0.4)
     return model
 
 

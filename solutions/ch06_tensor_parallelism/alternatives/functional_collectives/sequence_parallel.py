@@ -50,7 +50,8 @@ class SPTransformerBlock(nn.Module):
         super().__init__()
         self.mlp = mlp
         self.attention = attention
-        for name in ("attention_bias", "mlp_bias"):
+        biases = ("attention_bias", "mlp_bias")
+        for name in biases:
             self.register_parameter(name, nn.Parameter(torch.zeros(d)))
         for name in ("norm1", "norm2"):
             self.add_module(name, nn.LayerNorm(d))

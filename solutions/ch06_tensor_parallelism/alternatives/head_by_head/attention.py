@@ -11,10 +11,10 @@ class _Both(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, group, there, back):
         ctx.group, ctx.back = group, back
-        x = x.clone(memory_format=torch.contiguous_format)
+        total = x.clone(memory_format=torch.contiguous_format)
         if there:
-            dist.all_reduce(x, group=group)
-        return x
+            dist.all_reduce(total, group=group)
+        return total
 
     @staticmethod
     def backward(ctx, grad):

@@ -9,9 +9,9 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, group):
-        x = x.clone()
-        dist.all_reduce(x, group=group)
-        return x
+        total = x.clone()
+        dist.all_reduce(total, group=group)
+        return total
 
     @staticmethod
     def backward(ctx, grad):
@@ -19,7 +19,13 @@ class _Sum(torch.autograd.Function):
 
 
 def vocab_parallel_cross_entropy(
-    logits, targets, group=None, *, vocab_size=None, ignore_index=-100, label_smoothing=0.0
+    logits,
+    targets,
+    group=None,
+    *,
+    vocab_size=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
 ):
     """Cross-entropy by parts."""
     n, r, width = dist.get_world_size(group), dist.get_rank(group), logits.shape[-1]

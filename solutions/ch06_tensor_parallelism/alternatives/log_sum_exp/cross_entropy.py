@@ -46,7 +46,13 @@ class _Loss(torch.autograd.Function):
 
 
 def vocab_parallel_cross_entropy(
-    logits, targets, group=None, *, vocab_size=None, ignore_index=-100, label_smoothing=0.0
+    logits,
+    targets,
+    group=None,
+    *,
+    vocab_size=None,
+    ignore_index=-100,
+    label_smoothing=0.0,
 ):
     """Cross-entropy by parts."""
     total = logits.size(-1) * dist.get_world_size(group)

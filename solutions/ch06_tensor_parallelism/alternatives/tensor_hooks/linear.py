@@ -7,9 +7,9 @@ from torch.nn import functional
 
 
 def _summed(x, group):
-    x = x.detach().contiguous().clone()
-    dist.all_reduce(x, group=group)
-    return x
+    total = x.detach().contiguous().clone()
+    dist.all_reduce(total, group=group)
+    return total
 
 
 def _gathered(x, group):
