@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TOGETHER = ("slurm", "submissions")
-"""Folders whose tests share one cluster, or one graded corpus, and so one worker."""
+TOGETHER = ("slurm",)
+"""Folders whose tests share one cluster, and so one worker."""
 
 
 def pytest_collection_modifyitems(items):

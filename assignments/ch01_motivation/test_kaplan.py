@@ -97,7 +97,7 @@ def test_the_tokens_that_are_needed_are_enough(student):
     n, slack = size(7, 12), size(-2, 0)
     limit = student.kaplan_loss(n=n)
     tokens = student.tokens_needed(n, slack)
-    why = f"{tokens:.6g} tokens are what tokens_needed(n={n:.6g}, slack={slack:.6g}) says"
+    why = f"{1 + slack:.6g} times your kaplan_loss(n={n:.6g}); your tokens_needed(n, slack={slack:.6g}) says {tokens:.6g} tokens"
     assert_returns(student.kaplan_loss, {"n": n, "d": tokens}, (1 + slack) * limit, why=why)
 
 

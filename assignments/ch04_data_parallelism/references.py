@@ -43,6 +43,14 @@ def steps_for(world_size, model, num_steps=3, rows=2):
     return [[[batch(model, rows)] for _ in range(num_steps)] for _ in range(world_size)]
 
 
+def zeros_and_nothing():
+    """Return values of "branchy", and a step of two ranks in which branch "right" has a gradient of zeros, and none on rank 1."""
+    values = random_values("branchy")
+    for name in ("trunk.weight", "trunk.bias"):  # what the trunk hands to the branches is 0 then
+        values[name] = torch.zeros_like(values[name])
+    return values, [[[batch("branchy", 2, branches=used)]] for used in (("left", "right"), ("left",))]
+
+
 def one_process(model, values, steps, weight_decay=0.0):
     """Train one module on the batches of all ranks together; return what every rank of `programs_ddp.train` should return.
 

@@ -12,6 +12,7 @@ from assignments.ch04_data_parallelism.references import (
     random_values,
     replicas,
     steps_for,
+    zeros_and_nothing,
 )
 from assignments.ch04_data_parallelism.references_bucketed_ddp import (
     LARGE_GPT,
@@ -163,6 +164,15 @@ def test_branches_that_ranks_use_in_another_order_or_not_at_all(launch):
     shared = {"model": "branchy", "bucket_cap_bytes": 200, "weight_decay": 0.1}
     run = launch(programs.train, 3, per_rank={"values": values, "steps": steps}, shared=shared)
     assert_trains_like(run, replicas("branchy", values[0], steps, weight_decay=0.1))
+
+
+@exercise("bucketed_ddp", aspect="robustness")
+def test_a_gradient_of_zeros_is_one(launch):
+    """Where one rank's gradient is all zeros and the other has none, both end with zeros."""
+    values, steps = zeros_and_nothing()
+    shared = {"model": "branchy", "values": values, "bucket_cap_bytes": 300}
+    run = launch(programs.train, 2, per_rank={"steps": steps}, shared=shared)
+    assert_matches(run["grads"], PerRank(one["grads"] for one in replicas("branchy", values, steps)), what="grads")
 
 
 @exercise("bucketed_ddp", aspect="robustness")

@@ -14,6 +14,7 @@ from assignments.ch04_data_parallelism.references import (
     random_values,
     replicas,
     steps_for,
+    zeros_and_nothing,
 )
 from assignments.ch04_data_parallelism.references_naive_ddp import assert_step_traffic
 from grader.harness import PerRank, assert_matches, exercise
@@ -112,6 +113,14 @@ def test_a_branch_that_one_rank_does_not_use(launch):
     run.comm.assert_waited_for()
     # 168 of 792 bytes are of the branch "spare", which no rank uses and which may be left out.
     assert_step_traffic(run.comm, "branchy", num_steps=3, members=[0, 1, 2], least_share=Fraction(624, 792))
+
+
+@exercise("naive_ddp", aspect="robustness")
+def test_a_gradient_of_zeros_is_one(launch):
+    """Where one rank's gradient is all zeros and the other has none, both end with zeros."""
+    values, steps = zeros_and_nothing()
+    run = launch(programs.train, 2, per_rank={"steps": steps}, shared={"model": "branchy", "values": values})
+    assert_matches(run["grads"], PerRank(one["grads"] for one in replicas("branchy", values, steps)), what="grads")
 
 
 @exercise("naive_ddp", aspect="robustness")

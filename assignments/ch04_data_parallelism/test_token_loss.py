@@ -88,11 +88,12 @@ def test_any_strides(launch):
 
 @exercise("dp_token_loss", aspect="robustness")
 def test_impossible_classes(launch):
-    """A class whose logits are -inf everywhere adds nothing, and a rank without valid tokens still gets 0 and zeros."""
+    """A class whose logits are -inf everywhere adds nothing, and no more does any class of a token that is not valid."""
     logits, targets = batch([(2, 4)] * 2, [6, 0], 5)
     for one, labels in zip(logits, targets, strict=True):
         one[..., 4] = -torch.inf
         labels[labels == 4] = 3
+        one[..., 0][labels < 0] = -torch.inf
     run = launch(programs.token_loss, 2, per_rank={"logits": logits, "targets": targets})
     assert_right(run, logits, targets)
 

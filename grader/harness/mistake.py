@@ -19,7 +19,7 @@ class Mistake(StrEnum):
     TWICE = "twice what is due"
     HALF = "half of what is due"
     WORLD_SIZE = "the world size on the wrong side of a division"
-    OTHER_GROUP = "the number of all ranks where that of a group is due, or the reverse"
+    OTHER_GROUP = "all ranks counted where a group's are due, or the reverse"
     ROOT = "a root on the wrong side of a reduction"
     SCALE = "a wrong scale"
     SCALE_HERE = "a scale that is right for other values, and wrong for these"
@@ -56,7 +56,7 @@ class Mistake(StrEnum):
 
     DID_NOT_RAISE = "no error where one is due"
     OTHER_ERROR = "another error than the one that is due"
-    ERRORS = "an error that is missing, or another than the one that is due"
+    ERRORS = "a missing error, or another than the one that is due"
 
     CHECK = "a check that does not hold"
     COMMUNICATION = "other communication than what is asked for"
@@ -80,7 +80,7 @@ class Mistake(StrEnum):
     KILLED = "ends processes that it did not start"
     PEER = "communication with itself, or with a rank outside the group"
     LIBRARY = "a library's class that does the exercise's work"
-    NO_GRAPH = "a value without its graph, on which backward cannot be called"
+    NO_GRAPH = "a value without its graph, so that backward cannot run"
     STRIDES = "memory with strides where it must be contiguous"
     INPLACE = "a write to what backward still needs"
     NOT_RUN = "not run, because tests before it took too long"

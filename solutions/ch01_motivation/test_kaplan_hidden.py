@@ -35,6 +35,7 @@ def test_the_law_of_both_sizes(launch):
 def test_tokens_of_other_models(launch):
     """The tokens that other models need are what the joint law says."""
     calls = [{"n": size(6, 12), "slack": size(-3, 0)} for _ in range(10)]
+    calls += [{"n": size(13, 15), "slack": size(-5, -4)}, {"n": size(1, 2), "slack": size(0, 1)}]
     run = launch(call_each, 1, shared={"function": "tokens_needed", "calls": calls}, process_group=False)
     limits = [(8.8e13 / call["n"]) ** 0.8 for call in calls]
     expected = [

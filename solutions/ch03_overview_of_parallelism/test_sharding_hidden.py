@@ -49,7 +49,8 @@ def test_pieces_that_are_views_already(launch, mode):
 
 @exercise("shard", aspect="robustness")
 def test_more_ranks_than_entries(launch):
-    """Ranks for which nothing is left get tensors of size 0 along dim; their other sizes are right."""
+    """Ranks for which nothing is left get tensors of size 0 along dim; their other sizes are right, also where all are empty."""
     assert_cut(launch, torch.randn(2, 3, dtype=torch.float32), 0, 5, "balanced")
     assert_cut(launch, torch.randn(2, 3, dtype=torch.float32), 1, 8, "chunk")
+    assert_cut(launch, torch.ones(0, 3, dtype=torch.int64), 0, 2, "chunk")
     assert_joined(launch, [torch.ones(2, 0), torch.ones(2, 3), torch.ones(2, 0)], 1, torch.ones(2, 3))

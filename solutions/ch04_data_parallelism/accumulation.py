@@ -25,7 +25,7 @@ def accumulate_step(
     backward and before optimizer.step(); it needs the last pass to have been outside no_sync(), which is also where
     communication can hide behind computation. `ddp` may be a BucketedDDP, or PyTorch's own DDP with that method added.
 
-    The graph of a micro-batch is freed before the next one's forward: memory does not grow with their number.
+    What backward needs of a micro-batch is freed before the next one's forward: memory does not grow with their number.
 
     Shapes: a micro-batch is (x, y) with equally many rows. The list and its tensors stay as they were. The result is a
         tensor of no dimension, without a graph.

@@ -38,9 +38,13 @@ def test_other_test_sets(launch, world_size, n):
 
 @exercise("distributed_accuracy", aspect="equivalence")
 @pytest.mark.parametrize("right_where", ["valid", "padding"])
-def test_padding_counts_nowhere(launch, right_where):
-    """Padding counts neither among the right predictions nor among all, whether it is predicted rightly or not."""
+@pytest.mark.parametrize("padded_with", [None, -1, -100])
+def test_padding_counts_nowhere(launch, right_where, padded_with):
+    """Padding counts neither among the right predictions nor among all, predicted rightly or not, whatever its label is."""
     given = drawn([(9,), (4,), (13,)])
+    if padded_with is not None:
+        for label, valid in zip(given["label"], given["valid_mask"], strict=True):
+            label[~valid] = padded_with
     given["valid_mask"][0][:2] = torch.tensor([True, False])
     for label, valid, pred in zip(given["label"], given["valid_mask"], given["pred"], strict=True):
         is_right = valid if right_where == "valid" else ~valid

@@ -67,8 +67,9 @@ def test_no_examples(launch):
 
 @exercise("shard_indices", aspect="robustness")
 def test_ranks_out_of_range(launch):
-    """A rank below 0, or not below the world size, is a ValueError."""
-    assert_refused_among_others(launch, all_ranks(4, 3, shuffle=True), wrong_ranks=(-3, -1, 3, 7))
+    """A rank below 0, or not below the world size, is a ValueError, also where there are no examples."""
+    calls = all_ranks(4, 3, shuffle=True) + all_ranks(0, 3, shuffle=False)
+    assert_refused_among_others(launch, calls, wrong_ranks=(-3, -1, 3, 7))
 
 
 @exercise("shard_indices", aspect="robustness")

@@ -96,7 +96,8 @@ def test_impossible_classes_and_strides_in_float32(launch):
     logits, targets = batch([(3, 5), (1, 2), (2, 2)], [9, 0, 4], 8)
     for one, labels in zip(logits, targets, strict=True):
         impossible = torch.rand(one.shape) < 0.3
-        impossible.scatter_(-1, labels.clamp(min=0).unsqueeze(-1), value=False)
+        possible = torch.where(labels < 0, torch.randint_like(labels, one.shape[-1]), labels)
+        impossible.scatter_(-1, possible.unsqueeze(-1), value=False)
         one.masked_fill_(impossible, -torch.inf)
     narrow = [one.float() for one in logits]
     given = {"logits": narrow, "targets": targets}
