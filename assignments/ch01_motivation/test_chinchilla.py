@@ -158,7 +158,7 @@ def test_the_best_size_is_a_power_of_compute(student):
     _, exponent = student.fit_power_law(budgets, sizes)
     due = fit.beta / (fit.alpha + fit.beta)
     assert exponent == pytest.approx(due, rel=1e-9), (
-        f"the best sizes grow as c^{exponent}, and by the lesson as c^{due}"
+        f"with alpha = {fit.alpha:.4g} and beta = {fit.beta:.4g} your best sizes grow as c^{exponent:.4g}, and c^{due:.4g} is due"
     )
 
 

@@ -156,12 +156,12 @@ def test_a_sub_group_is_a_ring_of_its_own(launch):
 
 
 @exercise("ring_all_reduce", aspect="robustness")
-@pytest.mark.parametrize("numel", [0, 2])
-def test_fewer_elements_than_ranks(launch, numel):
-    """A rank for which no element is left ends the reduce-scatter with an empty tensor."""
-    xs = one_per_rank(3, numel)
-    run = launch(programs.ring_reduce_scatter, 3, per_rank={"x": xs})
-    assert_matches(run["y"], chunks_of(sum(xs), 3))
+@pytest.mark.parametrize(("world_size", "numel"), [(3, 0), (3, 2), (4, 5)])
+def test_a_rank_for_which_no_element_is_left(launch, world_size, numel):
+    """It ends the reduce-scatter with an empty tensor: 5 elements are chunks of 2, 2, 1 and 0."""
+    xs = one_per_rank(world_size, numel)
+    run = launch(programs.ring_reduce_scatter, world_size, per_rank={"x": xs})
+    assert_matches(run["y"], chunks_of(sum(xs), world_size))
 
 
 @exercise("ring_all_reduce", aspect="robustness")

@@ -60,6 +60,14 @@ def test_what_is_right_in_some_program_is_not_a_mismatch(programs):
             ),
         ),
         (
+            lambda r: r.call("all_reduce", line=12).call("all_reduce", dtype="uint8", line=20),
+            lambda r: r.call("all_reduce", dtype="uint8", line=20),
+            (
+                "The 1st all_reduce of ranks 0, 1 does not fit: rank 0 gives 4 float32 at x.py:12, rank 1 gives 4 uint8 at x.py:20. "
+                "The ranks are at different lines: one of them left out a call before, or made one too many."
+            ),
+        ),
+        (
             lambda r: r.call("all_reduce", reduce_op="SUM"),
             lambda r: r.call("all_reduce", reduce_op="MAX"),
             (
@@ -127,7 +135,19 @@ def test_what_is_right_in_some_program_is_not_a_mismatch(programs):
             ),
         ),
     ],
-    ids=["size", "dtype", "reduce op", "root", "operation", "splits", "message", "members", "groups' order", "order"],
+    ids=[
+        "size",
+        "dtype",
+        "out of step",
+        "reduce op",
+        "root",
+        "operation",
+        "splits",
+        "message",
+        "members",
+        "groups' order",
+        "order",
+    ],
 )
 def test_a_mismatch_is_one_sentence_with_both_lines(one, other, sentence):
     """The sentence names ranks, lines and both values, and says what to do."""

@@ -64,6 +64,8 @@ CALLED = _Agreement(
     "Every rank of a group must call the same collectives in the same order.",
 )
 
+OUT_OF_STEP = "The ranks are at different lines: one of them left out a call before, or made one too many."
+
 
 def find_mismatches(ops_per_rank: Sequence[Sequence[CommOp]]) -> tuple[str, ...]:
     """Return one sentence for each thing that does not fit; of each group only the first, as what follows may come of it."""
@@ -118,7 +120,14 @@ def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp]) -> str:
     for op in ops:
         ranks_by_text[f"{rule.text(op)}{at_line(op.site)}"].append(op.rank)
     parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in ranks_by_text.items()]
-    return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {rule.advice}"
+    advice = OUT_OF_STEP if rule in RULES and _at_different_lines(ops) else rule.advice
+    return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {advice}"
+
+
+def _at_different_lines(ops: Sequence[CommOp]) -> bool:
+    """Whether the operations stand at different lines of the code: then they were not meant for each other."""
+    lines = {str(op.site) for op in ops}
+    return len(lines) > 1 and "None" not in lines and ops[0].op != NEW_GROUP
 
 
 def _check_parts(what: str, ops: Sequence[CommOp]) -> str:
