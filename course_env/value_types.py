@@ -15,6 +15,7 @@ MODULES = (
     "course_env.communication",
     "course_env.gpt_config",
     "course_env.layout",
+    "course_env.pipeline",
     "course_env.scaling",
     "course_env.topology",
 )

@@ -4,7 +4,7 @@ Every text file is searched for lines of solutions, alternatives, mutants, hidde
 hidden tests. It does not matter what stands around a line (`# `, a diff's `-`, a notebook's quotes), and a run of blanks counts as one. Which lines count:
 
 * only lines that tell something: 40 characters, or 24 with 4 different names. `return x` solves nothing, and anybody writes
-  `for step in range(1, world_size):`.
+  `for step in range(1, world_size):`. An import of `course_env` tells nothing.
 * no line that students get anyway, because some solution file also has it outside its regions.
 * no line that solves two files: `world_size = dist.get_world_size(group)` is an idiom of the field, not an answer.
 * of hidden tests and programs, every line of 24 characters that no public test, program, reference or package has.
@@ -207,4 +207,6 @@ def normalise(line: str) -> str:
 def is_telling(line: str) -> bool:
     """Whether a normalised line says enough of a solution to be recognised as a part of it."""
     names = {word for word in re.findall(r"[^\W\d]\w*", line) if not keyword.iskeyword(word)}
+    if line.startswith("from course_env"):  # which all students have
+        return False
     return len(line) >= LONG_CHARACTERS or (len(line) >= MIN_CHARACTERS and len(names) >= MIN_NAMES)
