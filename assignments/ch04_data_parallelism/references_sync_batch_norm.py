@@ -137,6 +137,9 @@ def _mistaken(norm, before, leaves, dys, found):
             ]
             * len(found),
             "The running variance is the biased one: multiply with n / (n - 1).": [buffers(momentum, var)] * len(found),
+            "In n / (n - 1), n is the number of all ranks' rows, and not of this rank's.": [
+                buffers(momentum, var * own_n / max(1, own_n - 1)) for own_n in (len(_rows(leaf)) for leaf in leaves)
+            ],
         },
     }
 

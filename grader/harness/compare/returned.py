@@ -81,8 +81,8 @@ def _of_misfit(call: str, actual: Any, expected: Any, node: Node, misfit: Misfit
         text = f"{call} returned None, expected {returned_text(expected)}"
         cause = "is a `return` missing?"
     elif misfit.mistake is Mistake.TYPE:
-        kinds = f"{kind_text(actual)}, expected {kind_text(expected)}"
-        text = f"{call} returned {returned_text(actual)}, {kinds}: {returned_text(expected)}"
+        due = "None" if expected is None else f"{kind_text(expected)}: {returned_text(expected)}"
+        text = f"{call} returned {returned_text(actual)}, {kind_text(actual)}, expected {due}"
     else:
         text = f"{call} returned {returned_text(actual)}, which {problem}"
     return Wrong(text, misfit.mistake, cause)
