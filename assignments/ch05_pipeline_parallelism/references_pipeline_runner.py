@@ -119,8 +119,11 @@ def factors_for(num_ranks):
     return (0.5 + torch.rand(num_ranks, 97, dtype=torch.float64)).tolist()
 
 
-def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=None, clear=True, **options):
-    """Run schedules one after the other in one launch; return the run, what they were, and what one process computes."""
+def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=None, clear=True, ideal=(), **options):
+    """Run schedules one after the other in one launch; return the run, what they were, and what one process computes.
+
+    ideal: how the schedule looks on a time axis, if there is one: for `course show`
+    """
     p = len(schedules[0])
     factors = factors_for(p) if marked else None
     values = values_for(model, len(model), programs.Clock([1.0]) if marked else None)
@@ -137,7 +140,8 @@ def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=No
         **options,
     }
     per_rank = {"factors": factors} if marked else None
-    run = launch(programs.pipeline, p if members is None else 1 + max(members), shared=shared, per_rank=per_rank)
+    world_size = p if members is None else 1 + max(members)
+    run = launch(programs.pipeline, world_size, shared=shared, per_rank=per_rank, ideal=ideal)
     return run, runs, one_process(model, values, runs, factors=factors, frozen=options.get("frozen", ()))
 
 
