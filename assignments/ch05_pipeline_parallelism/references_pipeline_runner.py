@@ -9,6 +9,7 @@ from assignments.ch05_pipeline_parallelism import programs_pipeline_runner as pr
 from assignments.ch05_pipeline_parallelism.references import in_flight
 from course_env.toy_models import gradients_of, load_tensors, loss_of, tensors_of
 from grader.harness import PerRank, assert_matches
+from grader.harness.comm.picture.chart import order_picture
 from grader.harness.mistake import Mistake
 
 MEMORY_MARGIN_KB = 15 << 10
@@ -212,7 +213,21 @@ def assert_order(run, runs, p, members=None):
                 if kind == "F" or (kind == "B" and not (is_split and stage == 0)):
                     due.append(f"{kind} of stage {stage}")
         passes = run.observed("passes")[rank]
-        assert passes == due, f"{Mistake.ORDER}\nRank {rank} ran {_shown(passes)}; its schedule says {_shown(due)}."
+        assert passes == due, (
+            f"{Mistake.ORDER}\nRank {rank} ran {_shown(passes)}; its schedule says {_shown(due)}.\n"
+            f"{order_picture(run.comm, _of_members([one['schedule'] for one in runs], members))}"
+        )
+
+
+def _of_members(schedules, members):
+    lanes = {}
+    for schedule in schedules:
+        is_split = any(kind == "W" for actions in schedule for kind, _, _ in actions)
+        for d, actions in enumerate(schedule):
+            # With split backward, B of the first stage computes nothing.
+            done = [one for one in actions if not (is_split and d == 0 and one[0] == "B" and one[2] == 0)]
+            lanes.setdefault(d if members is None else members[d], []).extend(done)
+    return lanes
 
 
 def _shown(passes):

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -16,7 +17,9 @@ from grader.course.judging.drawn import DrawnLaunch, read_launches
 from grader.course.judging.judge_process import JudgeRun, SubprocessJudge
 from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
 from grader.harness.comm.picture.chart import chart
+from grader.harness.comm.picture.svg import svg
 from grader.harness.comm.picture.timeline import COMPUTE
+from grader.harness.comm.picture.trace import chrome_trace
 from grader.harness.protocol.held_folder import held_folder
 from grader.harness.wording import shown
 
@@ -40,6 +43,10 @@ def add_show(parser: ArgumentParser) -> None:
     parser.add_argument("--test", metavar="TEXT", help="a public test with this in its name")
     parser.add_argument("--launch", type=int, metavar="N", help="the test's Nth launch")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the inputs of the check that printed this seed")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture as SVG, too")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write a Chrome trace, too, for https://ui.perfetto.dev"
+    )
     parser.set_defaults(body=course_show)
 
 
@@ -50,6 +57,7 @@ def course_show(options: Namespace) -> int:
     run, launches = _launches(course, selected, options.seed, console)
     launch = _pick(launches, options, run, selected)
     _print(console, launch, run, launches)
+    _write(options, launch, console)
     return ExitCode.ALL_PASSED
 
 
@@ -120,3 +128,13 @@ def _print(console: Console, launch: DrawnLaunch, run: JudgeRun, launches: Seque
     )
     for line in chart(launch.timeline, width):
         console.print(Text.assemble(*((piece.text, piece.style) for piece in line)))
+
+
+def _write(options: Namespace, launch: DrawnLaunch, console: Console) -> None:
+    title = f"{options.exercise}: {_case(launch.test)}, launch {launch.number}"
+    if options.svg is not None:
+        options.svg.write_text(svg(launch.timeline, title), encoding="utf-8")
+        console.print(f"\nThe picture for a browser: {shown(str(options.svg))}", style="dim")
+    if options.trace is not None:
+        options.trace.write_bytes(chrome_trace(launch.timeline))
+        console.print(f"\nThe trace, to open in https://ui.perfetto.dev: {shown(str(options.trace))}", style="dim")

@@ -4,11 +4,13 @@ Everything can be read without colour. A style is a name that rich knows.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from grader.harness.comm.picture.timeline import COMPUTE, IdealStep, Span, Timeline
+from course_env.pipeline import Action
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.picture.timeline import COMPUTE, IdealStep, Span, Timeline, action_text, timeline_of
 from grader.harness.wording import rank_list
 
 MIN_WIDTH = 40
@@ -53,7 +55,7 @@ def chart(timeline: Timeline, width: int) -> tuple[Line, ...]:
     if any(span.kind in COMPUTE for span in timeline.spans):
         lines += _ran(timeline, width)
     elif timeline.spans:
-        lines += [*_rows("ran", _boxes(timeline), width, timeline.end_s), _axis(timeline.end_s, width)]
+        lines += [*_rows(_boxes(timeline), width, timeline.end_s), _axis(timeline.end_s, width)]
     if timeline.ideal:
         lines += [(), *_due(timeline, width)]
     if timeline.spans:
@@ -66,7 +68,7 @@ def chart(timeline: Timeline, width: int) -> tuple[Line, ...]:
 def _ran(timeline: Timeline, width: int) -> Iterator[Line]:
     bubble = timeline.bubble
     yield (Piece(f"what ran: {_share(bubble)}" if bubble is not None else "what ran", "bold"),)
-    yield from _rows("", _boxes(timeline), width, timeline.end_s)
+    yield from _rows(_boxes(timeline), width, timeline.end_s)
     yield _axis(timeline.end_s, width)
 
 
@@ -77,7 +79,7 @@ def _due(timeline: Timeline, width: int) -> Iterator[Line]:
     rows = [[_box(step) for step in timeline.ideal if step.rank == rank] for rank in range(timeline.world_size)]
     # Whole columns for a unit of time, so that equal steps look equal.
     room = width - _margin(timeline.world_size)
-    yield from _rows("", rows, width, end if end > room else end * room / (room // end * end))
+    yield from _rows(rows, width, end if end > room else end * room / (room // end * end))
 
 
 def _box(step: IdealStep) -> _Box:
@@ -104,7 +106,7 @@ def _name(rank: int) -> str:
     return f"rank {rank} |"
 
 
-def _rows(_: str, rows: Sequence[Sequence[_Box]], width: int, end: float) -> Iterator[Line]:
+def _rows(rows: Sequence[Sequence[_Box]], width: int, end: float) -> Iterator[Line]:
     margin = _margin(len(rows))
     for rank, boxes in enumerate(rows):
         yield (Piece(_name(rank).replace(" |", "").ljust(margin - 1) + "|"), *_row(boxes, width - margin, end))
@@ -153,11 +155,29 @@ def _legend(timeline: Timeline, width: int) -> Line:
 def _order(timeline: Timeline, width: int) -> Iterator[Line]:
     """Yield the actions of each rank as words, due above ran if there is an ideal, and how a wrong one differs."""
     for rank in range(timeline.world_size):
-        due = tuple(step.text for step in timeline.ideal if step.rank == rank)
+        due = _marked_of_ideal(timeline, rank)
         ran = timeline.actions(rank)
         if ran or due:
             for text in order_lines(rank, due, ran, width):
                 yield (Piece(text, "red" if due and due != ran else ""),)
+
+
+def _marked_of_ideal(timeline: Timeline, rank: int) -> tuple[str, ...]:
+    """Return the ideal actions of a rank that leave a mark: where backward is split, B of the first stage computes nothing."""
+    is_split = any(step.kind == "W" for step in timeline.ideal)
+    texts = (step.text for step in timeline.ideal if step.rank == rank)
+    return tuple(text for text in texts if not (is_split and rank == 0 and text[0] == "B" and "/" not in text))
+
+
+def order_picture(comm: CommLog, due: Mapping[int, Sequence[Action]], width: int = 72) -> str:
+    """Return what ranks ran by their marks, beside what was due: for explanations, which are the same in every run."""
+    timeline = timeline_of(comm)
+    lines = (
+        line
+        for rank, actions in sorted(due.items())
+        for line in order_lines(rank, [action_text(action) for action in actions], timeline.actions(rank), width)
+    )
+    return "\n".join(lines)
 
 
 def order_lines(rank: int, due: Sequence[str], ran: Sequence[str], width: int) -> tuple[str, ...]:
