@@ -14,7 +14,7 @@ from grader.course.catalog import Chapter, Exercise
 from grader.course.judging.drawn import DrawnLaunch, append_launch
 from grader.course.judging.report import Aspect
 from grader.harness.comm.log import CommLog
-from grader.harness.comm.picture.timeline import timeline_of
+from grader.harness.comm.picture.spans import timeline_of
 from grader.harness.launch.remains import Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import NotGradable, StudentFailure

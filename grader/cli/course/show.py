@@ -17,8 +17,8 @@ from grader.course.judging.drawn import DrawnLaunch, read_launches
 from grader.course.judging.judge_process import JudgeRun, SubprocessJudge
 from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
 from grader.harness.comm.picture.chart import chart
+from grader.harness.comm.picture.spans import COMPUTE
 from grader.harness.comm.picture.svg import svg
-from grader.harness.comm.picture.timeline import COMPUTE
 from grader.harness.comm.picture.trace import chrome_trace
 from grader.harness.protocol.held_folder import held_folder
 from grader.harness.wording import shown
@@ -88,7 +88,10 @@ def _pick(launches: Sequence[DrawnLaunch], options: Namespace, run: JudgeRun, se
     named = [one for one in launches if options.test is None or options.test in _case(one.test)]
     if launches and not named:
         tests = "\n".join(f"  {case}" for case in dict.fromkeys(_case(one.test) for one in launches))
-        raise UsageError(f"No test of {name} that launches ranks has '{options.test}' in its name. It has:\n{tests}")
+        never = [_case(one.test) for one in run.records if options.test in _case(one.test)]
+        if never:  # as after a test that hung: the others of its aspect are not run
+            raise UsageError(f"{never[0]} launched no ranks this time. These did:\n{tests}")
+        raise UsageError(f"No test of {name} has '{options.test}' in its name. These launch ranks:\n{tests}")
     if options.launch is not None:
         numbered = [one for one in named if one.number == options.launch]
         if not numbered:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from course_env.errors import LaunchError
-from grader.harness.comm.picture.timeline import Timeline
+from grader.harness.comm.picture.spans import Timeline
 
 
 class DrawnLaunch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,10 +10,19 @@ from typing import NamedTuple
 
 from course_env.pipeline import Action
 from grader.harness.comm.log import CommLog
-from grader.harness.comm.picture.timeline import COMPUTE, IdealStep, Span, Timeline, action_text, timeline_of
+from grader.harness.comm.picture.spans import (
+    COMPUTE,
+    IdealStep,
+    Span,
+    Timeline,
+    action_text,
+    milliseconds,
+    timeline_of,
+)
 from grader.harness.wording import rank_list
 
 MIN_WIDTH = 40
+MANY_TIMES = 3
 FILL = {"F": "=", "B": "<", "W": "+", "send": "~", "recv": "~", "wait": "~", "collective": "#"}
 STYLES = {
     "F": "black on bright_blue",
@@ -79,7 +88,7 @@ def _due(timeline: Timeline, width: int) -> Iterator[Line]:
     rows = [[_box(step) for step in timeline.ideal if step.rank == rank] for rank in range(timeline.world_size)]
     # Whole columns for a unit of time, so that equal steps look equal.
     room = width - _margin(timeline.world_size)
-    yield from _rows(rows, width, end if end > room else end * room / (room // end * end))
+    yield from _rows(rows, width, room / (room // end) if room // end > 1 else end)
 
 
 def _box(step: IdealStep) -> _Box:
@@ -87,6 +96,8 @@ def _box(step: IdealStep) -> _Box:
 
 
 def _share(bubble: float) -> str:
+    if bubble > MANY_TIMES:  # the passes of small tests take less time than their messages
+        return f"idle {bubble:.0f} times as long as busy, for so little work"
     return f"bubble {100 * bubble:.0f} % of busy time"
 
 
@@ -141,7 +152,7 @@ def _joined(cells: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def _axis(end_s: float, width: int) -> Line:
-    text = f"0 to {1000 * end_s:.3g} ms"
+    text = f"0 to {milliseconds(end_s)}"
     return (Piece(text.rjust(width), "dim"),)
 
 

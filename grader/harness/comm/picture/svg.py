@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from grader.harness.comm.picture.timeline import COMPUTE, Message, Span, Timeline
+from grader.harness.comm.picture.spans import COMPUTE, Message, Span, Timeline, milliseconds
 
 LEFT, RIGHT, TOP = 70, 20, 62
 WIDTH = 1200  # of the whole picture
@@ -18,7 +18,7 @@ LEGEND = {"F": "forward", "B": "backward", "W": "weights", "wait": "waits", "col
 def svg(timeline: Timeline, title: str) -> str:
     """Return the picture as the text of an SVG file."""
     ran = _Section(timeline.end_s or 1.0, TOP)
-    parts = [*_head(timeline, title), *ran.lanes(timeline.world_size, f"what ran, {1000 * timeline.end_s:.3g} ms")]
+    parts = [*_head(timeline, title), *ran.lanes(timeline.world_size, f"what ran, {milliseconds(timeline.end_s)}")]
     for span in timeline.spans:
         parts.extend(ran.span(span))
     parts.extend(ran.message(message) for message in timeline.messages if message.received_s is not None)
@@ -90,9 +90,8 @@ class _Section:
         x, width = self._place(span.begin_s, end)
         y = self._top + LANE * span.rank + BOX + 3
         edge = ' stroke="#d93025" stroke-dasharray="3 2"' if span.end_s is None else ""
-        about = (
-            f"{span.kind if span.kind == 'wait' else ''} {span.text}, {span.num_bytes} B, ranks {span.partners}".strip()
-        )
+        name = f"wait for {span.text}" if span.kind == "wait" else span.text
+        about = f"{name}, {span.num_bytes} B, with rank {', '.join(map(str, span.partners)) or 'unknown'}"
         yield (
             f'<rect x="{x:.1f}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" fill="{_colour(span.kind)}"{edge}>'
             f"<title>{escape(about)}</title></rect>"
@@ -107,7 +106,7 @@ class _Section:
             f'<rect class="box" x="{x:.1f}" y="{y}" width="{max(width, 1):.1f}" height="{BOX}" fill="{_colour(kind)}" '
             f'stroke="{edge}"><title>{escape(text)}</title></rect>'
         )
-        label = text if LETTER * len(text) + 2 <= width else kind if LETTER + 2 <= width else ""
+        label = text if width >= LETTER * len(text) + 2 else kind if width >= LETTER + 2 else ""
         if label:
             yield (
                 f'<text class="label" x="{x + width / 2:.1f}" y="{y + 16}" text-anchor="middle" '

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from grader.harness.comm.picture.timeline import COMPUTE, Message, Span, Timeline
+from grader.harness.comm.picture.spans import COMPUTE, Message, Span, Timeline
 
 COMPUTING, COMMUNICATING, IDEAL = 1, 2, 3  # threads of a rank
 THREADS = {COMPUTING: "computes", COMMUNICATING: "communicates", IDEAL: "ideal"}

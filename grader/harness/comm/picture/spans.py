@@ -14,6 +14,7 @@ from grader.harness.comm.op import POINT_TO_POINT, CommOp, matched_messages
 from grader.harness.protocol.journal import MarkBegun, MarkEnded, RankJournal
 
 COMPUTE = ("F", "B", "W")
+TENTH = 0.1  # of a second
 MAX_SPANS = 20_000
 """Of a launch; those after them are left out of its pictures."""
 
@@ -131,6 +132,11 @@ def action_text(action: Action) -> str:
     """Return ("F", 3, 0) as F3, and with another chunk than 0 as F3/1."""
     kind, micro_batch, chunk = action
     return f"{kind}{micro_batch}" + (f"/{chunk}" if chunk else "")
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time with three digits or more: "0.52 ms", "1310 ms"."""
+    return f"{1000 * seconds:.0f} ms" if seconds >= TENTH else f"{1000 * seconds:.3g} ms"
 
 
 def read_ideal(lines: Sequence[str]) -> tuple[IdealStep, ...]:
