@@ -34,6 +34,7 @@ STYLES = {
     "wait": "dim",
 }
 IDLE = " "
+NEVER_ENDED = ">"
 WAITS = ("wait", "recv", "send", "collective")
 
 
@@ -55,6 +56,8 @@ class _Box:
     text: str
     begin: float
     end: float
+    is_open: bool = False
+    """Whether it never came to its end."""
 
 
 def chart(timeline: Timeline, width: int) -> tuple[Line, ...]:
@@ -104,7 +107,7 @@ def _share(bubble: float) -> str:
 def _boxes(timeline: Timeline) -> list[list[_Box]]:
     def box(span: Span) -> _Box:
         end = timeline.end_s if span.end_s is None else span.end_s
-        return _Box(kind=span.kind, text=span.text, begin=span.begin_s, end=end)
+        return _Box(kind=span.kind, text=span.text, begin=span.begin_s, end=end, is_open=span.end_s is None)
 
     return [[box(span) for span in timeline.of(rank)] for rank in range(timeline.world_size)]
 
@@ -131,15 +134,17 @@ def _row(boxes: Sequence[_Box], columns: int, end: float) -> Iterator[Piece]:
         for box in boxes:
             if box.kind in kinds:
                 begin = min(round(box.begin * scale), columns - 1)
-                cells[begin : max(round(box.end * scale), begin + (box.kind in COMPUTE))] = _drawn(
-                    box, max(round(box.end * scale) - begin, int(box.kind in COMPUTE))
-                )
+                size = max(round(box.end * scale) - begin, box.is_open or box.kind in COMPUTE)
+                cells[begin : begin + size] = _drawn(box, size)
     yield from _joined(cells[:columns])
 
 
 def _drawn(box: _Box, columns: int) -> list[Piece]:
     text = (box.text if len(box.text) <= columns else box.kind) if box.kind in COMPUTE else ""
-    return [Piece(char, STYLES[box.kind]) for char in text[:columns].ljust(columns, FILL[box.kind])]
+    text = text[:columns].ljust(columns, FILL[box.kind])
+    if box.is_open:
+        text = f"{text[:-1]}{NEVER_ENDED}"
+    return [Piece(char, STYLES[box.kind]) for char in text]
 
 
 def _joined(cells: Sequence[Piece]) -> Iterator[Piece]:
@@ -160,7 +165,10 @@ def _legend(timeline: Timeline, width: int) -> Line:
     names = {"F": "F= forward", "B": "B< backward", "W": "W+ weights", "wait": "~ waits", "collective": "# collective"}
     kinds = {span.kind for span in timeline.spans} | {step.kind for step in timeline.ideal}
     kinds |= {"wait"} if kinds & {"send", "recv"} else set()
-    return (Piece("  ".join(text for kind, text in names.items() if kind in kinds)[:width], "dim"),)
+    texts = [text for kind, text in names.items() if kind in kinds]
+    if any(span.end_s is None for span in timeline.spans):
+        texts.append(f"{NEVER_ENDED} never ended")
+    return (Piece("  ".join(texts)[:width], "dim"),)
 
 
 def _order(timeline: Timeline, width: int) -> Iterator[Line]:
