@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from course_env.gpt_config import GPTConfig
+from course_env.marks import PassMarks
 from course_env.meters import LiveActivations
 from course_env.rank_programs import WriteWatch, attempt, make_group, stands_aside
 from course_env.tiny_gpt import TinyGPT
@@ -134,6 +135,7 @@ def pipeline(student, *, model, values, runs, act_shape, factors=None, members=N
         chunk.requires_grad_(number not in frozen)
         chunk.to(torch.float32 if float32 else torch.float64)
     memory = _Memory(list(chunks.values()))
+    marked = dict(enumerate(chunks.values()))
     runner = student.PipelineRunner(
         list(chunks.values()), loss_of, act_shape, torch.float32 if float32 else torch.float64, group
     )
@@ -143,12 +145,14 @@ def pipeline(student, *, model, values, runs, act_shape, factors=None, members=N
             if run.get("clear", True):
                 for chunk in chunks.values():
                     chunk.zero_grad()
+            is_split = any(kind == "W" for actions in run["schedule"] for kind, _, _ in actions)
             if clock is not None:
-                clock.backward_in_w = any(kind == "W" for actions in run["schedule"] for kind, _, _ in actions)
+                clock.backward_in_w = is_split
             inputs = run["inputs"] if device == 0 else None
             targets = run["targets"] if device == p - 1 else None
             watch = WriteWatch([*(inputs or ()), *(targets or ())])
-            returned = runner.run(run["schedule"], inputs, targets)
+            with PassMarks(marked, frozenset([0]) if is_split and device == 0 else frozenset()):
+                returned = runner.run(run["schedule"], inputs, targets)
             written += watch.written()
             has_graph += [loss.requires_grad for loss in returned]
             losses.append([loss.detach().clone() for loss in returned])

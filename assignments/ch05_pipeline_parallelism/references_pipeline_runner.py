@@ -9,6 +9,7 @@ from assignments.ch05_pipeline_parallelism import programs_pipeline_runner as pr
 from assignments.ch05_pipeline_parallelism.references import in_flight
 from course_env.toy_models import gradients_of, load_tensors, loss_of, tensors_of
 from grader.harness import PerRank, assert_matches
+from grader.harness.comm.picture.chart import order_picture
 from grader.harness.mistake import Mistake
 
 MEMORY_MARGIN_KB = 15 << 10
@@ -118,8 +119,11 @@ def factors_for(num_ranks):
     return (0.5 + torch.rand(num_ranks, 97, dtype=torch.float64)).tolist()
 
 
-def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=None, clear=True, **options):
-    """Run schedules one after the other in one launch; return the run, what they were, and what one process computes."""
+def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=None, clear=True, ideal=(), **options):
+    """Run schedules one after the other in one launch; return the run, what they were, and what one process computes.
+
+    ideal: how the schedule looks on a time axis, if there is one: for `course show`
+    """
     p = len(schedules[0])
     factors = factors_for(p) if marked else None
     values = values_for(model, len(model), programs.Clock([1.0]) if marked else None)
@@ -136,7 +140,8 @@ def launch_runs(launch, model, schedules, *, m, rows=2, marked=False, members=No
         **options,
     }
     per_rank = {"factors": factors} if marked else None
-    run = launch(programs.pipeline, p if members is None else 1 + max(members), shared=shared, per_rank=per_rank)
+    world_size = p if members is None else 1 + max(members)
+    run = launch(programs.pipeline, world_size, shared=shared, per_rank=per_rank, ideal=ideal)
     return run, runs, one_process(model, values, runs, factors=factors, frozen=options.get("frozen", ()))
 
 
@@ -207,7 +212,21 @@ def assert_order(run, runs, p, members=None):
                 if kind == "F" or (kind == "B" and not (is_split and stage == 0)):
                     due.append(f"{kind} of stage {stage}")
         passes = run.observed("passes")[rank]
-        assert passes == due, f"{Mistake.ORDER}\nRank {rank} ran {_shown(passes)}; its schedule says {_shown(due)}."
+        assert passes == due, (
+            f"{Mistake.ORDER}\nRank {rank} ran {_shown(passes)}; its schedule says {_shown(due)}.\n"
+            f"{order_picture(run.comm, _of_members([one['schedule'] for one in runs], members))}"
+        )
+
+
+def _of_members(schedules, members):
+    lanes = {}
+    for schedule in schedules:
+        is_split = any(kind == "W" for actions in schedule for kind, _, _ in actions)
+        for d, actions in enumerate(schedule):
+            # With split backward, B of the first stage computes nothing.
+            done = [one for one in actions if not (is_split and d == 0 and one[0] == "B" and one[2] == 0)]
+            lanes.setdefault(d if members is None else members[d], []).extend(done)
+    return lanes
 
 
 def _shown(passes):

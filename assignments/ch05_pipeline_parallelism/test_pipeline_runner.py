@@ -23,6 +23,21 @@ INTERLEAVED = read_schedule(
     ]
 )
 SPLIT = read_schedule(["F0 F1 F2 B0 W0 B1 W1 B2 W2", "F0 F1 B0 F2 B1 W0 B2 W1 W2", "F0 B0 F1 B1 F2 B2 W0 W1 W2"])
+# The same on a time axis, for `course show`: F takes 1, and B takes 2, or B and W take 1 each.
+IDEAL_1F1B = (
+    "F0 F1 F2 . . . . B0 - F3 B1 - . B2 - . B3 -",
+    ". F0 F1 . . B0 - F2 B1 - F3 B2 - . B3 - . .",
+    ". . F0 B0 - F1 B1 - F2 B2 - F3 B3 - . . . .",
+)
+IDEAL_INTERLEAVED = (
+    "F0 F1 F0/1 F1/1 F2 . B0/1 - F3 B1/1 - F2/1 B0 - F3/1 B1 - . B2/1 - . B3/1 - B2 - B3 -",
+    ". F0 F1 F0/1 B0/1 - F1/1 B1/1 - F2 B0 - F3 B1 - F2/1 B2/1 - F3/1 B3/1 - B2 - B3 - . .",
+)
+IDEAL_SPLIT = (
+    "F0 F1 F2 . . B0 W0 B1 W1 B2 W2",
+    ". F0 F1 . B0 F2 B1 W0 B2 W1 W2",
+    ". . F0 B0 F1 B1 F2 B2 W0 W1 W2",
+)
 DEEP = ((32,) * 49,) * 2  # 48 layers, 3 MiB of activations for a pass of 256 rows
 UNEVEN = ((4, 7, 4), (4, 4), (4, 6, 5, 4))  # two layers, one layer, three
 
@@ -31,6 +46,12 @@ def two_devices(m):
     """Return the 1F1B schedule of two devices."""
     pairs = " ".join(f"F{i + 1} B{i}" for i in range(m - 1))
     return read_schedule([f"F0 {pairs} B{m - 1}", " ".join(f"F{i} B{i}" for i in range(m))])
+
+
+def ideal_of_two(m):
+    """Return the same schedule on a time axis."""
+    pairs = " ".join(f"F{i + 2} B{i + 1} -" for i in range(m - 2))
+    return (f"F0 F1 . . B0 - {pairs} . B{m - 1} -", f". {' '.join(f'F{i} B{i} -' for i in range(m))} . .")
 
 
 @exercise("pipeline_runner", aspect="equivalence")
@@ -45,14 +66,14 @@ def test_losses_and_gradients_are_those_of_one_process(launch):
 def test_two_chunks_on_each_rank(launch):
     """Interleaved 1F1B on two ranks with two stages each has the losses and gradients of the whole model."""
     model = ((4, 4), (4, 6, 4), (4, 5, 4), (4, 4))
-    run, _, results = launch_runs(launch, model, [INTERLEAVED], m=4)
+    run, _, results = launch_runs(launch, model, [INTERLEAVED], m=4, ideal=IDEAL_INTERLEAVED)
     assert_runs(run, results, 2)
 
 
 @exercise("pipeline_runner", aspect="equivalence")
 def test_backward_in_two_parts(launch):
     """A schedule with W computes the weights' gradients in W and nowhere else, and they are those of the whole model."""
-    run, runs, results = launch_runs(launch, UNEVEN, [SPLIT], m=3, marked=True)
+    run, runs, results = launch_runs(launch, UNEVEN, [SPLIT], m=3, marked=True, ideal=IDEAL_SPLIT)
     assert_order(run, runs, 3)
     assert_runs(run, results, 3)
 
@@ -68,7 +89,7 @@ def test_passes_run_in_the_order_of_the_schedule(launch):
 @exercise("pipeline_runner", aspect="property")
 def test_messages_and_bytes_of_each_edge(launch):
     """Neighbouring stages exchange one message per micro-batch and direction, of one activation, and nothing else."""
-    run, _, results = launch_runs(launch, UNEVEN, [ONE_F_ONE_B], m=4)
+    run, _, results = launch_runs(launch, UNEVEN, [ONE_F_ONE_B], m=4, ideal=IDEAL_1F1B)
     assert_edges(run.comm, 3, 3, 4, num_bytes=2 * 4 * 8)
     assert_runs(run, results, 3)
 
@@ -78,7 +99,7 @@ def test_memory_is_that_of_the_schedule(launch):
     """Running 1F1B, rank d never has more than p - d forward passes in memory, however many micro-batches there are."""
     short, long = (two_devices(m) for m in (2, 12))
     few, _, _ = launch_runs(launch, DEEP, [short], m=2, rows=256)
-    many, _, results = launch_runs(launch, DEEP, [long], m=12, rows=256)
+    many, _, results = launch_runs(launch, DEEP, [long], m=12, rows=256, ideal=ideal_of_two(12))
     assert_holds(many, long)
     assert_flat_memory(few, many, long)
     assert_runs(many, results, 2)

@@ -11,10 +11,15 @@ from typing import Any, Literal
 from course_env.devices import Placement, on_cpu
 from course_env.errors import CatalogError
 from grader.course.catalog import Chapter, Exercise
+from grader.course.judging.drawn import DrawnLaunch, append_launch
 from grader.course.judging.report import Aspect
+from grader.harness.comm.log import CommLog
+from grader.harness.comm.picture.spans import timeline_of
+from grader.harness.launch.remains import Remains
 from grader.harness.mistake import Mistake
 from grader.harness.outcome import NotGradable, StudentFailure
 from grader.harness.protocol.codec import UnsupportedValueError
+from grader.harness.protocol.journal import read_journal
 from grader.harness.protocol.messages import LaunchRequest
 from grader.harness.protocol.sources import Sources
 from grader.harness.run import Run
@@ -81,6 +86,9 @@ class Launch:
     testimonies: Testimonies
     """What ranks say of themselves, or are made to say."""
 
+    timelines: Path | None = None
+    """The file for what ranks did and when, if somebody wants a picture of it."""
+
     def __call__(
         self,
         program: Callable[..., Mapping[str, Any]],
@@ -92,6 +100,7 @@ class Launch:
         needs: Collection[str] = (),
         process_group: bool = True,
         on: On = "cpu",
+        ideal: Sequence[str] = (),
     ) -> Run:
         """Run `program(student, **arguments)` on `world_size` ranks and return what they returned.
 
@@ -99,7 +108,7 @@ class Launch:
         With `process_group`, the default group is initialised before the program starts: on gloo, or on NCCL if ranks
         run on GPUs. On "gpu" each rank has one GPU to itself: it is torch's default device, and tensors among its
         arguments are there. On "best" ranks have GPUs if there are enough, else they run on the CPU. A run that may be on
-        GPUs has no `comm`.
+        GPUs has no `comm`. `ideal` is what ranks are to do, for pictures, as `read_ideal` of the timeline reads it.
 
         Raises: StudentFailure if a rank raises, crashes, hangs, or the ranks' communications do not fit together;
         NotGradable if the machine lacks one of `needs`, or GPUs; CatalogError for a call that no submission could satisfy.
@@ -109,8 +118,9 @@ class Launch:
                 raise NotGradable(reason)
         inputs = _inputs(world_size, shared or {}, per_rank or {})
         file, name = _file_and_name(program)
+        children = "children" in needs
         return self._run(
-            name, file, inputs, timeout_s, process_group=process_group, children="children" in needs, on=on
+            name, file, inputs, timeout_s, process_group=process_group, children=children, on=on, ideal=ideal
         )
 
     def alone(
@@ -146,6 +156,7 @@ class Launch:
         process_group: bool,
         children: bool = False,
         on: On = "cpu",
+        ideal: Sequence[str] = (),
     ) -> Run:
         self.test.world_sizes.append(len(inputs))
         placement = self._place(len(inputs), on)
@@ -168,11 +179,24 @@ class Launch:
             remains = launcher.launch(request, Sources(submission=self.submission, course=course), inputs)
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
+        if self.timelines is not None:
+            self._draw(remains, ideal)
         self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
         run = self.testimonies.verdict_on(remains, self.test.node_id, len(self.test.world_sizes) - 1)
         run = replace(run, anywhere=on != "cpu")
         self.test.runs.append(run)
         return run
+
+    def _draw(self, remains: Remains, ideal: Sequence[str]) -> None:
+        comm = CommLog([read_journal(rank.journal) for rank in remains.ranks])
+        launch = DrawnLaunch(
+            test=self.test.node_id,
+            number=len(self.test.world_sizes),
+            program=remains.request.program,
+            timeline=timeline_of(comm, ideal),
+        )
+        assert self.timelines is not None
+        append_launch(self.timelines, launch)
 
     def _place(self, world_size: int, on: On) -> Placement:
         if on == "cpu":

@@ -18,6 +18,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--agents", metavar="DIR", help="run ranks by the agents of an allocation that meet in this folder")
     group.addoption("--testimony", metavar="FILE", help="keep what ranks say of themselves: records, observations")
     group.addoption("--forge", metavar="FILE", help="have ranks say what --testimony kept, and refuse them no class")
+    group.addoption("--timelines", metavar="FILE", help="keep what the ranks of each launch did and when, for pictures")
     group.addoption("--without", metavar="FILE", help="leave out the tests whose ids this JSON file lists")
     group.addoption(
         "--one-failure-an-aspect", action="store_true", help="run no more tests of an aspect that has failed"

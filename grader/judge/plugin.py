@@ -235,6 +235,7 @@ class JudgePlugin:
             launchers=self._launchers.launchers(test.chapter.needs),
             submission=submission,
             testimonies=self._testimonies,
+            timelines=Path(self._config.option.timelines) if self._config.option.timelines else None,
         )
 
     @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+from assignments.ch05_pipeline_parallelism import test_pipeline_runner as tests_of_runner
+from grader.harness.comm.picture.spans import action_text, read_ideal
 from solutions.ch05_pipeline_parallelism.interleaved import interleaved_1f1b_schedule
 from solutions.ch05_pipeline_parallelism.schedules import gpipe_schedule, one_f_one_b_schedule
 from solutions.ch05_pipeline_parallelism.simulator import simulate
@@ -89,3 +91,23 @@ def test_the_limits_of_a_delayed_step():
     steps = names["steps_until_small"]
     assert [steps(rate, 1) is None for rate in (0.95, 1.05)] == [False, True]
     assert [steps(rate, 0) is None for rate in (1.95, 2.05)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ideal", "times"),
+    [
+        (tests_of_runner.ONE_F_ONE_B, tests_of_runner.IDEAL_1F1B, (1, 2)),
+        (tests_of_runner.INTERLEAVED, tests_of_runner.IDEAL_INTERLEAVED, (1, 2)),
+        (tests_of_runner.SPLIT, tests_of_runner.IDEAL_SPLIT, (1, 1, 1)),
+        (tests_of_runner.two_devices(12), tests_of_runner.ideal_of_two(12), (1, 2)),
+    ],
+    ids=["1f1b", "interleaved", "split", "two devices"],
+)
+def test_ideal_schedules_are_what_the_simulator_says(schedule, ideal, times):
+    """The ideal schedules that `course show` draws begin and end each action when the simulator says."""
+    due = [
+        (rank, action_text(action), *time)
+        for rank, (actions, ran) in enumerate(zip(schedule, simulate(schedule, *times).times, strict=True))
+        for action, time in zip(actions, ran, strict=True)
+    ]
+    assert [(step.rank, step.text, step.begin, step.end) for step in read_ideal(ideal)] == due

@@ -10,6 +10,7 @@ from grader.cli.course.doctor import DOCTOR_EXAMPLES, add_doctor
 from grader.cli.course.hint import HINT_EXAMPLES, add_hint
 from grader.cli.course.list import LIST_EXAMPLE, add_list
 from grader.cli.course.reset import RESET_EXAMPLES, add_reset
+from grader.cli.course.show import SHOW_EXAMPLES, add_show
 from grader.cli.entry import course
 
 EXAMPLES = """\
@@ -40,6 +41,7 @@ def _parser() -> ArgumentParser:
     add_list(add_command(commands, "list", "show chapters, exercises and your progress", LIST_EXAMPLE))
     add_check(add_command(commands, "check", "run the public tests on your files", CHECK_EXAMPLES))
     add_hint(add_command(commands, "hint", "show a hint", HINT_EXAMPLES))
+    add_show(add_command(commands, "show", "draw what your code did on every rank", SHOW_EXAMPLES))
     add_reset(add_command(commands, "reset", "put an exercise's file back as it was", RESET_EXAMPLES))
     add_doctor(add_command(commands, "doctor", "show what this machine has and lacks", DOCTOR_EXAMPLES))
     return parser

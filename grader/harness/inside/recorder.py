@@ -20,6 +20,8 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, Store, _register_process_group, _unregister_process_group
 from torch.distributed import distributed_c10d as c10d
 
+from course_env.marks import send_marks_to
+from course_env.pipeline import Action
 from grader.harness.inside.record_call import METHODS, call_of, check_peer
 from grader.harness.inside.record_site import SiteFinder
 from grader.harness.protocol.journal import (
@@ -29,6 +31,8 @@ from grader.harness.protocol.journal import (
     FutureTaken,
     Issue,
     JournalWriter,
+    MarkBegun,
+    MarkEnded,
     NewGroup,
     WaitBegun,
     printable,
@@ -100,6 +104,12 @@ class _Recorder:
     def failed(self, k: int, error: BaseException) -> None:
         self._write(Failed(k=k, error=printable(f"{type(error).__name__}: {error}"), t=time.monotonic()))
 
+    def mark_begun(self, number: int, action: Action) -> None:
+        self._write(MarkBegun(mark=number, action=action, t=time.monotonic()))
+
+    def mark_ended(self, number: int) -> None:
+        self._write(MarkEnded(mark=number, t=time.monotonic()))
+
 
 def _write_nothing(_event: Event) -> None:
     pass
@@ -147,6 +157,7 @@ def install(journal_fd: int, source_roots: Sequence[str]) -> None:
     """
     global _recorder  # noqa: PLW0603 - process groups are global, so their recorder is, too
     _recorder = _Recorder(JournalWriter(journal_fd), SiteFinder(source_roots))
+    send_marks_to(_recorder)
 
 
 def _stop() -> None:
@@ -154,6 +165,7 @@ def _stop() -> None:
     global _recorder  # noqa: PLW0603 - same
     if _recorder is not None:
         _recorder.stop()
+        send_marks_to(None)
     _recorder = None
 
 

@@ -10,7 +10,7 @@ import mmap
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -127,11 +127,30 @@ class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     error: _Text
 
 
+class _MarkEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mark: _Index
+    """Index of the mark among those of the rank."""
+
+    t: _Seconds
+    """When it happened, by the monotonic clock."""
+
+
+class MarkBegun(_MarkEvent, frozen=True, kw_only=True, tag="mark"):
+    """A program of the course has marked the begin of an action of a pipeline; see `course_env.marks`."""
+
+    action: tuple[Literal["F", "B", "W"], _Index, _Index]
+    """What it is, and of which micro-batch and chunk."""
+
+
+class MarkEnded(_MarkEvent, frozen=True, kw_only=True, tag="mark_end"):
+    """The action that was marked has ended."""
+
+
 class _Truncated(msgspec.Struct, frozen=True, tag="truncated", forbid_unknown_fields=True):
     pass
 
 
-Event = NewGroup | Issue | WaitBegun | FutureTaken | Done | Failed
+Event = NewGroup | Issue | WaitBegun | FutureTaken | Done | Failed | MarkBegun | MarkEnded
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event | _Truncated)
@@ -180,9 +199,10 @@ def read_journal(data: bytes) -> RankJournal:
     """Return the events in the bytes of a journal, up to the first line that cannot be one."""
     events: list[Event] = []
     issued: set[int] = set()
+    marked: set[int] = set()
     for line in data.split(b"\0", 1)[0].splitlines(keepends=True):
         event = _read_line(line)
-        if event is None or not _follows(event, issued):
+        if event is None or not _follows(event, issued, marked):
             return RankJournal(events=tuple(events), truncated=True)
         events.append(event)
     return RankJournal(events=tuple(events))
@@ -198,8 +218,14 @@ def _read_line(line: bytes) -> Event | None:
     return event if not isinstance(event, _Truncated) and math.isfinite(event.t) else None
 
 
-def _follows(event: Event, issued: set[int]) -> bool:
-    """Whether `event` makes sense after the operations in `issued`; add to `issued` what it issues."""
+def _follows(event: Event, issued: set[int], marked: set[int]) -> bool:
+    """Whether `event` makes sense after the operations in `issued` and the marks in `marked`; add to them what it begins."""
+    if isinstance(event, MarkBegun):
+        is_new = event.mark not in marked
+        marked.add(event.mark)
+        return is_new
+    if isinstance(event, MarkEnded):
+        return event.mark in marked
     if isinstance(event, NewGroup | Issue):
         if event.k in issued or not _is_consistent(event.ranks):
             return False
