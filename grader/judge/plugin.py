@@ -68,8 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.wall = str(strongest(Wall))
     if config.option.report and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--report cannot be combined with -n: one judge writes one report.")
-    # Baselines: many judges share the cores, and no value may depend on how many there are.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # judges share the cores, and no baseline may depend on their number
     # For `from assignments.ch02_... import programs`. Last, because a student's random.py may lie there.
     if str(config.rootpath) not in sys.path:
         sys.path.append(str(config.rootpath))
