@@ -223,7 +223,7 @@ def _of_members(schedules, members):
     for schedule in schedules:
         is_split = any(kind == "W" for actions in schedule for kind, _, _ in actions)
         for number, actions in enumerate(schedule):
-            # With split backward, B of the first number computes nothing.
+            # With split backward, B of the first stage computes nothing.
             done = [one for one in actions if not (is_split and number == 0 and one[0] == "B" and one[2] == 0)]
             lanes.setdefault(number if members is None else members[number], []).extend(done)
     return lanes
