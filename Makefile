@@ -13,11 +13,11 @@ grade: .venv/ready
 	$(BIN)/grade run out/sample_class/* --chapters ch02 --trust-submissions --out out/sample_run || test $$? -eq 1
 	$(BIN)/python tests/sample_class/compare.py out/sample_run
 
-# Every test of the project. Much of a test is waiting, so two run at a time; tests/conftest.py says which stay together.
-# The corpus has the machine for itself: it is graded in several workers, and some of it must run into short deadlines.
+# Every test of the project. Much of a test is waiting, so two files are run at a time. The cluster and the corpus have the
+# machine for themselves: they grade with several workers, and some of it must run into short deadlines.
 test: .venv/ready
-	$(BIN)/python -m pytest tests --ignore tests/submissions -n 2 --dist loadgroup
-	$(BIN)/python -m pytest tests/submissions
+	$(BIN)/python -m pytest tests --ignore tests/slurm --ignore tests/submissions -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/slurm tests/submissions
 
 # What CI runs before the tests: style, types, layers, and the course against itself.
 check: .venv/ready

@@ -1,21 +1,8 @@
-"""Which tests share a worker, and which may be skipped."""
+"""In CI a test that is skipped has failed, unless it needs a GPU: CI installs all that the others need."""
 
 import os
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-TOGETHER = ("slurm",)
-"""Folders whose tests share one cluster, and so one worker."""
-
-
-def pytest_collection_modifyitems(items):
-    """Keep the tests of a file in one worker, for they share fixtures, as do those of the folders in TOGETHER."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            path = item.path.relative_to(HERE)
-            item.add_marker(pytest.mark.xdist_group(path.parts[0] if path.parts[0] in TOGETHER else str(path)))
 
 
 @pytest.hookimpl(trylast=True)
