@@ -12,7 +12,7 @@ from grader.harness.outcome import NotGradable, NotRun, Outcome, StudentFailure
 from grader.harness.wording import shown
 from grader.judge.assertion import claim_of, place_of
 
-# How pytest explains "assert 2 == 1": " +  where 2 = CommOp(rank=0, ...)". The sentence above it says so in words.
+# How pytest explains "assert 2 == 1": " +  where 2 = CommOp(rank=0, ...)". A message of the assertion's own says it in words.
 _WHERE_FROM = re.compile(r"\s*\+\s+(where|and)\s")
 
 
@@ -27,6 +27,11 @@ class TestEnd(NamedTuple):
     """The kind of mistake, which a student may always read."""
 
 
+def _without_derivation(text: str) -> str:
+    """Return what an assertion says that has a message of its own."""
+    return "\n".join(line for line in text.splitlines() if not _WHERE_FROM.match(line))
+
+
 def end_of(error: BaseException | None, root: Path) -> TestEnd:
     """Return how a test ended that raised `error`, or that raised nothing; `root` is the course's folder."""
     match error:
@@ -35,8 +40,9 @@ def end_of(error: BaseException | None, root: Path) -> TestEnd:
         case StudentFailure():
             return TestEnd(error.outcome, str(error), error.mistake)
         case AssertionError():
-            said = "\n".join(line for line in str(error).splitlines() if not _WHERE_FROM.match(line))
-            sentence, kind = claim_of(error, root) or ("", Mistake.CHECK)
+            claim = claim_of(error, root)
+            sentence, kind = claim or ("", Mistake.CHECK)
+            said = _without_derivation(str(error)) if claim and not sentence else str(error)
             text = "\n".join(filter(None, (sentence, said))) or "The assertion does not hold."
             return TestEnd(Outcome.FAILED, shown(text), named_mistake(said) or kind)
         case NotRun():
