@@ -1,6 +1,7 @@
 """Locks on files that can only be read: whoever asks what is in the way of a lock is told where the other one lies."""
 
 import fcntl
+import itertools
 import os
 import struct
 
@@ -9,7 +10,8 @@ import torch.distributed as dist
 
 LOCK = struct.Struct("hhqqi4x")
 LIBRARY = os.path.dirname(os.__file__)
-FILES = sorted(os.path.join(folder, name) for folder, _, names in os.walk(LIBRARY) for name in names)
+FOUND = (os.path.join(folder, name) for folder, _, names in os.walk(LIBRARY) for name in names)
+FILES = sorted(itertools.islice(FOUND, 2000))  # the first in the order of the folder, which is the same for all ranks
 PER_FILE = 100
 REGION = 1 << 48
 
