@@ -14,6 +14,12 @@ Action = tuple[Literal["F", "B", "W"], int, int]
 PipelineSchedule = tuple[tuple[Action, ...], ...]
 
 
+def action_text(action: Action) -> str:
+    """Return ("F", 3, 0) as F3, and with another chunk than 0 as F3/1."""
+    kind, micro_batch, chunk = action
+    return f"{kind}{micro_batch}" + (f"/{chunk}" if chunk else "")
+
+
 @value_type
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:

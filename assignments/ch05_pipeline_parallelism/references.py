@@ -3,17 +3,12 @@
 import math
 from collections import Counter
 
+from course_env.pipeline import action_text
 from course_env.rank_programs import call_each
 from grader.harness.mistake import Mistake
 
 LONGEST = 30  # actions of one device that a message shows
 MOST_VALUES = 45_000  # that one launch returns
-
-
-def action_text(action):
-    """Return ("F", 3, 0) as "F3", and with another chunk than 0 as "F3/1"."""
-    kind, micro_batch, chunk = action
-    return f"{kind}{micro_batch}" + (f"/{chunk}" if chunk else "")
 
 
 def text_of(actions):

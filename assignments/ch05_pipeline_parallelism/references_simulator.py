@@ -1,7 +1,8 @@
 """Assertions that the public and the hidden tests of simulator.py share."""
 
-from assignments.ch05_pipeline_parallelism.references import action_text, text_of
+from assignments.ch05_pipeline_parallelism.references import text_of
 from course_env.communication import Deadlock
+from course_env.pipeline import action_text
 from course_env.rank_programs import call_each
 from grader.harness.mistake import Mistake
 

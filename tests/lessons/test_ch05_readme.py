@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 
 from assignments.ch05_pipeline_parallelism import test_pipeline_runner as tests_of_runner
-from grader.harness.comm.picture.spans import action_text, read_ideal
+from course_env.pipeline import action_text
+from grader.harness.comm.picture.spans import read_ideal
 from solutions.ch05_pipeline_parallelism.interleaved import interleaved_1f1b_schedule
 from solutions.ch05_pipeline_parallelism.schedules import gpipe_schedule, one_f_one_b_schedule
 from solutions.ch05_pipeline_parallelism.simulator import simulate

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from course_env.pipeline import Action
+from course_env.pipeline import Action, action_text
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.picture.spans import (
     COMPUTE,
     IdealStep,
     Span,
     Timeline,
-    action_text,
     milliseconds,
     timeline_of,
 )

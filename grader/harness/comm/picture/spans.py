@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from course_env.pipeline import Action
+from course_env.pipeline import action_text
 from grader.harness.comm.log import CommLog
 from grader.harness.comm.op import POINT_TO_POINT, CommOp, matched_messages
 from grader.harness.protocol.journal import MarkBegun, MarkEnded, RankJournal
@@ -126,12 +126,6 @@ def _covered(intervals: Iterable[tuple[float, float]]) -> float:
         total += max(0.0, end - max(begin, reached))
         reached = max(reached, end)
     return total
-
-
-def action_text(action: Action) -> str:
-    """Return ("F", 3, 0) as F3, and with another chunk than 0 as F3/1."""
-    kind, micro_batch, chunk = action
-    return f"{kind}{micro_batch}" + (f"/{chunk}" if chunk else "")
 
 
 def milliseconds(seconds: float) -> str:
