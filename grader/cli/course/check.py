@@ -114,6 +114,13 @@ class Found:
 
 @contextmanager
 def _here(course: Course, selected: Sequence[Selected], seed: int, console: Console) -> Iterator[Found]:
+    yield Found(run=run_public_tests(course, selected, seed, console))
+
+
+def run_public_tests(
+    course: Course, selected: Sequence[Selected], seed: int | None, console: Console, options: Sequence[str] = ()
+) -> JudgeRun:
+    """Run the public tests of exercises on one's own files, on this machine; `options` are for the judge's pytest."""
     wall = wall_for_own_code(console)
     judges = RunningJudges()
     with stopped_by_signals(judges), console.status("starting the tests") as status:
@@ -125,8 +132,7 @@ def _here(course: Course, selected: Sequence[Selected], seed: int, console: Cons
             watch=lambda done, every: status.update(f"{done} of {every} tests"),
             public_only=True,
         )
-        run = judge.run(course.root / "assignments", selected)
-    yield Found(run=run)
+        return judge.run(course.root / "assignments", selected, options)
 
 
 @contextmanager

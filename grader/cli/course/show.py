@@ -9,13 +9,12 @@ from rich.text import Text
 
 from course_env.errors import ExitCode, LaunchError, UsageError
 from grader.cli.command import make_console, outcome_symbol
+from grader.cli.course.check import run_public_tests
 from grader.cli.course.hint import one_exercise
-from grader.cli.wall_choice import wall_for_own_code
 from grader.cli.whereabouts import course_here
 from grader.course.catalog import Course, Selected
 from grader.course.judging.drawn import DrawnLaunch, read_launches
-from grader.course.judging.judge_process import JudgeRun, SubprocessJudge
-from grader.course.judging.running_judges import RunningJudges, stopped_by_signals
+from grader.course.judging.judge_process import JudgeRun
 from grader.harness.comm.picture.chart import chart
 from grader.harness.comm.picture.spans import COMPUTE
 from grader.harness.comm.picture.svg import svg
@@ -64,19 +63,9 @@ def course_show(options: Namespace) -> int:
 def _launches(
     course: Course, selected: Selected, seed: int | None, console: Console
 ) -> tuple[JudgeRun, tuple[DrawnLaunch, ...]]:
-    wall = wall_for_own_code(console)
-    judges = RunningJudges()
-    with held_folder("show") as scratch, stopped_by_signals(judges), console.status("starting the tests") as status:
+    with held_folder("show") as scratch:
         file = scratch / "timelines.jsonl"
-        judge = SubprocessJudge(
-            course=course,
-            wall=wall,
-            seed=seed,
-            judges=judges,
-            watch=lambda done, every: status.update(f"{done} of {every} tests"),
-            public_only=True,
-        )
-        run = judge.run(course.root / "assignments", [selected], [f"--timelines={file}"])
+        run = run_public_tests(course, [selected], seed, console, [f"--timelines={file}"])
         return run, read_launches(file)
 
 
