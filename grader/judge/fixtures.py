@@ -180,14 +180,14 @@ class Launch:
         except UnsupportedValueError as error:
             raise CatalogError(f"{error} Correct the test.") from error
         if self.timelines is not None:
-            self._draw(remains, ideal)
+            self._draw(self.timelines, remains, ideal)
         self.test.nodes.update(rank.node for rank in remains.ranks if rank.node)
         run = self.testimonies.verdict_on(remains, self.test.node_id, len(self.test.world_sizes) - 1)
         run = replace(run, anywhere=on != "cpu")
         self.test.runs.append(run)
         return run
 
-    def _draw(self, remains: Remains, ideal: Sequence[str]) -> None:
+    def _draw(self, file: Path, remains: Remains, ideal: Sequence[str]) -> None:
         comm = CommLog([read_journal(rank.journal) for rank in remains.ranks])
         launch = DrawnLaunch(
             test=self.test.node_id,
@@ -195,8 +195,7 @@ class Launch:
             program=remains.request.program,
             timeline=timeline_of(comm, ideal),
         )
-        assert self.timelines is not None
-        append_launch(self.timelines, launch)
+        append_launch(file, launch)
 
     def _place(self, world_size: int, on: On) -> Placement:
         if on == "cpu":

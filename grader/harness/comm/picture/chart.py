@@ -162,8 +162,7 @@ def _axis(end_s: float, width: int) -> Line:
 
 def _legend(timeline: Timeline, width: int) -> Line:
     names = {"F": "F= forward", "B": "B< backward", "W": "W+ weights", "wait": "~ waits", "collective": "# collective"}
-    kinds = {span.kind for span in timeline.spans} | {step.kind for step in timeline.ideal}
-    kinds |= {"wait"} if kinds & {"send", "recv"} else set()
+    kinds = timeline.kinds
     texts = [text for kind, text in names.items() if kind in kinds]
     if any(span.end_s is None for span in timeline.spans):
         texts.append(f"{NEVER_ENDED} never ended")

@@ -41,6 +41,11 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     num_bytes: int = 0
     """What an operation reads on this rank; of a receive what it writes."""
 
+    @property
+    def title(self) -> str:
+        """What it is called beside others: a wait is one for something."""
+        return f"wait for {self.text}" if self.kind == "wait" else self.text
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message that arrived, or one under way at the end."""
@@ -86,6 +91,12 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     def end_s(self) -> float:
         """When the last thing began or ended."""
         return max((one for span in self.spans for one in (span.begin_s, span.end_s or 0.0)), default=0.0)
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of what ran and of what was due; a send or a receive waits, too."""
+        kinds = {span.kind for span in self.spans} | {step.kind for step in self.ideal}
+        return kinds | {"wait"} if kinds & {"send", "recv"} else kinds
 
     def of(self, rank: int) -> tuple[Span, ...]:
         """Return what one rank did, in its order."""

@@ -46,8 +46,7 @@ def _head(timeline: Timeline, title: str) -> Iterator[str]:
     yield f'<text x="8" y="18" font-size="14">{escape(title)}</text>'
     if timeline.bubble is not None:
         yield f'<text x="{WIDTH - RIGHT}" y="18" text-anchor="end">bubble {_percent(timeline.bubble)}</text>'
-    kinds = {span.kind for span in timeline.spans} | {step.kind for step in timeline.ideal}
-    kinds |= {"wait"} if kinds & {"send", "recv"} else set()
+    kinds = timeline.kinds
     x = LEFT
     for kind, name in LEGEND.items():
         if kind in kinds:
@@ -90,8 +89,7 @@ class _Section:
         x, width = self._place(span.begin_s, end)
         y = self._top + LANE * span.rank + BOX + 3
         edge = ' stroke="#d93025" stroke-dasharray="3 2"' if span.end_s is None else ""
-        name = f"wait for {span.text}" if span.kind == "wait" else span.text
-        about = f"{name}, {span.num_bytes} B, with rank {', '.join(map(str, span.partners)) or 'unknown'}"
+        about = f"{span.title}, {span.num_bytes} B, with rank {', '.join(map(str, span.partners)) or 'unknown'}"
         yield (
             f'<rect x="{x:.1f}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" fill="{_colour(span.kind)}"{edge}>'
             f"<title>{escape(about)}</title></rect>"

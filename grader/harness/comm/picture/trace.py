@@ -53,7 +53,7 @@ def _slice(span: Span, end_s: float) -> dict[str, Any]:
     end = math.ceil((end_s if span.end_s is None else span.end_s) * MICRO)
     event: dict[str, Any] = {
         "ph": "X",
-        "name": span.text if span.kind != "wait" else f"wait for {span.text}",
+        "name": span.title,
         "cat": span.kind,
         "pid": span.rank,
         "tid": COMPUTING if span.kind in COMPUTE else COMMUNICATING,
