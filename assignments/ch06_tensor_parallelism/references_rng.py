@@ -8,9 +8,10 @@ from grader.harness import PerRank, assert_matches
 LEAKS = "a block left the default generator where its stream was: put its state back, after an exception too"
 ON_THE_DEFAULT = "tp_dropout drew outside of all blocks, from the default generator"
 NOTHING_FOR_0 = "with p = 0 nothing was drawn, so the stream did not go on"
+P_STAYS = "p was taken for the probability to stay"
 STAYING = {
     "elements whose number is below 1 - p stayed; those from p on stay": lambda drawn, p: drawn < 1 - p,
-    "p was taken for the probability to stay": lambda drawn, p: drawn < p,
+    P_STAYS: lambda drawn, p: drawn < p,
 }
 NOT_LOADED = "load_state() did not put this stream back: state() returns copies of both, which do not follow"
 UNMASKED = "the gradient passed elements that were dropped"
@@ -57,7 +58,7 @@ def _dropped(stream, mistake, x, p, dy):
     draws = p > 0 or mistake != NOTHING_FOR_0
     drawn = torch.rand(x.shape, generator=stream) if draws else torch.ones_like(x)
     stays = STAYING.get(mistake, lambda drawn, p: drawn >= p)(drawn, p)
-    part = p if mistake == "p was taken for the probability to stay" else 1 - p
+    part = p if mistake == P_STAYS else 1 - p
     scale = torch.zeros_like(x)
     scale[stays] = 1 / part if part > 0 else 0.0
     hidden = torch.tanh(x)
