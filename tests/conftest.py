@@ -7,7 +7,7 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
-    """Turn skips into a failure where CI=true, unless they need a GPU: CI installs all that the others need."""
+    """Turn skips into a failure where CI=true."""
     every = session.config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
     skipped = [report for report in every if "gpu" not in report.keywords]
     if os.environ.get("CI") == "true" and skipped and exitstatus == pytest.ExitCode.OK:

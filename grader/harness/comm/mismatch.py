@@ -102,12 +102,13 @@ def _check(together: Sequence[CommOp], sequences: Mapping[int, Sequence[CommOp]]
     so_far = sequences[first.rank][: index + 1]
     if not _agree(CALLED, together):
         nth = sum(op.op != NEW_GROUP for op in so_far)
-        return _disagreement(f"{ordinal(nth)} collective", CALLED, together)
+        return _disagreement(f"{ordinal(nth)} collective", CALLED, together, CALLED.advice)
     nth = sum(op.kind == first.kind for op in so_far)
     what = NEW_GROUP if first.op == NEW_GROUP else f"{ordinal(nth)} {first.op}"
     for rule in RULES:
         if not _agree(rule, together):
-            return _disagreement(what, rule, together)
+            out_of_step = first.op != NEW_GROUP and _at_different_lines(together)
+            return _disagreement(what, rule, together, OUT_OF_STEP if out_of_step else rule.advice)
     return _check_parts(what, together) if first.kind == "all_to_all" else ""
 
 
@@ -115,19 +116,18 @@ def _agree(rule: _Agreement, ops: Iterable[CommOp]) -> bool:
     return len({rule.value(op) for op in ops}) <= 1
 
 
-def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp]) -> str:
+def _disagreement(what: str, rule: _Agreement, ops: Sequence[CommOp], advice: str) -> str:
     ranks_by_text: dict[str, list[int]] = defaultdict(list)
     for op in ops:
         ranks_by_text[f"{rule.text(op)}{at_line(op.site)}"].append(op.rank)
     parts = [f"{rank_list(ranks)} {conjugate(rule.verb, ranks)} {text}" for text, ranks in ranks_by_text.items()]
-    advice = OUT_OF_STEP if rule in RULES and _at_different_lines(ops) else rule.advice
     return f"The {what} of {rank_list([op.rank for op in ops])} does not fit: {', '.join(parts)}. {advice}"
 
 
 def _at_different_lines(ops: Sequence[CommOp]) -> bool:
     """Whether the operations stand at different lines of the code: then they were not meant for each other."""
     lines = {str(op.site) for op in ops}
-    return len(lines) > 1 and "None" not in lines and ops[0].op != NEW_GROUP
+    return len(lines) > 1 and "None" not in lines
 
 
 def _check_parts(what: str, ops: Sequence[CommOp]) -> str:
