@@ -1,9 +1,8 @@
 """The lab of chapter 3 runs as a student runs it, and prints the table that the lesson shows."""
 
 import re
-import subprocess
-import sys
 
+from tests.lessons.lab import run_lab
 from tests.lessons.lesson import read_lesson
 
 LESSON = read_lesson(3)
@@ -18,11 +17,9 @@ def shape_of(table: str) -> list[str]:
 
 def test_the_lab_prints_the_table_of_the_lesson(tmp_path):
     """Both processes end in order, and the table has the lines and the columns that the lesson shows."""
-    command = [sys.executable, str(LAB), "--tokens", "64", "--repeats", "2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
+    printed = run_lab(LAB, tmp_path, "--tokens", 64, "--repeats", 2, timeout_s=240)
     (shown,) = (block for block in LESSON.outputs if "operations per byte; 2048 tokens" in block)
-    assert shape_of(done.stdout) == shape_of(shown)
+    assert shape_of(printed) == shape_of(shown)
 
 
 def test_the_lab_is_linked_and_its_widths_are_those_of_the_lesson():

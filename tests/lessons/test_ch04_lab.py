@@ -3,12 +3,13 @@
 import importlib.util
 import multiprocessing
 import re
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from tests.lessons.lab import cells_of, run_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "assignments/ch04_data_parallelism/lab/compare.py"
@@ -18,19 +19,11 @@ MODEL_BYTES = 4 * 106_240
 WAYS = ("one process", "your NaiveDDP", "your BucketedDDP", "PyTorch's DDP", "FSDP2", "FSDP2, keeping parameters")
 
 
-def run_lab(folder, *options):
-    """Run the lab's command in `folder`; return what it printed."""
-    command = [sys.executable, str(LAB), *map(str, options)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def rows_of(printed, title):
     """Return the rows of the table whose head holds `title`, as cells by the name at their left."""
     lines = printed.splitlines()
     at = next(number for number, line in enumerate(lines) if title in line)
-    cells = [re.split(r" {2,}", line.strip()) for line in lines[at + 2 :]]
+    cells = [cells_of(line) for line in lines[at + 2 :]]
     return {row[0]: row[1:] for row in cells[: next(n for n, row in enumerate(cells) if row[0] not in WAYS)]}
 
 
@@ -38,7 +31,7 @@ def rows_of(printed, title):
 def solved(tmp_path_factory):
     """Return what the lab printed, and where it drew, for somebody who has solved the exercises."""
     folder = tmp_path_factory.mktemp("lab")
-    return run_lab(folder, "--answers", SOLUTIONS), folder / "out/ch04_lab.svg"
+    return run_lab(LAB, folder, "--answers", SOLUTIONS, timeout_s=240), folder / "out/ch04_lab.svg"
 
 
 def test_all_ways_have_one_loss_curve(solved):
@@ -87,7 +80,7 @@ def test_the_picture_shows_every_way(solved):
 
 def test_with_stubs_the_rest_is_shown(tmp_path):
     """As released, the lab says which of the reader's parts are missing and compares what there is, also on other ranks."""
-    printed = run_lab(tmp_path, "--steps", 2, "--ranks", 3, "--svg", tmp_path / "lab.svg")
+    printed = run_lab(LAB, tmp_path, "--steps", 2, "--ranks", 3, "--svg", tmp_path / "lab.svg", timeout_s=240)
 
     assert "Left out: your NaiveDDP, not written yet: TODO(naive_ddp)." in printed
     assert "Left out: your BucketedDDP, not written yet: TODO(bucketed_ddp)." in printed

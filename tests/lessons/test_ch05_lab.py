@@ -1,30 +1,27 @@
 """The lab of chapter 5 runs as a student runs it, and shows what the lesson says of it."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.lessons.lab import cells_of, run_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTER = ROOT / "assignments/ch05_pipeline_parallelism"
 SOLUTIONS = ROOT / "solutions/ch05_pipeline_parallelism"
 
 
-def run_lab(*options):
+def rows_of(*options):
     """Run the lab; return the cells of each row by its name."""
-    command = [sys.executable, str(CHAPTER / "lab/compare.py"), *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    rows = [re.split(r" {2,}", line.strip()) for line in done.stdout.splitlines()[3:]]
+    printed = run_lab(CHAPTER / "lab/compare.py", ROOT, *options, timeout_s=600)
+    rows = [cells_of(line) for line in printed.splitlines()[3:]]
     return {row[0]: row[1:] for row in rows}
 
 
 @pytest.fixture(scope="module")
 def solved():
     """Return what the lab printed for somebody who has solved the exercises."""
-    return run_lab("--answers", SOLUTIONS)
+    return rows_of("--answers", SOLUTIONS)
 
 
 def test_all_schedules_have_the_gradients_of_one_process(solved):
@@ -42,6 +39,6 @@ def test_messages_are_those_of_the_lesson(solved):
 
 def test_what_is_not_written_yet_is_left_out():
     """With stubs, the rows of one's own say so, and PyTorch's are there."""
-    rows = run_lab("--micro-batches", 8)
+    rows = rows_of("--micro-batches", 8)
     assert rows["your 1F1B"] == ["not written yet"]
     assert float(rows["PyTorch's 1F1B"][0]) < 1e-12

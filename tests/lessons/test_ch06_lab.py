@@ -1,11 +1,11 @@
 """The lab of chapter 6 runs as a student runs it, and shows what the lesson says of it."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.lessons.lab import cells_of, run_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "assignments/ch06_tensor_parallelism/lab/compare.py"
@@ -13,24 +13,16 @@ SOLUTIONS = ROOT / "solutions/ch06_tensor_parallelism"
 WAYS = ("one process", "your layers", "DTensor", "DTensor, sequence and loss cut")
 
 
-def run_lab(folder, *options):
-    """Run the lab's command in `folder`; return what it printed."""
-    command = [sys.executable, str(LAB), *map(str, options)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def rows_of(printed):
     """Return the rows of the table, as cells by the name at their left."""
-    rows = [re.split(r" {2,}", line.strip()) for line in printed.splitlines()]
+    rows = [cells_of(line) for line in printed.splitlines()]
     return {row[0]: row[1:] for row in rows if row[0] in WAYS}
 
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory):
     """Return the table for somebody who has solved the exercises."""
-    return rows_of(run_lab(tmp_path_factory.mktemp("lab"), "--answers", SOLUTIONS))
+    return rows_of(run_lab(LAB, tmp_path_factory.mktemp("lab"), "--answers", SOLUTIONS, timeout_s=400))
 
 
 def test_all_ways_have_one_loss_and_its_gradients(solved):
@@ -53,7 +45,7 @@ def test_what_is_communicated(solved):
 
 def test_with_stubs_the_rest_is_shown(tmp_path):
     """As released, the lab says that the reader's layers are missing, and compares what there is."""
-    printed = run_lab(tmp_path)
+    printed = run_lab(LAB, tmp_path, timeout_s=400)
 
     assert "Left out: your layers, not written yet: TODO(" in printed
     assert tuple(rows_of(printed)) == (WAYS[0], *WAYS[2:])
